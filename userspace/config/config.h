@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* config.h - what sluice.conf says, as plain structs.
+ *
+ * config_load() reads the file (libconfig's syntax) against the one table of
+ * options in options.c, reports every mistake at once, and hands back a
+ * `struct config` that is read-only from then on: it is replaced whole, never
+ * edited. Everything in it is checked and resolved: no reference dangles, every
+ * number is within its bounds, every list is present (n may be 0, then the
+ * pointer may be NULL), every string is non-NULL unless its comment says so.
+ *
+ * All memory belongs to the config and goes with config_free(): strings, lists,
+ * page bodies. Workers get it by fork and only read it.
+ *
+ * Units stand in the names here; in the file an option has no unit in its name
+ * and the value may carry one (`heartbeat = "25 s"`, `max_message = "100 KiB"`).
+ * A plain number in the file is in the unit of the name here (ms, bytes).
+ * File names are relative to the directory of the configuration file. */
+#ifndef SLUICE_CONFIG_CONFIG_H
+#define SLUICE_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+/* Hard ceilings of the file, whatever it says; arrays may be sized by them. */
+#define CONFIG_MAX_WORKERS      1024
+#define CONFIG_MAX_LISTENERS    256
+#define CONFIG_MAX_CERTIFICATES 1024
+#define CONFIG_MAX_ENDPOINTS    256
+#define CONFIG_MAX_RELAYS       256
+#define CONFIG_MAX_RELAY_FIELDS 32
+#define CONFIG_MAX_PAGES        256
+#define CONFIG_MAX_MESSAGE      (64u << 20)
+#define CONFIG_MAX_PAGE_BYTES   (1u << 20)
+#define CONFIG_MAX_CHANNEL_NAME 100 /* bytes, as in PROTOCOL.md */
+#define CONFIG_MAX_FIELD_NAME   64  /* bytes, of a relay's name or field */
+
+/* An address prefix. IPv4 sits in the first four bytes; host bits are zero. */
+struct config_prefix {
+	uint8_t addr[16]; /* network order */
+	uint8_t bits;     /* 0..32 or 0..128 */
+	uint8_t family;   /* AF_INET or AF_INET6 */
+};
+
+struct config_certificate {
+	const char *name;
+	const char *cert_file; /* absolute path, PEM chain; NULL if dev */
+	const char *key_file;  /* absolute path, PEM; NULL if dev */
+	const char *const *server_names; /* lower case, "*.example.com" allowed */
+	uint32_t n_server_names;         /* 0: take the names from the certificate */
+	bool dev; /* self-signed, made in state_dir on first run under `name` */
+};
+
+struct config_listener {
+	const char *name;    /* default "ADDRESS:PORT", as show prints it */
+	const char *address; /* numeric, as written */
+	uint16_t port;       /* 1..65535 */
+	struct sockaddr_storage addr; /* address and port; IPv6 listens to IPv6 only */
+	socklen_t addr_len;
+	bool tls;
+	bool defer_accept; /* TCP_DEFER_ACCEPT: wake us only when data came */
+	uint32_t backlog;
+	const uint16_t *certificates; /* indexes, first is the default; 0 if !tls */
+	uint32_t n_certificates;
+	const uint16_t *endpoints; /* indexes of what is served here */
+	uint32_t n_endpoints;
+	/* peers whose X-Forwarded-For / X-Real-IP we believe */
+	const struct config_prefix *trusted_proxies;
+	uint32_t n_trusted_proxies;
+};
+
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+
+enum config_protocol {
+	CONFIG_PROTOCOL_NATIVE, /* PROTOCOL.md */
+	CONFIG_PROTOCOL_ECHO,   /* every message comes back as it was */
+	CONFIG_PROTOCOL_RELAY,  /* every message goes to all but the sender */
+};
+
+/* The sets of words a native endpoint speaks, beside the common ones. */
+enum config_words {
+	CONFIG_WORDS_CHANNELS = 1 << 0,
+	CONFIG_WORDS_ROOMS = 1 << 1,
+	CONFIG_WORDS_CHAT = 1 << 2,
+};
+
+struct config_endpoint {
+	const char *path; /* "/ws": compared byte for byte, without the query */
+	enum config_protocol protocol;
+	uint32_t words;    /* enum config_words; 0 unless native */
+	const char *space; /* default: the path. Same name, same channels */
+	uint16_t space_id; /* dense, 0..n_spaces-1: same id, same space */
+	const char *lobby; /* channel all are subscribed to; NULL without chat words */
+	/* Lower case: "*" anyone, "same-host", or scheme, host and port as a
+	 * browser sends them; the host may begin with "*." for any name below. A
+	 * client that sends no Origin is no browser: it is let in whatever stands
+	 * here. */
+	const char *const *origins;
+	uint32_t n_origins;
+	const char *const *subprotocols; /* tokens, ours first; 0: none is answered */
+	uint32_t n_subprotocols;
+	uint32_t max_message_bytes;
+	uint32_t max_fragments;      /* frames per message */
+	uint32_t heartbeat_ms;       /* ping after so much silence; 0: never */
+	uint32_t heartbeat_timeout_ms; /* then dead after so much more */
+	uint32_t partial_timeout_ms; /* an incomplete frame or message, in all */
+	uint32_t rate_per_s;         /* messages per connection, sustained; 0: no limit */
+	uint32_t rate_burst;         /* bucket depth, at least 1 if rate_per_s */
+	uint32_t max_subscriptions;  /* per connection */
+	uint32_t bad_format_per_min; /* offences a minute that end it, 1008; 0: never */
+	uint32_t max_connections_per_address; /* 0: no limit */
+};
+
+enum config_relay_channel {
+	CONFIG_RELAY_LOBBY, /* the endpoint's lobby */
+	CONFIG_RELAY_NAMED, /* always the channel `channel` */
+	CONFIG_RELAY_FIELD, /* the channel named by the client's field `channel` */
+};
+
+struct config_relay_field {
+	const char *name;
+	uint32_t max_bytes; /* of the raw JSON value, quotes and escapes included */
+	bool required;      /* without it the message is refused */
+};
+
+/* A client's message type that becomes a publication. "chat" and "typing" are
+ * built in, and are in the list unless the file defines its own of that name. */
+struct config_relay {
+	const char *name; /* the client's `type` */
+	enum config_relay_channel channel_from;
+	const char *channel; /* NULL for CONFIG_RELAY_LOBBY; no braces for _FIELD */
+	const struct config_relay_field *fields;
+	uint32_t n_fields;
+	bool echo;      /* the sender hears itself */
+	bool ephemeral; /* not kept in history */
+};
+
+struct config_page {
+	const char *path;
+	const char *file; /* absolute */
+	const char *type; /* the Content-Type */
+	struct bytes body; /* read at load time */
+};
+
+enum config_shield_mode {
+	CONFIG_SHIELD_AUTO, /* native where the driver can, else generic */
+	CONFIG_SHIELD_NATIVE,
+	CONFIG_SHIELD_GENERIC,
+	CONFIG_SHIELD_OFF,
+};
+
+struct config_protect {
+	struct config_prefix prefix;
+	uint16_t port; /* 1..65535 */
+};
+
+struct config {
+	const char *file; /* absolute path of what was read; "" for defaults */
+
+	uint32_t workers; /* 0: one per core this process may use */
+	bool pin_cores;
+	const char *user;  /* "" : stay who we are (workers then keep the keeper's) */
+	const char *group; /* "" : the user's own group */
+	const char *runtime_dir;
+	const char *state_dir; /* survives reboots: development certificate */
+	const char *pin_dir;   /* on a bpffs */
+	enum log_level log_level;
+	bool log_json;
+	uint32_t max_connections; /* per worker; 0: RLIMIT_NOFILE minus 512 */
+	uint32_t shutdown_timeout_ms;
+
+	struct {
+		uint64_t partial_bytes; /* per worker: incomplete frames, messages, bodies */
+		uint64_t queue_bytes;   /* per worker: unsent tails */
+		uint32_t connection_queue_bytes; /* per connection; beyond: close 4008 */
+		uint64_t mailbox_bytes; /* all rings of all workers together */
+		uint64_t mailbox_overflow_bytes; /* per worker: waiting for a full ring */
+	} memory;
+
+	struct {
+		enum config_tls_version min_version;
+	} tls;
+
+	struct {
+		uint32_t request_line_bytes;
+		uint32_t head_bytes; /* request line and headers together */
+		uint32_t header_count;
+		uint32_t header_bytes; /* one header line */
+		uint32_t body_bytes;
+		uint32_t handshake_timeout_ms; /* accept to the end of the first head */
+		uint32_t keepalive_timeout_ms; /* idle between requests */
+		uint32_t keepalive_requests;   /* per connection, then close */
+	} http;
+
+	struct {
+		enum config_shield_mode mode;
+		const char *const *interfaces; /* none: the shield is not attached */
+		uint32_t n_interfaces;
+		/* never empty if there is a listener: default is what we listen on */
+		const struct config_protect *protect;
+		uint32_t n_protect;
+		const struct config_prefix *deny; /* without expiry */
+		uint32_t n_deny;
+	} shield;
+
+	struct {
+		const char *control_socket; /* default runtime_dir/control.sock */
+		uint32_t control_mode;      /* permission bits, 0660 */
+		const char *control_group;  /* "" : the keeper's own group */
+		bool health;                /* answer the two paths below on every listener */
+		const char *health_path;
+		const char *ready_path;
+	} admin;
+
+	const struct config_listener *listeners;
+	uint32_t n_listeners;
+	const struct config_certificate *certificates;
+	uint32_t n_certificates;
+	const struct config_endpoint *endpoints;
+	uint32_t n_endpoints;
+	const char *const *spaces; /* name by space_id */
+	uint32_t n_spaces;
+	const struct config_relay *relays;
+	uint32_t n_relays;
+	const struct config_page *pages;
+	uint32_t n_pages;
+
+	void *_arena; /* config.c only */
+};
+
+/* Start from {0}. Owns its strings until config_errors_fini(). */
+struct config_error {
+	char *file; /* as the operator wrote it; NULL if the mistake has no place */
+	int line;   /* 0 if none */
+	char *text; /* names the option, the value, what is allowed */
+};
+
+struct config_errors {
+	struct config_error *list; /* by file and line */
+	uint32_t n;
+};
+
+/* Reads `path`. Returns a config (config_free() it), or NULL with every mistake
+ * in `errs`. Touches nothing outside: it reads the file, its includes, the
+ * pages, and checks that key and certificate files can be read. */
+struct config *config_load(const char *path, struct config_errors *errs);
+
+/* The same from a string; `dir` is what file names are relative to. */
+struct config *config_load_string(const char *text, const char *dir, struct config_errors *errs);
+
+/* What an empty file gives: no listeners, no endpoints. Never NULL. */
+struct config *config_defaults(void);
+
+void config_free(struct config *cfg); /* NULL is fine */
+
+/* `file:line: text` a line each. */
+void config_error_print(const struct config_errors *errs, FILE *out);
+void config_errors_fini(struct config_errors *errs);
+
+/* `sluiced -t`: load, complain on `out`, and say so if all is well.
+ * Returns 0, or 2 as sluiced's exit code for a configuration error. */
+int config_check(const char *path, FILE *out);
+
+/* The effective values, every option, in sluice.conf's own syntax: what it
+ * prints can be loaded again. The second as one JSON object. */
+void config_show(const struct config *cfg, FILE *out);
+void config_show_json(const struct config *cfg, FILE *out);
+
+/* The commented sample sluice.conf and the man page sluice.conf(5), both from
+ * the table of options. */
+void config_manual_conf(FILE *out);
+void config_manual_man(FILE *out);
+
+const char *config_protocol_name(enum config_protocol p);      /* "native" … */
+const char *config_shield_mode_name(enum config_shield_mode m); /* "auto" … */
+
+/* "192.0.2.0/24", "2001:db8::/32". `buf` of CONFIG_PREFIX_STRLEN; returns it. */
+#define CONFIG_PREFIX_STRLEN 50
+const char *config_prefix_str(const struct config_prefix *p, char *buf);
+
+/* "192.0.2.0/24", "2001:db8::1" (a host) → *p. False if it is not a prefix or
+ * has host bits set; nothing is written then. */
+bool config_prefix_parse(const char *text, struct config_prefix *p);
+
+#endif
