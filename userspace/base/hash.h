@@ -10,12 +10,10 @@
 
 #include "base/bytes.h"
 
-struct hash_key {
-	uint64_t k0, k1; /* the 16 key bytes, each half little-endian */
-};
+#define HASH_KEY_BYTES 16
 
 /* SipHash-2-4, 64 bits; `data` may be empty. */
-uint64_t hash_keyed(const struct hash_key *key, struct bytes data);
+uint64_t hash_keyed(const uint8_t key[HASH_KEY_BYTES], struct bytes data);
 
 /* A bijection of 64-bit numbers: no two inputs share an output. */
 static inline uint64_t hash_mix(uint64_t x)

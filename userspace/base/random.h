@@ -20,8 +20,11 @@ uint64_t random_u64(void);
 /* Fair in 0 .. n-1; n > 0. */
 uint32_t random_below(uint32_t n);
 
-/* UUID version 4 (RFC 9562 section 5.4): 36 characters of lower case, then NUL. */
-void random_uuid(char out[RANDOM_UUID_LEN + 1]);
+/* A UUID of version 4 (RFC 9562 section 5.4), as bytes; any UUID as text, 36 characters of lower
+ * case and a NUL; and both in one. */
+void random_uuid(uint8_t uuid[16]);
+void random_uuid_print(const uint8_t uuid[16], char out[RANDOM_UUID_LEN + 1]);
+void random_uuid_text(char out[RANDOM_UUID_LEN + 1]);
 
 /* Forget what is buffered. */
 void random_reseed(void);

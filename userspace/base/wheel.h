@@ -7,7 +7,7 @@
  * pointers. A link of zeros is "not armed", so a wiped slab needs no initialisation.
  *
  * Time is counted in ticks of the caller's choosing, 32 bits that may wrap. A deadline lies at
- * most 2^31 - 1 ticks ahead (at 64 ms: four years); one that has passed already fires at the
+ * most 2^31 - 1 ticks ahead (at 128 ms: eight years); one that has passed already fires at the
  * next tick. Nothing fires early; late by the length of a run that was cut short. */
 #ifndef SLUICE_BASE_WHEEL_H
 #define SLUICE_BASE_WHEEL_H
@@ -19,9 +19,6 @@
 #define WHEEL_LEVELS    4
 #define WHEEL_SLOTS     256
 #define WHEEL_INDEX_MAX 0x7ffffffeu /* an index of the slab is at most this */
-
-/* The tick that workers use. Round a deadline up: wheel_ticks(ms). */
-#define WHEEL_TICK_MS 64
 
 struct wheel_link {
 	uint32_t _next; /* index + 1; 0 ends the list */
@@ -69,10 +66,5 @@ bool wheel_run(struct wheel *w, uint32_t now, uint32_t budget, wheel_fn *fn, voi
  * the last wheel_run(); UINT32_MAX when nothing is armed. It may be earlier than the
  * first deadline (once per 256 ticks, for entries that far ahead), never later. */
 uint32_t wheel_next_ticks(const struct wheel *w);
-
-static inline uint32_t wheel_ticks(uint64_t ms)
-{
-	return (uint32_t)((ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS);
-}
 
 #endif

@@ -80,7 +80,7 @@ enum mailbox_class {
 };
 
 enum mailbox_result {
-	MAILBOX_OK,         /* in the ring, or queued, or dropped because that peer is down */
+	MAILBOX_OK,         /* in the ring, or queued, or dropped because the peer is down */
 	MAILBOX_OVERLOADED, /* MAY_REFUSE only: the queues are full; nothing went to anybody */
 	MAILBOX_TOO_BIG,    /* larger than mailbox_message_max(); nothing went to anybody */
 };
@@ -131,14 +131,16 @@ static inline bool mailbox_set_has(const struct mailbox_set *s, uint32_t peer)
 	return s->w[peer / 64] >> (peer % 64) & 1;
 }
 
-/* Joins as member `self`, whose outbox is fresh or reset. `generation[k]`, never 0, counts the
- * lives of member k; `ends[k]` are all members' descriptors: ends[self].rw_fd is used, of the
- * others ro_fd, and every event_fd. Afterwards the memory descriptors may and should be closed by
- * the caller; the event_fds stay the caller's and must stay open. `events` and its ctx are copied.
- * NULL with errno set on failure. */
+/* Joins as member `self`, whose outbox is fresh or reset. `generation[k]` counts the lives of
+ * member k from 1; 0 for one that is down (not for self). `ends[k]` are all members' descriptors:
+ * ends[self].rw_fd is used, of the others ro_fd, and every event_fd. Afterwards the memory
+ * descriptors may and should be closed by the caller; the event_fds stay the caller's and must
+ * stay open. `queue_bytes` bounds the private queues. NULL with errno set on failure. */
 struct mailbox *mailbox_attach(const struct mailbox_plan *plan, uint32_t self,
 			       const uint32_t generation[], const struct mailbox_ends ends[],
-			       uint64_t queue_bytes, const struct mailbox_events *events);
+			       uint64_t queue_bytes);
+/* Copied; before it is called nobody is told. */
+void mailbox_set_events(struct mailbox *mb, const struct mailbox_events *events);
 /* Unmaps and frees; what is still queued is lost. For a clean exit and for tests. */
 void mailbox_detach(struct mailbox *mb);
 
