@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* conn.h - what Sluice has to remember of a client that says nothing.
+ *
+ * There are millions, nearly all asleep, so the price is written down:
+ *
+ *     256 bytes here, in the worker's slab
+ *   +   2 bytes per subscription in the hub's bitmaps (dense sets: less)
+ *   +   0 bytes of buffers or timers while it is idle
+ *   (+ the SSL object of a TLS connection, until hibernation does away with it)
+ *
+ * A conn's name is its index in the slab, which is what the bitmaps hold. Nothing
+ * here points into process-private memory, so that a conn can outlive the process:
+ * buffers are pool handles, the timer is a link of indexes, the SSL object hangs in
+ * a side table of the worker (tls.h) and is flagged.
+ *
+ * Everything a worker's conn holds is touched by that worker alone.
+ *
+ * State, and who reads the bytes that arrive in it:
+ *
+ *    FREE ─► HANDSHAKE ─► HTTP ─► OPEN ─► CLOSING ─► HELD ─► FREE
+ *              (tls)     │ (http)  (ws)    (ws: only   ▲ no fan-out may name
+ *                        │                 a close)    │ the slot any more
+ *                        └► LINGER (answered; the tail leaves, input is thrown away)
+ */
+#ifndef SLUICE_CONN_CONN_H
+#define SLUICE_CONN_CONN_H
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "base/wheel.h"
+#include "ws/frame.h"
+
+struct worker;
+
+/* Bitmaps, mailboxes and cursors name conns by these. 28 bits of index leave
+ * room for the encoding in one word of a small subscriber set. */
+#define CONN_INDEX_BITS 28
+#define CONN_MAX        (1u << CONN_INDEX_BITS)
+#define CONN_NONE       UINT32_MAX
+
+enum conn_state {
+	CONN_FREE,
+	CONN_HANDSHAKE, /* TLS handshake under way */
+	CONN_HTTP,      /* reading a request head or throwing its body away */
+	CONN_OPEN,      /* WebSocket */
+	CONN_CLOSING,   /* our close frame is out, waiting for theirs */
+	CONN_LINGER,    /* no more answers; the tail leaves, then the transport ends */
+	CONN_HELD,      /* gone; the slot waits until no cursor can name it */
+	CONN_STATES
+};
+
+enum conn_flag {
+	CONN_F_TLS = 1 << 0,       /* the listener speaks TLS */
+	CONN_F_SSL = 1 << 1,       /* an SSL object hangs in the worker's side table */
+	CONN_F_TAIL_WAIT = 1 << 2, /* EPOLLOUT is armed */
+	CONN_F_READ_STOP = 1 << 3, /* EPOLLIN is off: the mailbox is congested */
+	CONN_F_PINGED = 1 << 4,    /* our heartbeat ping is unanswered */
+	CONN_F_CLOSE_SENT = 1 << 5,
+	CONN_F_CLOSE_SEEN = 1 << 6,
+	CONN_F_EOF = 1 << 7,       /* the peer has finished sending */
+	CONN_F_TOUCHED = 1 << 8,   /* stands in this turn's write batch */
+	CONN_F_BINARY = 1 << 9,    /* the message being assembled is binary */
+	CONN_F_BULK = 1 << 10,     /* asked for binary-capable delivery (later) */
+	CONN_F_END_FLUSH = 1 << 11 /* end the transport as soon as the tail is out */
+};
+
+enum close_reason {
+#define CLOSE(name, word, code, points, text) CLOSE_##name,
+#include "conn/close_reason.def"
+#undef CLOSE
+	CLOSE_REASONS
+};
+
+/* Subscriptions: four inline, more in a pool buffer of u32. Each word is the
+ * number of the worker's channel (hub.h) in the low 28 bits and flags above. */
+#define CONN_SUBS_INLINE 4
+
+struct conn {
+	/* line 0: every fan-out that reaches this subscriber */
+	uint64_t tx_seq;      /* number of the next TLS record we seal (hibernation) */
+	uint8_t tx_key[32];   /* AES-128 uses the first 16 bytes */
+	uint8_t tx_iv[12];
+	int32_t _fd;          /* -1 while parked: ask conn_fd(), and let it fail */
+	uint32_t tail;        /* pool handle: the unsent tail; 0: all sent */
+	uint8_t state;        /* enum conn_state */
+	uint8_t close_reason; /* enum close_reason, once closing */
+	uint16_t flags;       /* enum conn_flag; conn_flags_str() prints them */
+
+	/* line 1: the client spoke */
+	uint64_t rx_seq;
+	uint8_t rx_key[32];
+	uint8_t rx_iv[12];
+	uint32_t part;        /* pool handle: bytes of an unfinished head or frame header */
+	uint32_t heard_ticks; /* worker tick of the last byte from the peer */
+	uint16_t endpoint;    /* index in config.endpoints; valid from OPEN on */
+	uint16_t listener;    /* index in config.listeners */
+
+	/* line 2: WebSocket, time, the write batch */
+	struct ws_rx rx;           /* 24 bytes: the frame decoder's state */
+	struct wheel_link timer;   /* 12 bytes: the one timer, see worker/timer.c */
+	uint32_t gen;              /* generation of the slot; never 0 in use */
+	uint32_t message;          /* pool handle: the message being assembled */
+	uint32_t partial_ticks;    /* when the unfinished thing began; 0: nothing unfinished */
+	uint32_t batch_first;      /* entries of this turn's write batch, CONN_NONE: none */
+	uint32_t batch_last;
+	uint16_t rate_level;       /* token bucket, in 1/64 messages missing from full */
+	uint16_t offences;         /* invalid messages in the running minute */
+	uint32_t rate_ticks;       /* when rate_level was last brought up to date */
+
+	/* line 3: who, and what it hears; cold but for subscribe and disconnect */
+	uint8_t peer_ip[16];       /* IPv4 as v4-mapped; the real client behind trusted proxies */
+	uint16_t peer_port;
+	uint16_t sub_count;
+	uint32_t subs_more;        /* pool handle, 0: all inline */
+	uint32_t subs[CONN_SUBS_INLINE];
+	uint8_t client_id[16];     /* the UUID of `connected` */
+	uint32_t born_s;           /* monotonic seconds */
+	uint32_t identity;         /* handle of who it is (session.h); 0: anonymous */
+};
+static_assert(offsetof(struct conn, rx_seq) == 64, "fan-out touches line 0 only");
+static_assert(offsetof(struct conn, rx) == 128, "the decoder begins line 2");
+static_assert(offsetof(struct conn, peer_ip) == 192, "identity is cold");
+static_assert(sizeof(struct conn) == 256, "four cache lines; if it grows, say what that buys");
+
+/* A reference that crosses workers. Valid while the slot's generation is `gen`:
+ * conn_deref() answers NULL for anybody who has taken the slot since. */
+struct conn_ref {
+	uint16_t worker;
+	uint16_t _zero;
+	uint32_t index;
+	uint32_t gen;
+};
+
+/* The descriptor, or -1: a connection need not have one (DESIGN.md 10). Every
+ * caller must have an answer for -1. */
+static inline int conn_fd(const struct conn *c)
+{
+	return c->_fd;
+}
+
+const char *conn_state_str(enum conn_state s);
+/* Writes the set flags as words, comma separated, into buf; returns buf. */
+const char *conn_flags_str(uint16_t flags, char *buf, size_t cap);
+
+struct close_reason_info {
+	const char *word;
+	uint16_t ws_code;
+	uint8_t points;
+	const char *text;
+};
+const struct close_reason_info *close_reason_info(enum close_reason r);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* io.h - a conn's life and its bytes: open, read, send, close.
+ *
+ * Reading: conn_readable() reads into the worker's scratch buffer and hands the bytes to
+ * the layer that c->state names (tls opens records first). A layer consumes what
+ * it can; the rest of an unfinished head or frame goes to c->part.
+ *
+ * Sending: conn_send() seals (tls) and writes; what the socket does not take becomes the
+ * tail, counted and bounded. Only fanout/batch.c calls it. */
+#ifndef SLUICE_CONN_IO_H
+#define SLUICE_CONN_IO_H
+
+#include <sys/uio.h>
+
+#include "conn/conn.h"
+
+struct worker;
+struct sockaddr;
+
+/* Takes fd over (closes it when it refuses). NULL: no slot or no memory. */
+struct conn *conn_open(struct worker *w, int fd, uint16_t listener, const struct sockaddr *peer);
+void conn_readable(struct worker *w, struct conn *c);
+void conn_writable(struct worker *w, struct conn *c);
+/* Seals and writes the parts as one record where they fit. May end the conn. */
+void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
+	       size_t bytes);
+
+/* Ends a connection for `reason`, politely where the reason has a WebSocket code and the
+ * conn is OPEN: a close frame goes out and the peer's answer is awaited for a bounded
+ * time. Otherwise, and in every other state, at once: tail dropped, descriptor
+ * closed, channels left, slot held. c may be gone afterwards. */
+void conn_close(struct worker *w, struct conn *c, enum close_reason reason);
+/* With a retry hint or a text of our own in place of the reason's (at most 123 bytes). */
+void conn_close_text(struct worker *w, struct conn *c, enum close_reason reason, uint16_t code,
+		     struct bytes text);
+/* At once, whatever the state. */
+void conn_end(struct worker *w, struct conn *c, enum close_reason reason);
+/* Flushes what is queued, then ends; input is ignored from here on. */
+void conn_linger(struct worker *w, struct conn *c, enum close_reason reason);
+
+/* Tells the epoll set what we wait for after flags changed. */
+void conn_watch(struct worker *w, struct conn *c);
+
+/* Bytes queued but not written. */
+size_t conn_queued(const struct worker *w, const struct conn *c);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* engine.h - who gives epoch and offset, and thereby the one order that all
+ * subscribers see. The memory engine does it in the channel's home worker (a hash of
+ * its name); Redis and NATS will be further rows of the table.
+ *
+ * Contract, whatever the engine: for one channel, all hub_on_* calls on every worker come
+ * in the same order; a SUBSCRIBED that says offset n is followed by exactly the publications
+ * after n. epoch changes when offsets cannot be continued. Nothing accepted is lost while
+ * the processes that hold it live; what cannot be accepted is refused to its sender. */
+#ifndef SLUICE_ENGINE_ENGINE_H
+#define SLUICE_ENGINE_ENGINE_H
+
+#include "hub/hub.h"
+
+struct engine;
+
+struct engine_ops {
+	const char *name;
+	struct engine *(*new)(struct worker *w);
+	void (*free)(struct engine *e);
+	enum hub_outcome (*subscribe)(struct worker *w, const struct conn_ref *who,
+				      const struct hub_subscribe_args *a);
+	/* `events`: others hear that `from` left. Never refused. */
+	void (*unsubscribe)(struct worker *w, const struct conn_ref *who, uint16_t space,
+			    struct bytes channel, uint8_t encoding, struct bytes ask, bool events,
+			    bool answer, struct bytes from, bool from_user);
+	enum hub_outcome (*publish)(struct worker *w, const struct publication *p);
+	/* A message from another worker; false: it was malformed, the peer lies. */
+	bool (*message)(struct worker *w, unsigned from_worker, uint16_t type, struct bytes payload);
+	void (*worker_down)(struct worker *w, unsigned worker);
+	void (*worker_up)(struct worker *w, unsigned worker);
+	/* What this worker is home to, for the CLI. */
+	bool (*info)(struct worker *w, uint16_t space, struct bytes channel, struct hub_position *at);
+};
+extern const struct engine_ops engine_memory;
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* encoding.h - the words in which a subscriber hears a publication.
+ *
+ * An encoding belongs to a *subscription*, so the hub keeps one set per encoding and
+ * a publication is encoded once for each that has anybody in it. An encoding may show
+ * a publication as nothing at all (chat words know no joins): then nobody of
+ * that set is visited.
+ *
+ * Room is left for Socket.IO, SSE and the deflated twins: a new one is a row in the
+ * table of encoding.c and a name here; sets hold ENC_LIMIT at most (4 bits of a
+ * small set's word). */
+#ifndef SLUICE_FANOUT_ENCODING_H
+#define SLUICE_FANOUT_ENCODING_H
+
+#include "base/bytes.h"
+
+struct publication;
+struct json_out;
+
+enum encoding {
+	ENC_CHANNEL,        /* channel words: message */
+	ENC_CHANNEL_EVENTS, /* channel words, with join and leave */
+	ENC_ROOM,           /* room words: room_message, user_joined, user_left */
+	ENC_CHAT,           /* chat words: the relay's own type */
+	ENC_COUNT
+};
+#define ENC_LIMIT 16
+
+struct encoding_ops {
+	const char *name; /* for the CLI: "channel", "channel+events", "room", "chat" */
+	/* Writes the message's text; false: this encoding shows nothing of it. */
+	bool (*encode)(const struct publication *p, struct json_out *out);
+	/* Encodings with the same text share one frame: the number of the first such. */
+	enum encoding (*same_as)(const struct publication *p);
+};
+extern const struct encoding_ops encoding_table[ENC_COUNT];
+
+/* A bound on the text of any encoding of p, in bytes: what json_out must hold. */
+size_t encoding_bound(const struct publication *p);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* fanout.h - publications to very many subscribers, a slice at a time.
+ *
+ * fanout_deliver() takes the recipients of each encoding (`(⋃ sets) \ except`, a set of
+ * its own from then on), encodes once per encoding and queues a cursor in the
+ * channel's lane. fanout_run() walks lanes in turn, each oldest cursor first, until its
+ * time is used up: a publication to a million never makes a heartbeat late,
+ * and the order in each channel is the order of the calls here.
+ *
+ * fanout_after() queues a call behind what the lane already holds: an answer such as
+ * `unsubscribed` must not overtake messages that were published before it. */
+#ifndef SLUICE_FANOUT_FANOUT_H
+#define SLUICE_FANOUT_FANOUT_H
+
+#include <roaring/roaring.h>
+
+#include "fanout/publication.h"
+
+struct worker;
+struct fanout;
+
+struct fanout *fanout_new(struct worker *w);
+void fanout_free(struct fanout *f);
+
+/* One encoding's recipients; `set` is given away. */
+struct fanout_part {
+	uint8_t encoding;
+	roaring_bitmap_t *set;
+};
+/* `lane` is the worker's number of the channel. p is borrowed for the call. */
+void fanout_deliver(struct worker *w, uint32_t lane, const struct publication *p,
+		    struct fanout_part *parts, unsigned n);
+/* Calls fn(w, conn, arg bytes) once everything now in the lane has been walked, at
+ * once if it is empty; not at all if the conn is gone by then. */
+void fanout_after(struct worker *w, uint32_t lane, const struct conn_ref *who,
+		  void (*fn)(struct worker *, struct conn *, struct bytes arg), struct bytes arg);
+/* Works until deadline_ns (monotonic). True: there is more to do. */
+bool fanout_run(struct worker *w, uint64_t deadline_ns);
+
+/* Stamps for conn_slab_free() and conn_slab_release(). */
+uint64_t fanout_newest(const struct fanout *f);
+uint64_t fanout_oldest(const struct fanout *f); /* newest + 1 when none lives */
+size_t fanout_memory(const struct fanout *f);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* frame_ref.h - one encoded WebSocket frame (header and payload, unmasked, as it goes
+ * to every subscriber), counted, shared by all deliveries of this worker. */
+#ifndef SLUICE_FANOUT_FRAME_REF_H
+#define SLUICE_FANOUT_FRAME_REF_H
+
+#include "base/bytes.h"
+
+struct frame_ref {
+	uint32_t refs;
+	uint32_t n;
+	uint8_t bytes[];
+};
+
+/* opcode is WS_TEXT or WS_BINARY. The caller owns the one reference; NULL: no memory. */
+struct frame_ref *frame_ref_new(uint8_t opcode, struct bytes payload);
+static inline struct frame_ref *frame_ref_get(struct frame_ref *f)
+{
+	f->refs++;
+	return f;
+}
+void frame_ref_put(struct frame_ref *f);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* hub.h - channels as Roaring sets: this worker's shard.
+ *
+ *   proto ─► hub_subscribe / hub_publish ─► engine (order) ─┐
+ *                                                           ▼
+ *   fanout ◄─ hub_on_deliver / hub_on_subscribed / … ◄──────┘
+ *
+ * Per channel and encoding the hub keeps the set of connection indexes that
+ * subscribed with that encoding (hub/members.h: up to four inline, then a Roaring
+ * bitmap). Nothing about order is decided here: the engine calls the hub_on_*
+ * functions in publication order, and the hub changes its sets and hands
+ * publications to the fan-out in just that order. So a subscriber hears exactly
+ * what was published between its `subscribed` and its `unsubscribed`.
+ *
+ * All functions are for the worker's own thread. Slices lent to hub functions need
+ * live only during the call. */
+#ifndef SLUICE_HUB_HUB_H
+#define SLUICE_HUB_HUB_H
+
+#include "fanout/encoding.h"
+#include "fanout/publication.h"
+
+struct worker;
+struct hub;
+
+struct hub *hub_new(struct worker *w);
+void hub_free(struct hub *h);
+
+enum hub_outcome {
+	HUB_OK,            /* under way: the answer comes by the engine */
+	HUB_TOO_MANY,      /* the connection's bound on subscriptions */
+	HUB_NOT_SUBSCRIBED,
+	HUB_OVERLOADED,    /* a bound between workers was reached: try again later */
+	HUB_UNAVAILABLE    /* the channel's home is being restarted and its queue is full */
+};
+
+enum hub_sub_flag {
+	HUB_SUB_PRESENCE = 1 << 0, /* the answer carries onlineCount */
+	HUB_SUB_EVENTS = 1 << 1,   /* its coming and going is told to others */
+	HUB_SUB_QUIET = 1 << 2,    /* no answer at all (the lobby, on arrival) */
+	HUB_SUB_RECOVER = 1 << 3   /* epoch and offset say what the client has */
+};
+
+struct hub_subscribe_args {
+	uint16_t space;
+	uint8_t encoding; /* enum encoding */
+	uint8_t flags;    /* enum hub_sub_flag */
+	struct bytes channel;
+	struct bytes ask; /* request id, raw JSON, or empty; at most HUB_ASK_MAX */
+	uint64_t epoch, offset;
+};
+#define HUB_ASK_MAX 128
+
+/* Rights, names and rates were checked by the caller (session.h). A channel that the
+ * connection already has changes its encoding, keeps its place and counts once. */
+enum hub_outcome hub_subscribe(struct worker *w, struct conn *c, const struct hub_subscribe_args *a);
+/* room words answer `left_room`, channel words `unsubscribed`: `encoding` says which. */
+enum hub_outcome hub_unsubscribe(struct worker *w, struct conn *c, uint16_t space,
+				 struct bytes channel, uint8_t encoding, struct bytes ask);
+/* The publication gets its order from the engine. */
+enum hub_outcome hub_publish(struct worker *w, const struct publication *p);
+/* Leaves everything, tells the homes; the conn's list is empty afterwards. */
+void hub_leave_all(struct worker *w, struct conn *c);
+bool hub_is_subscribed(struct worker *w, const struct conn *c, uint16_t space, struct bytes channel);
+
+/* ── from the engine, in publication order per channel ── */
+struct hub_position {
+	uint64_t epoch, offset;
+	uint32_t count;    /* subscribers in all workers, this one included */
+	bool recovered;    /* HUB_SUB_RECOVER was set and nothing is missing */
+};
+void hub_on_subscribed(struct worker *w, const struct conn_ref *who,
+		       const struct hub_subscribe_args *a, const struct hub_position *at);
+void hub_on_unsubscribed(struct worker *w, const struct conn_ref *who, uint16_t space,
+			 struct bytes channel, uint8_t encoding, struct bytes ask);
+void hub_on_deliver(struct worker *w, const struct publication *p);
+/* refused: HUB_OK with p->offset, or why not. p has channel, space, ask, sender. */
+void hub_on_published(struct worker *w, const struct publication *p, enum hub_outcome outcome);
+
+/* ── for the CLI ── */
+struct hub_channel_info {
+	uint16_t space;
+	struct bytes name;
+	uint32_t members[ENC_COUNT]; /* of this worker */
+	size_t set_bytes;            /* memory of its sets */
+};
+/* Calls fn for each channel from *cursor on, at most n; false when done. */
+bool hub_channels(struct hub *h, uint32_t *cursor, uint32_t n,
+		  void (*fn)(void *ctx, const struct hub_channel_info *info), void *ctx);
+uint32_t hub_channel_count(const struct hub *h);
+size_t hub_memory(const struct hub *h);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* listener.h - accept: this worker's own socket of each SO_REUSEPORT group.
+ *
+ * listener_open_group() runs in the keeper: one socket per worker and listener, bound
+ * before privileges go. The keeper keeps the descriptors, so that a worker's successor
+ * gets the same ones and queued connections wait for it. */
+#ifndef SLUICE_LISTENER_LISTENER_H
+#define SLUICE_LISTENER_LISTENER_H
+
+#include "config/config.h"
+
+struct worker;
+struct listener;
+
+/* Opens n listening sockets for one config listener, non-blocking, close-on-exec. 0 or
+ * -errno, with a log line that names the address and what to do. */
+int listener_open_group(const struct config_listener *l, int *fds, unsigned n);
+
+/* Begins to accept on this worker's descriptors. NULL: no memory. */
+struct listener *listener_start(struct worker *w, const int *fds);
+/* Stops accepting; descriptors are closed. */
+void listener_stop(struct worker *w);
+/* No slot or no descriptor: pause until some are free again. Called each tick. */
+void listener_tick(struct worker *w);
+
+#endif

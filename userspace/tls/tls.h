@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls.h - the seam between ciphertext and everything else.
+ *
+ *    conn/io ─► tls_open() ─► plaintext ─► http or ws
+ *    batch   ─► tls_seal() ─► ciphertext ─► send(2)
+ *
+ * Nobody above sees an SSL object. Today a connection keeps one, in a side table of
+ * the worker named by the conn's index (CONN_F_SSL); with hibernation tls_open and
+ * tls_seal will work from the keys in the conn instead, behind these same calls. The
+ * handshake is fed exactly one record at a time, so that nothing is left inside the
+ * SSL object when it ends.
+ *
+ * Input and output never touch a descriptor: bytes come in as a span and what is to be sent is
+ * appended to an output span of the worker, so that a blocked socket is conn/io.c's
+ * business alone. */
+#ifndef SLUICE_TLS_TLS_H
+#define SLUICE_TLS_TLS_H
+
+#include <sys/uio.h>
+
+#include "base/bytes.h"
+#include "config/config.h"
+
+struct worker;
+struct conn;
+struct tls;
+
+/* Certificates and keys as the keeper read them: bytes, not files. PEM, by the index of
+ * config.certificates. */
+struct tls_material {
+	uint32_t n;
+	struct tls_pem {
+		struct bytes cert, key;
+	} *pem;
+};
+
+/* Reads every certificate's files (makes the development certificate where asked). All
+ * mistakes are logged with their file; NULL if there was one. Called by the keeper. */
+struct tls_material *tls_material_load(const struct config *cfg);
+/* Wipes the keys. */
+void tls_material_free(struct tls_material *m);
+/* Checks chain, key and dates of certificate i; logs what is wrong. */
+bool tls_material_check(const struct config *cfg, const struct tls_material *m);
+
+/* Writes a self-signed P-256 certificate and key for localhost and friends. 0 or -errno. */
+int tls_dev_certificate(const char *cert_file, const char *key_file);
+
+struct tls *tls_new(struct worker *w, const struct tls_material *m);
+void tls_free(struct tls *t);
+
+/* Makes the connection's SSL. False: no memory. */
+bool tls_begin(struct worker *w, struct conn *c);
+/* Frees what TLS holds of the conn; keys in the conn are wiped with the slot. */
+void tls_end(struct worker *w, struct conn *c);
+
+enum tls_outcome {
+	TLS_MORE,      /* all input is used up; *out holds n bytes of plaintext (may be 0) */
+	TLS_HANDSHAKEN,/* the handshake is complete; the rest of the input is untouched */
+	TLS_CLOSED,    /* close_notify */
+	TLS_BAD        /* an alert is in the output; end the connection */
+};
+/* Opens ciphertext `*in` (advanced by what was used) into plain (cap bytes); *n is the
+ * plaintext's length. Stops early when `plain` is full: call again with the rest.
+ * What must be answered (handshake, alerts, key updates) is appended to tls_output(). */
+enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, uint8_t *plain,
+			  size_t cap, size_t *n);
+/* Seals the parts into tls_output(). False: the connection is broken. */
+bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n);
+void tls_close_notify(struct worker *w, struct conn *c);
+
+/* Ciphertext that waits to be written for the conn in hand. The caller writes it and
+ * empties it (tls_output_clear) before it turns to another conn. */
+struct bytes tls_output(struct worker *w);
+void tls_output_clear(struct worker *w);
+
+/* For the CLI: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "" for plain ones. */
+const char *tls_version(const struct worker *w, const struct conn *c);
+const char *tls_cipher(const struct worker *w, const struct conn *c);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* worker.h - one process per core, and all that it owns.
+ *
+ *        ┌─ libevent: listeners · mailbox eventfd · keeper channel · tick timer ─┐
+ *        │                      └► the epoll set: all conns behind one event      │
+ *        ▼                                                                       │
+ *    conns speak ─► mailbox drained ─► fan-out slices ─► write batch out ─► kick ─┘
+ *
+ * That is one turn (loop.c). A conn costs no struct event: its descriptor sits in a raw
+ * epoll set that libevent watches as one descriptor.
+ *
+ * The state below is touched by this process only; what others may see goes
+ * through the mailbox. Modules above conn take `struct worker *` first and reach
+ * their own part through it.
+ *
+ * Members of the mailbox: workers are 0 … n_workers-1, the admin worker is n_workers.
+ * It runs the same loop without listeners. */
+#ifndef SLUICE_WORKER_WORKER_H
+#define SLUICE_WORKER_WORKER_H
+
+#include <event2/event.h>
+
+#include "base/pool.h"
+#include "base/wheel.h"
+#include "config/config.h"
+#include "conn/conn.h"
+#include "conn/slab.h"
+
+struct admin;
+struct batch;
+struct engine;
+struct engine_ops;
+struct fanout;
+struct hub;
+struct listener;
+struct mailbox;
+struct tls;
+
+#define WORKER_TICK_MS    128            /* of the timer wheel */
+#define WORKER_SCRATCH    (64u << 10)    /* one read(2), one opened record run */
+#define WORKER_TURN_NS    2000000u       /* what fan-out may use of a turn */
+
+/* Counters of this life of the worker; read by the admin worker's query. */
+struct worker_stats {
+	uint64_t accepted, refused;
+	uint64_t closed[CLOSE_REASONS];
+	uint64_t handshakes, handshakes_failed;
+	uint64_t http_requests;
+	uint64_t upgrades;
+	uint64_t frames_in, messages_in, bytes_in;
+	uint64_t deliveries, writes, bytes_out;
+	uint64_t publications, overloaded;
+	uint64_t turns;
+};
+
+/* What the keeper hands to a new process; see keeper/keeper.h. */
+struct worker_start {
+	unsigned id, n_workers;
+	uint32_t incarnation;            /* lives of this member so far, from 1 */
+	const struct config *cfg;        /* inherited by the fork */
+	int slab_fd;
+	uint32_t slab_max;
+	int keeper_fd;                   /* SOCK_SEQPACKET, messages of keeper/channel.h */
+	const int *listener_fds;         /* one per config listener, this worker's own */
+	struct mailbox *mailbox;         /* attached already */
+	int control_fd;                  /* admin worker: the listening control socket, else -1 */
+	uint8_t hash_key[16];            /* of channel names; the same in all workers */
+	const struct tls_material *tls;  /* keys and certificates as bytes, read by the keeper */
+	const bool *member_up;           /* n_workers + 1 */
+};
+
+struct worker {
+	unsigned id, n_workers;
+	bool is_admin;
+	const struct config *cfg; /* the keeper's, by fork; read-only */
+	struct event_base *base;
+	int set_fd; /* the epoll set of all conns */
+
+	uint64_t now_ns;  /* monotonic, of this turn */
+	uint64_t wall_ms; /* of this turn: what clients read as timestamp */
+	uint32_t tick;    /* WORKER_TICK_MS since the worker began, from 1 */
+
+	struct conn_slab slab;
+	struct pool *pool;
+	struct wheel wheel;
+	struct mailbox *mailbox;
+	struct hub *hub;
+	const struct engine_ops *engine_ops;
+	struct engine *engine;
+	struct fanout *fanout;
+	struct batch *batch;
+	struct tls *tls;
+	struct listener *listeners;
+	struct admin *admin; /* the admin worker only */
+
+	uint8_t *scratch_in;    /* WORKER_SCRATCH: what read(2) brought */
+	uint8_t *scratch_plain; /* WORKER_SCRATCH + 16 KiB: opened records */
+
+	uint8_t hash_key[16];
+	uint64_t tail_bytes;    /* of all conns: bounded by memory.queue_bytes */
+	uint64_t partial_bytes; /* of all conns: bounded by memory.partial_bytes */
+	bool member_up[CONFIG_MAX_WORKERS + 1];
+	bool read_stopped; /* the mailbox is congested: publishers are not read */
+
+	enum { WORKER_RUNNING, WORKER_DRAINING, WORKER_DONE } phase;
+	uint64_t shutdown_ns; /* when draining must be over */
+	enum close_reason shutdown_reason;
+
+	struct worker_stats stats;
+	struct event *_set_event, *_mailbox_event, *_keeper_event, *_tick_event;
+	int _keeper_fd;
+	uint64_t _born_ns;
+};
+
+/* Runs until the keeper says stop or is gone; returns the process's exit code. */
+int worker_main(const struct worker_start *start);
+
+/* Asks every client to go (close frame `reason`), stops listening, ends within
+ * daemon.shutdown_timeout. */
+void worker_drain(struct worker *w, enum close_reason reason);
+
+static inline uint32_t worker_ticks(uint64_t ms)
+{
+	uint64_t t = (ms + WORKER_TICK_MS - 1) / WORKER_TICK_MS;
+	return t ? (uint32_t)t : 1;
+}
+
+/* Text of a random UUID as it is shown; buf holds 37. */
+void uuid_text(const uint8_t uuid[16], char buf[37]);
+
+#endif
