@@ -71,7 +71,7 @@ struct json_field {
 	struct bytes name;
 	struct json_value value;
 };
-#define JSON_FIELD(lit) {.name = {(const uint8_t *)("" lit), sizeof(lit) - 1}}
+#define JSON_FIELD(lit) ((struct json_field){.name = BYTES_LIT(lit)})
 
 /* Checks the whole text like json_check(), and that it is an object, and fills
  * the `n` (at most 64) wanted fields in the same pass. Names are compared after

@@ -48,17 +48,17 @@ struct config_prefix {
 
 struct config_certificate {
 	const char *name;
-	const char *cert_file; /* absolute path, PEM chain; NULL if dev */
-	const char *key_file;  /* absolute path, PEM; NULL if dev */
+	const char *cert_file;           /* absolute path, PEM chain; NULL if dev */
+	const char *key_file;            /* absolute path, PEM; NULL if dev */
 	const char *const *server_names; /* lower case, "*.example.com" allowed */
 	uint32_t n_server_names;         /* 0: take the names from the certificate */
 	bool dev; /* self-signed, made in state_dir on first run under `name` */
 };
 
 struct config_listener {
-	const char *name;    /* default "ADDRESS:PORT", as show prints it */
-	const char *address; /* numeric, as written */
-	uint16_t port;       /* 1..65535 */
+	const char *name;             /* default "ADDRESS:PORT", as show prints it */
+	const char *address;          /* numeric, as written */
+	uint16_t port;                /* 1..65535 */
 	struct sockaddr_storage addr; /* address and port; IPv6 listens to IPv6 only */
 	socklen_t addr_len;
 	bool tls;
@@ -104,14 +104,14 @@ struct config_endpoint {
 	const char *const *subprotocols; /* tokens, ours first; 0: none is answered */
 	uint32_t n_subprotocols;
 	uint32_t max_message_bytes;
-	uint32_t max_fragments;      /* frames per message */
-	uint32_t heartbeat_ms;       /* ping after so much silence; 0: never */
-	uint32_t heartbeat_timeout_ms; /* then dead after so much more */
-	uint32_t partial_timeout_ms; /* an incomplete frame or message, in all */
-	uint32_t rate_per_s;         /* messages per connection, sustained; 0: no limit */
-	uint32_t rate_burst;         /* bucket depth, at least 1 if rate_per_s */
-	uint32_t max_subscriptions;  /* per connection */
-	uint32_t bad_format_per_min; /* offences a minute that end it, 1008; 0: never */
+	uint32_t max_fragments;               /* frames per message */
+	uint32_t heartbeat_ms;                /* ping after so much silence; 0: never */
+	uint32_t heartbeat_timeout_ms;        /* then dead after so much more */
+	uint32_t partial_timeout_ms;          /* an incomplete frame or message, in all */
+	uint32_t rate_per_s;                  /* messages per connection, sustained; 0: no limit */
+	uint32_t rate_burst;                  /* bucket depth, at least 1 if rate_per_s */
+	uint32_t max_subscriptions;           /* per connection */
+	uint32_t bad_format_per_min;          /* offences a minute that end it, 1008; 0: never */
 	uint32_t max_connections_per_address; /* 0: no limit */
 };
 
@@ -141,8 +141,8 @@ struct config_relay {
 
 struct config_page {
 	const char *path;
-	const char *file; /* absolute */
-	const char *type; /* the Content-Type */
+	const char *file;  /* absolute */
+	const char *type;  /* the Content-Type */
 	struct bytes body; /* read at load time */
 };
 
@@ -177,7 +177,7 @@ struct config {
 		uint64_t partial_bytes; /* per worker: incomplete frames, messages, bodies */
 		uint64_t queue_bytes;   /* per worker: unsent tails */
 		uint32_t connection_queue_bytes; /* per connection; beyond: close 4008 */
-		uint64_t mailbox_bytes; /* all rings of all workers together */
+		uint64_t mailbox_bytes;          /* all rings of all workers together */
 		uint64_t mailbox_overflow_bytes; /* per worker: waiting for a full ring */
 	} memory;
 
@@ -275,7 +275,7 @@ void config_show_json(const struct config *cfg, FILE *out);
 void config_manual_conf(FILE *out);
 void config_manual_man(FILE *out);
 
-const char *config_protocol_name(enum config_protocol p);      /* "native" … */
+const char *config_protocol_name(enum config_protocol p);       /* "native" … */
 const char *config_shield_mode_name(enum config_shield_mode m); /* "auto" … */
 
 /* "192.0.2.0/24", "2001:db8::/32". `buf` of CONFIG_PREFIX_STRLEN; returns it. */
