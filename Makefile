@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# One graph for everything. Each folder's rules.mk adds its sources to the lists below; there is no
+# recursive make, so `make -j` sees every file at once. `make help` explains the targets.
+#
+#   build/libsluice.a     all of userspace-src; tests, fuzzers and tools link with it
+#   build/sluiced         userspace/keeper/main.c + the archive
+#   build/sluicectl       sluicectl-src + the archive
+#   build/sluice-bench    bench-src + the archive
+#   build/bpf/x.bpf.o     bpf/x.bpf.c by clang for BPF; build/bpf/x.skel.h by bpftool, which
+#                         userspace includes as "bpf/x.skel.h"
+#   build/tests/...       one program per tests/*/test_*.c, fuzz_*.c and bench_*.c
+#
+# With SAN=address,undefined everything goes to build-san-address-undefined/ instead, so that an
+# ordinary build and a sanitizer's live side by side.
+
+MAKEFLAGS += -rR --no-print-directory
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+comma := ,
+
+# ---- what the user may set ------------------------------------------------------------------
+
+# clang, unless the command line or the environment names another compiler
+ifneq ($(filter default undefined,$(origin CC)),)
+CC := clang
+endif
+CLANG  ?= clang
+PREFIX ?= /usr/local
+# FOLDERS="base http" makes an archive of these alone: while a folder is in pieces, the tests of
+# those below it still build
+FOLDERS ?= *
+V      ?=
+T      ?=
+SAN    ?=
+EXTRA_CFLAGS ?=
+
+# bpftool lives in /usr/sbin, which a plain user's PATH may lack
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# ---- where things go ------------------------------------------------------------------------
+
+# a fuzzer instruments the archive too: its own build, chosen by its goal
+ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
+O := build-fuzz
+else ifneq ($(SAN),)
+O := build-san-$(subst $(comma),-,$(SAN))
+else
+O := build
+endif
+
+# BORINGSSL=<prefix> takes any upstream build instead of ours.
+own-boringssl := .deps/boringssl
+BORINGSSL ?= $(own-boringssl)
+
+# ---- flags ----------------------------------------------------------------------------------
+
+cppflags := -D_GNU_SOURCE -Iuserspace -Ibpf -I. -I$(O) -I$(BORINGSSL)/include
+cflags   := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wno-unused-parameter -Werror -fno-common -fPIE
+ldflags  := -pie -Wl,--exclude-libs,ALL
+ldlibs   := -lbpf -lelf -lz -levent_core -lroaring -ljansson -lconfig -lm -lpthread
+
+ifeq ($(O),build-fuzz)
+cflags  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSLUICE_SAN
+fuzz-cflags  := -fsanitize=fuzzer-no-link
+fuzz-ldflags := -fsanitize=fuzzer,address,undefined
+else ifneq ($(SAN),)
+cflags  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -DSLUICE_SAN
+ldflags += -fsanitize=$(SAN)
+else
+cflags  += -fstack-protector-strong -D_FORTIFY_SOURCE=2
+ldflags += -Wl,-z,relro,-z,now
+endif
+
+arch := $(shell uname -m)
+bpf-arch := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(arch)))
+bpf-cflags := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror \
+              -D__TARGET_ARCH_$(bpf-arch) -Ibpf -I. -I$(O) -idirafter /usr/include/$(arch)-linux-gnu
+
+# ---- the folders ----------------------------------------------------------------------------
+
+userspace-src :=
+sluicectl-src :=
+bench-src     :=
+-include $(foreach f,$(FOLDERS),$(wildcard userspace/$(f)/rules.mk)) $(wildcard bpf/rules.mk tools/*/rules.mk tests/rules.mk tests/*/rules.mk)
+
+# once each, however many lists name it; sluiced's main() stays out of the archive
+userspace-src := $(filter-out userspace/keeper/main.c,$(sort $(userspace-src)))
+main-src      := $(wildcard userspace/keeper/main.c)
+sluicectl-src := $(sort $(sluicectl-src))
+bench-src     := $(sort $(bench-src))
+bpf-src       := $(wildcard bpf/*.bpf.c)
+
+unit-src   := $(sort $(wildcard tests/unit/*/test_*.c))
+bpftest-src := $(sort $(wildcard tests/bpf/test_*.c))
+fuzz-src   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+microbench-src := $(sort $(wildcard tests/bench/bench_*.c))
+
+obj = $(patsubst %.c,$(O)/%.o,$(1))
+exe = $(patsubst %.c,$(O)/%,$(1))
+
+archive := $(O)/libsluice.a
+skels   := $(patsubst bpf/%.bpf.c,$(O)/bpf/%.skel.h,$(bpf-src))
+programs := $(if $(main-src),$(O)/sluiced) $(if $(sluicectl-src),$(O)/sluicectl) \
+            $(if $(bench-src),$(O)/sluice-bench)
+tests   := $(call exe,$(unit-src) $(bpftest-src))
+benches := $(call exe,$(microbench-src))
+fuzzers := $(call exe,$(fuzz-src))
+
+# ---- quiet lines ----------------------------------------------------------------------------
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+# ---- goals ----------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(programs) $(archive) ## build everything that runs: sluiced, sluicectl, sluice-bench
+
+.PHONY: build-tests
+build-tests: $(tests) $(fuzzers) $(benches) ## build the test programs, fuzzers and benches without running them
+
+.PHONY: help
+help: ## this list
+	@printf 'usage: make [TARGET] [VARIABLE=value ...]\n\n'
+	@sed -nE 's/^([a-z-]+):[^=].*## (.*)/  \1\t\2/p' Makefile | sort | expand -t 18
+
+# ---- BoringSSL ------------------------------------------------------------------------------
+
+ifeq ($(BORINGSSL),$(own-boringssl))
+boringssl := $(own-boringssl)/lib/libssl.a
+boringssl-libs = $(own-boringssl)/lib/libssl.a $(own-boringssl)/lib/libcrypto.a
+$(boringssl): | $(prepared)
+	@tools/boringssl.sh $(own-boringssl)
+else
+boringssl :=
+boringssl-libs := $(firstword $(wildcard $(BORINGSSL)/lib/libssl.a $(BORINGSSL)/ssl/libssl.a $(BORINGSSL)/libssl.a)) \
+	$(firstword $(wildcard $(BORINGSSL)/lib/libcrypto.a $(BORINGSSL)/crypto/libcrypto.a $(BORINGSSL)/libcrypto.a))
+endif
+
+# ---- stamps: a change of flags, or of the list of sources, rebuilds what it concerns --------
+
+.PHONY: FORCE
+FORCE:
+
+# $(1) file, $(2) content: written only if it differs
+stamp = @mkdir -p $(dir $(1)); printf '%s\n' '$(2)' | cmp -s - $(1) || printf '%s\n' '$(2)' >$(1)
+
+$(O)/.stamp-cc: FORCE
+	$(call stamp,$@,$(CC) $(cppflags) $(cflags) $(fuzz-cflags) $(EXTRA_CFLAGS))
+$(O)/.stamp-ld: FORCE
+	$(call stamp,$@,$(CC) $(ldflags) $(fuzz-ldflags) $(ldlibs) $(boringssl-libs))
+$(O)/.stamp-bpf: FORCE
+	$(call stamp,$@,$(CLANG) $(bpf-cflags) $(shell uname -r))
+$(O)/.stamp-archive: FORCE
+	$(call stamp,$@,$(userspace-src))
+
+# ---- the kernel's side ----------------------------------------------------------------------
+
+VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
+
+$(O)/vmlinux.h: $(O)/.stamp-bpf | $(prepared)
+	$(call say,BTF,$@)
+	@test -r $(VMLINUX_BTF) || { echo "no $(VMLINUX_BTF): this kernel has no BTF; name a file with VMLINUX_BTF=" >&2; exit 1; }
+	$(Q)bpftool btf dump file $(VMLINUX_BTF) format c >$@
+
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/vmlinux.h $(O)/.stamp-bpf
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) $(bpf-cflags) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+$(O)/bpf/%.skel.h: $(O)/bpf/%.bpf.o
+	$(call say,SKEL,$(@:$(O)/%=%))
+	$(Q)bpftool gen skeleton $< name $(subst .,_,$*)_bpf >$@
+
+# ---- userspace ------------------------------------------------------------------------------
+
+$(O)/%.o: %.c $(O)/.stamp-cc | $(skels) $(boringssl) $(prepared)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cppflags) $(cflags) $(fuzz-cflags) $(EXTRA_CFLAGS) $(cflags-$<) -MMD -MP -c -o $@ $<
+
+$(archive): $(call obj,$(userspace-src)) $(O)/.stamp-archive
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $(filter %.o,$^)
+
+# $(1): more libraries; every prerequisite object first, then the archive
+link = $(CC) $(cflags) $(ldflags) -o $@ $(filter %.o,$^) $(archive) $(boringssl-libs) $(ldlibs) $(1)
+
+$(O)/sluiced: $(call obj,$(main-src))
+$(O)/sluicectl: $(call obj,$(sluicectl-src))
+$(O)/sluice-bench: $(call obj,$(bench-src))
+$(programs): $(archive) $(O)/.stamp-ld
+	$(call say,LD,$@)
+	$(Q)$(link)
+
+# ---- tests ----------------------------------------------------------------------------------
+
+$(call obj,$(unit-src) $(bpftest-src)): cppflags += -Itests/unit
+$(tests): $(O)/%: $(O)/%.o $(archive) $(O)/.stamp-ld
+	$(call say,LD,$@)
+	$(Q)$(call link,-lcmocka $(ldlibs-$*))
+ifeq ($(O),build-fuzz)
+$(fuzzers): $(O)/%: $(O)/%.o $(archive) $(O)/.stamp-ld
+else
+$(fuzzers): $(O)/%: $(O)/%.o $(O)/tests/fuzz/replay_main.o $(archive) $(O)/.stamp-ld
+endif
+	$(call say,LD,$@)
+	$(Q)$(call link,$(fuzz-ldflags) $(ldlibs-$*))
+$(benches): $(O)/%: $(O)/%.o $(archive) $(O)/.stamp-ld
+	$(call say,LD,$@)
+	$(Q)$(call link,$(ldlibs-$*))
+
+# the objects that no list keeps: without this make would delete them as intermediate
+.SECONDARY:
+
+-include $(patsubst %.o,%.d,$(call obj,$(userspace-src) $(main-src) $(sluicectl-src) $(bench-src) \
+	$(unit-src) $(bpftest-src) $(fuzz-src) $(microbench-src) tests/fuzz/replay_main.c)) \
+	$(patsubst bpf/%.c,$(O)/bpf/%.d,$(bpf-src))
