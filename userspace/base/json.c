@@ -146,11 +146,11 @@ static const uint8_t *literal(struct scan *s, const uint8_t *p, struct bytes wor
 static const uint8_t *scalar(struct scan *s, const uint8_t *p, enum json_type *type)
 {
 	switch (*p) {
-	case '"': *type = JSON_STRING; return string(s, p + 1);
-	case 't': *type = JSON_TRUE; return literal(s, p, BYTES_LIT("true"));
-	case 'f': *type = JSON_FALSE; return literal(s, p, BYTES_LIT("false"));
-	case 'n': *type = JSON_NULL; return literal(s, p, BYTES_LIT("null"));
-	default: *type = JSON_NUMBER; return number(s, p);
+	case '"': *type = JSON_IS_STRING; return string(s, p + 1);
+	case 't': *type = JSON_IS_TRUE; return literal(s, p, BYTES_LIT("true"));
+	case 'f': *type = JSON_IS_FALSE; return literal(s, p, BYTES_LIT("false"));
+	case 'n': *type = JSON_IS_NULL; return literal(s, p, BYTES_LIT("null"));
+	default: *type = JSON_IS_NUMBER; return number(s, p);
 	}
 }
 
@@ -187,7 +187,7 @@ static const uint8_t *value(struct scan *s, const uint8_t *p, uint32_t above,
 			return NULL;
 		goto out;
 	}
-	out->type = p < s->end && *p == '{' ? JSON_OBJECT : JSON_ARRAY;
+	out->type = p < s->end && *p == '{' ? JSON_IS_OBJECT : JSON_IS_ARRAY;
 	goto element;
 
 next:
@@ -290,7 +290,7 @@ enum json_result json_object_scan(struct bytes in, const struct json_limits *lim
 	if (r != JSON_OK)
 		return r;
 	for (size_t i = 0; i < n; i++)
-		fields[i].value = (struct json_value){.type = JSON_ABSENT};
+		fields[i].value = (struct json_value){.type = JSON_IS_ABSENT};
 
 	p = space(&s, in.p);
 	if (p == s.end || *p != '{') {
@@ -308,7 +308,7 @@ enum json_result json_object_scan(struct bytes in, const struct json_limits *lim
 		if (!(p = key(&s, p, &raw)))
 			return s.why;
 		f = wanted(&s, raw, fields, n);
-		if (f && f->value.type != JSON_ABSENT)
+		if (f && f->value.type != JSON_IS_ABSENT)
 			return JSON_DUPLICATE;
 		if (!(p = value(&s, p, 1, &v)))
 			return s.why;

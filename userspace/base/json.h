@@ -28,15 +28,16 @@
 
 #define JSON_MAX_DEPTH 64 /* what limits may ask for at most */
 
+/* Named so that jansson.h can stand beside this in tests and tools. */
 enum json_type {
-	JSON_ABSENT = 0, /* the field is not there; no text gives this */
-	JSON_NULL,
-	JSON_FALSE,
-	JSON_TRUE,
-	JSON_NUMBER,
-	JSON_STRING,
-	JSON_ARRAY,
-	JSON_OBJECT,
+	JSON_IS_ABSENT = 0, /* the field is not there; no text gives this */
+	JSON_IS_NULL,
+	JSON_IS_FALSE,
+	JSON_IS_TRUE,
+	JSON_IS_NUMBER,
+	JSON_IS_STRING,
+	JSON_IS_ARRAY,
+	JSON_IS_OBJECT,
 };
 
 /* What became of a text. Only JSON_OK means that all of it is valid. */
@@ -66,7 +67,7 @@ struct json_value {
 enum json_result json_check(struct bytes in, const struct json_limits *lim, struct json_value *out);
 
 /* A top-level field that the caller wants. `name` is plain (unescaped) and at
- * most 255 bytes; value.type is JSON_ABSENT if the object has no such field. */
+ * most 255 bytes; value.type is JSON_IS_ABSENT if the object has no such field. */
 struct json_field {
 	struct bytes name;
 	struct json_value value;

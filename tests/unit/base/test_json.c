@@ -294,10 +294,10 @@ TEST(json, check_returns_the_value_without_the_space_around_it)
 	struct json_value v;
 
 	assert_int_equal(json_check(BYTES_LIT(" \n[1, 2]\t"), NULL, &v), JSON_OK);
-	assert_int_equal(v.type, JSON_ARRAY);
+	assert_int_equal(v.type, JSON_IS_ARRAY);
 	assert_true(bytes_eq(v.raw, BYTES_LIT("[1, 2]")));
 	assert_int_equal(json_check(BYTES_LIT("-1e5 "), NULL, &v), JSON_OK);
-	assert_int_equal(v.type, JSON_NUMBER);
+	assert_int_equal(v.type, JSON_IS_NUMBER);
 	assert_true(bytes_eq(v.raw, BYTES_LIT("-1e5")));
 }
 
@@ -316,17 +316,17 @@ TEST(json, wanted_fields_come_back_byte_for_byte)
 		"\"channel\":\"n\\u0065ws\",\"id\":-0}\n";
 
 	assert_int_equal(scan(text, f, ARRAY_SIZE(f)), JSON_OK);
-	assert_int_equal(f[0].value.type, JSON_STRING);
+	assert_int_equal(f[0].value.type, JSON_IS_STRING);
 	assert_true(bytes_eq(f[0].value.raw, BYTES_LIT("\"publish\"")));
-	assert_int_equal(f[1].value.type, JSON_STRING);
+	assert_int_equal(f[1].value.type, JSON_IS_STRING);
 	assert_true(bytes_eq(f[1].value.raw, BYTES_LIT("\"n\\u0065ws\"")));
-	assert_int_equal(f[2].value.type, JSON_OBJECT);
+	assert_int_equal(f[2].value.type, JSON_IS_OBJECT);
 	assert_true(
 		bytes_eq(f[2].value.raw, BYTES_LIT("{\"b\":1e2,\"a\" : 0.10,\"a\":9007199254740993,"
 						   "\"\\u0061\":\"\\ud83d\"}")));
-	assert_int_equal(f[3].value.type, JSON_NUMBER);
+	assert_int_equal(f[3].value.type, JSON_IS_NUMBER);
 	assert_true(bytes_eq(f[3].value.raw, BYTES_LIT("-0")));
-	assert_int_equal(f[4].value.type, JSON_ABSENT);
+	assert_int_equal(f[4].value.type, JSON_IS_ABSENT);
 }
 
 TEST(json, each_type_is_named)
@@ -339,7 +339,7 @@ TEST(json, each_type_is_named)
 		     ARRAY_SIZE(f)),
 		JSON_OK);
 	for (int i = 0; i < 7; i++)
-		assert_int_equal(f[i].value.type, JSON_NULL + i);
+		assert_int_equal(f[i].value.type, JSON_IS_NULL + i);
 }
 
 TEST(json, an_escaped_name_is_the_same_name)
@@ -347,14 +347,14 @@ TEST(json, an_escaped_name_is_the_same_name)
 	struct json_field f[] = {JSON_FIELD("type")};
 
 	assert_int_equal(scan("{\"ty\\u0070e\":\"x\"}", f, 1), JSON_OK);
-	assert_int_equal(f[0].value.type, JSON_STRING);
+	assert_int_equal(f[0].value.type, JSON_IS_STRING);
 	assert_int_equal(scan("{\"\\u0074\\u0079\\u0070\\u0065\":1}", f, 1), JSON_OK);
-	assert_int_equal(f[0].value.type, JSON_NUMBER);
+	assert_int_equal(f[0].value.type, JSON_IS_NUMBER);
 	assert_int_equal(
 		scan("{\"type\\u0000\":1,\"typ\":2,\"types\":3,\"Type\":4,\"\\ud800type\":5}", f,
 		     1),
 		JSON_OK);
-	assert_int_equal(f[0].value.type, JSON_ABSENT);
+	assert_int_equal(f[0].value.type, JSON_IS_ABSENT);
 }
 
 TEST(json, a_wanted_name_outside_ascii_is_found)
@@ -362,9 +362,9 @@ TEST(json, a_wanted_name_outside_ascii_is_found)
 	struct json_field f[] = {JSON_FIELD("\xf0\x9f\x98\x80")};
 
 	assert_int_equal(scan("{\"\\ud83d\\ude00\":1}", f, 1), JSON_OK);
-	assert_int_equal(f[0].value.type, JSON_NUMBER);
+	assert_int_equal(f[0].value.type, JSON_IS_NUMBER);
 	assert_int_equal(scan("{\"\xf0\x9f\x98\x80\":true}", f, 1), JSON_OK);
-	assert_int_equal(f[0].value.type, JSON_TRUE);
+	assert_int_equal(f[0].value.type, JSON_IS_TRUE);
 }
 
 TEST(json, a_wanted_name_twice_is_refused_however_it_is_spelled)
@@ -388,7 +388,7 @@ TEST(json, only_an_object_has_fields)
 	assert_int_equal(scan("[1,]", f, 1), JSON_BAD);
 	assert_int_equal(scan("", f, 1), JSON_BAD);
 	assert_int_equal(scan("{}", f, 1), JSON_OK);
-	assert_int_equal(f[0].value.type, JSON_ABSENT);
+	assert_int_equal(f[0].value.type, JSON_IS_ABSENT);
 	assert_int_equal(scan("{}x", f, 1), JSON_BAD);
 	assert_int_equal(scan("{\"a\":1}x", f, 1), JSON_BAD);
 	assert_int_equal(json_object_scan(BYTES(NULL, 0), NULL, f, 1), JSON_BAD);
