@@ -55,7 +55,7 @@ BORINGSSL ?= $(own-boringssl)
 
 # ---- flags ----------------------------------------------------------------------------------
 
-cppflags := -D_GNU_SOURCE -Iuserspace -Ibpf -I. -I$(O) -I$(BORINGSSL)/include
+cppflags := -D_GNU_SOURCE -Iuserspace -Ibpf -I. -I$(O) -Itests/unit -I$(BORINGSSL)/include
 cflags   := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wno-unused-parameter -Werror -fno-common -fPIE
 ldflags  := -pie -Wl,--exclude-libs,ALL
@@ -202,7 +202,6 @@ $(programs): $(archive) $(O)/.stamp-ld
 
 # ---- tests ----------------------------------------------------------------------------------
 
-$(call obj,$(unit-src) $(bpftest-src)): cppflags += -Itests/unit
 $(tests): $(O)/%: $(O)/%.o $(archive) $(O)/.stamp-ld
 	$(call say,LD,$@)
 	$(Q)$(call link,-lcmocka $(ldlibs-$*))
