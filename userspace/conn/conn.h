@@ -30,6 +30,8 @@
 
 #include "base/bytes.h"
 #include "base/wheel.h"
+#include "config/config.h"
+#include "http/body.h"
 #include "ws/frame.h"
 
 struct worker;
@@ -62,8 +64,11 @@ enum conn_flag {
 	CONN_F_EOF = 1 << 7,       /* the peer has finished sending */
 	CONN_F_TOUCHED = 1 << 8,   /* stands in this turn's write batch */
 	CONN_F_BINARY = 1 << 9,    /* the message being assembled is binary */
-	CONN_F_BULK = 1 << 10,     /* asked for binary-capable delivery (later) */
-	CONN_F_END_FLUSH = 1 << 11 /* end the transport as soon as the tail is out */
+	CONN_F_END_FLUSH = 1 << 10, /* end the transport as soon as the tail is out */
+	CONN_F_SHUT = 1 << 11,     /* we have said that we send no more */
+	CONN_F_HEAD = 1 << 12,     /* HTTP: `message` begins with a struct http_head */
+	CONN_F_BODY = 1 << 13,     /* HTTP: a body is being thrown away */
+	CONN_F_PARTIAL = 1 << 14   /* stands in the worker's list of unfinished things */
 };
 
 enum close_reason {
@@ -92,21 +97,29 @@ struct conn {
 	uint64_t rx_seq;
 	uint8_t rx_key[32];
 	uint8_t rx_iv[12];
-	uint32_t part;        /* pool handle: bytes of an unfinished head or frame header */
+	uint32_t record;      /* pool handle: the beginning of a TLS record */
 	uint32_t heard_ticks; /* worker tick of the last byte from the peer */
-	uint16_t endpoint;    /* index in config.endpoints; valid from OPEN on */
-	uint16_t listener;    /* index in config.listeners */
+	uint8_t endpoint;     /* index in config.endpoints; valid from OPEN on */
+	uint8_t listener;     /* index in config.listeners */
+	uint8_t rest;         /* bytes at the end of `message` that no frame has claimed yet */
+	uint8_t _spare;
 
 	/* line 2: WebSocket, time, the write batch */
-	struct ws_rx rx;           /* 24 bytes: the frame decoder's state */
+	union {
+		struct ws_rx rx;       /* OPEN, CLOSING: the frame decoder */
+		struct http_body body; /* HTTP: the request body being thrown away */
+	};
 	struct wheel_link timer;   /* 12 bytes: the one timer, see worker/timer.c */
 	uint32_t gen;              /* generation of the slot; never 0 in use */
-	uint32_t message;          /* pool handle: the message being assembled */
+	uint32_t message;          /* pool handle: the message, or the head, being assembled */
 	uint32_t partial_ticks;    /* when the unfinished thing began; 0: nothing unfinished */
 	uint32_t batch_first;      /* entries of this turn's write batch, CONN_NONE: none */
 	uint32_t batch_last;
 	uint16_t rate_level;       /* token bucket, in 1/64 messages missing from full */
-	uint16_t offences;         /* invalid messages in the running minute */
+	union {
+		uint16_t offences; /* OPEN: invalid messages in the running minute */
+		uint16_t requests; /* HTTP: answered on this connection */
+	};
 	uint32_t rate_ticks;       /* when rate_level was last brought up to date */
 
 	/* line 3: who, and what it hears; cold but for subscribe and disconnect */
@@ -121,6 +134,7 @@ struct conn {
 };
 static_assert(offsetof(struct conn, rx_seq) == 64, "fan-out touches line 0 only");
 static_assert(offsetof(struct conn, rx) == 128, "the decoder begins line 2");
+static_assert(CONFIG_MAX_ENDPOINTS <= 256 && CONFIG_MAX_LISTENERS <= 256, "one byte names them");
 static_assert(offsetof(struct conn, peer_ip) == 192, "identity is cold");
 static_assert(sizeof(struct conn) == 256, "four cache lines; if it grows, say what that buys");
 

@@ -3,7 +3,7 @@
  *
  * Reading: conn_readable() reads into the worker's scratch buffer and hands the bytes to
  * the layer that c->state names (tls opens records first). A layer consumes what
- * it can; the rest of an unfinished head or frame goes to c->part.
+ * it can; the rest of an unfinished record goes to c->record, of a head or frame to c->message.
  *
  * Sending: conn_send() seals (tls) and writes; what the socket does not take becomes the
  * tail, counted and bounded. Only fanout/batch.c calls it. */

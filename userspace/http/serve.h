@@ -5,12 +5,17 @@
 #define SLUICE_HTTP_SERVE_H
 
 #include "base/bytes.h"
-#include "conn/conn.h"
+#include "conn/step.h"
 
 struct worker;
 
-/* Bytes from the peer in state HTTP; they may be changed. All are consumed or kept. */
-void http_bytes(struct worker *w, struct conn *c, uint8_t *p, size_t n);
+/* Reads in the state HTTP. */
+extern const struct conn_step http_step;
+
+/* What the configuration says of endpoints, origins and pages, made ready. NULL: no memory. */
+struct http_site *http_site_new(const struct config *cfg);
+void http_site_free(struct http_site *s);
+
 /* The head did not come in time: 408 where the client has begun one. */
 void http_timeout(struct worker *w, struct conn *c);
 

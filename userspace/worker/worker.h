@@ -38,6 +38,7 @@ struct tls;
 
 #define WORKER_TICK_MS    128            /* of the timer wheel */
 #define WORKER_SCRATCH    (64u << 10)    /* one read(2), one opened record run */
+#define WORKER_HEADROOM   256u
 #define WORKER_TURN_NS    2000000u       /* what fan-out may use of a turn */
 
 /* Counters of this life of the worker; read by the admin worker's query. */
@@ -81,7 +82,8 @@ struct worker {
 	uint32_t tick;    /* WORKER_TICK_MS since the worker began, from 1 */
 
 	struct conn_slab slab;
-	struct pool *pool;
+	struct pool *pool;  /* unfinished things and long subscription lists */
+	struct pool *tails; /* what sockets did not take; bounded on its own */
 	struct wheel wheel;
 	struct mailbox *mailbox;
 	struct hub *hub;
@@ -93,12 +95,15 @@ struct worker {
 	struct listener *listeners;
 	struct admin *admin; /* the admin worker only */
 
+	/* Each has WORKER_HEADROOM bytes in front, so that a layer can put the rest of
+	 * last time before what has come now. */
 	uint8_t *scratch_in;    /* WORKER_SCRATCH: what read(2) brought */
-	uint8_t *scratch_plain; /* WORKER_SCRATCH + 16 KiB: opened records */
+	uint8_t *scratch_plain; /* WORKER_SCRATCH: opened records */
 
 	uint8_t hash_key[16];
-	uint64_t tail_bytes;    /* of all conns: bounded by memory.queue_bytes */
-	uint64_t partial_bytes; /* of all conns: bounded by memory.partial_bytes */
+	struct partial_list *partials; /* conns with something unfinished, oldest first */
+	struct http_site *site;        /* what the HTTP step knows of endpoints and pages */
+	const struct conn_step *steps[CONN_STATES]; /* who reads bytes in which state */
 	bool member_up[CONFIG_MAX_WORKERS + 1];
 	bool read_stopped; /* the mailbox is congested: publishers are not read */
 

@@ -5,14 +5,12 @@
 #define SLUICE_WS_SERVE_H
 
 #include "base/bytes.h"
-#include "conn/conn.h"
+#include "conn/step.h"
 
 struct worker;
 
-/* After the 101 was queued: the conn is OPEN, the protocol is told. */
-void ws_opened(struct worker *w, struct conn *c);
-/* Bytes from the peer; they may be changed. All are consumed or kept. */
-void ws_bytes(struct worker *w, struct conn *c, uint8_t *p, size_t n);
+/* Reads in the states OPEN and CLOSING. */
+extern const struct conn_step ws_step;
 
 /* Into this turn's batch. Nothing happens unless the conn is OPEN. */
 void ws_send_text(struct worker *w, struct conn *c, struct bytes text);
