@@ -106,7 +106,11 @@ struct conn {
 
 	/* line 2: WebSocket, time, the write batch */
 	union {
-		struct ws_rx rx;       /* OPEN, CLOSING: the frame decoder */
+		struct { /* OPEN, CLOSING */
+			struct ws_rx rx;         /* the frame decoder */
+			uint16_t rate_refused;   /* messages refused since the bucket was half full */
+			uint16_t offence_minute; /* the running minute of `offences` */
+		};
 		struct http_body body; /* HTTP: the request body being thrown away */
 	};
 	struct wheel_link timer;   /* 12 bytes: the one timer, see worker/timer.c */
@@ -115,12 +119,12 @@ struct conn {
 	uint32_t partial_ticks;    /* when the unfinished thing began; 0: nothing unfinished */
 	uint32_t batch_first;      /* entries of this turn's write batch, CONN_NONE: none */
 	uint32_t batch_last;
-	uint16_t rate_level;       /* token bucket, in 1/64 messages missing from full */
+	uint16_t rate_full_lo;     /* token bucket: monotonic µs at which it is full again, */
 	union {
 		uint16_t offences; /* OPEN: invalid messages in the running minute */
 		uint16_t requests; /* HTTP: answered on this connection */
 	};
-	uint32_t rate_ticks;       /* when rate_level was last brought up to date */
+	uint32_t rate_full_hi;     /* the 32 bits above; see session/limits.c */
 
 	/* line 3: who, and what it hears; cold but for subscribe and disconnect */
 	uint8_t peer_ip[16];       /* IPv4 as v4-mapped; the real client behind trusted proxies */
