@@ -53,13 +53,28 @@ endif
 own-boringssl := .deps/boringssl
 BORINGSSL ?= $(own-boringssl)
 
+# `make run`, `make test` and the like first install what they need from Debian, which everything
+# that compiles then waits for; plain `make` installs nothing.
+deps-of-run := build
+deps-of-deps := build
+deps-of-deps-test := build test
+deps-of-test := build test
+deps-of-fuzz := build test
+deps-of-bench := build
+deps-of-lint := build test lint
+deps-of-fmt := lint
+deps-groups := $(sort $(foreach goal,$(MAKECMDGOALS),$(deps-of-$(goal))))
+ifneq ($(deps-groups),)
+prepared := install-deps
+endif
+
 # ---- flags ----------------------------------------------------------------------------------
 
 cppflags := -D_GNU_SOURCE -Iuserspace -Ibpf -I. -I$(O) -Itests/unit -I$(BORINGSSL)/include
 cflags   := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wno-unused-parameter -Werror -fno-common -fPIE
-ldflags  := -pie -Wl,--exclude-libs,ALL
-ldlibs   := -lbpf -lelf -lz -levent_core -lroaring -ljansson -lconfig -lm -lpthread
+ldflags  := -pie -Wl,--as-needed -Wl,--exclude-libs,ALL
+ldlibs   := -lxdp -lbpf -lelf -lz -levent_core -lroaring -ljansson -lconfig -lm -lpthread
 
 ifeq ($(O),build-fuzz)
 cflags  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSLUICE_SAN
@@ -126,6 +141,38 @@ all: $(programs) $(archive) ## build everything that runs: sluiced, sluicectl, s
 .PHONY: build-tests
 build-tests: $(tests) $(fuzzers) $(benches) ## build the test programs, fuzzers and benches without running them
 
+.PHONY: run
+run: $(prepared) all ## install and build what is missing, then serve https://localhost:8443/ in the foreground
+	@tools/run.sh $(O)
+
+.PHONY: test
+test: $(prepared) all build-tests ## all tests, or T=fanout/two_rooms T=net/backpressure T=bpf T=fuzz/head; SAN=address,undefined
+	@/usr/bin/python3 tests/run.py --build '$(O)' --san '$(SAN)' '$(T)'
+
+.PHONY: bench
+bench: $(prepared) $(filter $(O)/tests/bench/bench_$(T)%,$(benches)) ## micro-benchmarks, or T=name for one
+	@for b in $(filter $(O)/tests/bench/bench_$(T)%,$(benches)); do echo "$${b##*/}:"; $$b || exit 1; done
+
+SECONDS := 60
+.PHONY: fuzz
+fuzz: $(prepared) $(filter $(O)/tests/fuzz/fuzz_$(T)%,$(fuzzers)) ## fuzz T=name for SECONDS=60, or each in turn; finds go to build-fuzz/
+	@tests/fuzz/run.sh $(O) $(SECONDS) $(filter $(O)/tests/fuzz/fuzz_$(T)%,$(fuzzers))
+
+.PHONY: deps
+deps: $(prepared) $(boringssl) ## install from Debian what building and running needs, and build BoringSSL
+.PHONY: deps-test
+deps-test: $(prepared) $(boringssl) ## the same, and what the tests need
+.PHONY: install-deps
+install-deps:
+	@tools/deps.sh $(deps-groups)
+
+.PHONY: clean
+clean: ## remove what was built, of every sanitizer; BoringSSL stays
+	rm -rf build build-fuzz build-san-*
+.PHONY: distclean
+distclean: clean ## and what deps put into the tree (a finished BoringSSL stays in the user's cache)
+	rm -rf .deps tests/*/node_modules
+
 .PHONY: help
 help: ## this list
 	@printf 'usage: make [TARGET] [VARIABLE=value ...]\n\n'
@@ -135,7 +182,7 @@ help: ## this list
 
 ifeq ($(BORINGSSL),$(own-boringssl))
 boringssl := $(own-boringssl)/lib/libssl.a
-boringssl-libs = $(own-boringssl)/lib/libssl.a $(own-boringssl)/lib/libcrypto.a
+boringssl-libs = $(own-boringssl)/lib/libssl.a $(own-boringssl)/lib/libcrypto.a $$(cat $(own-boringssl)/link 2>/dev/null)
 $(boringssl): | $(prepared)
 	@tools/boringssl.sh $(own-boringssl)
 else
@@ -143,6 +190,9 @@ boringssl :=
 boringssl-libs := $(firstword $(wildcard $(BORINGSSL)/lib/libssl.a $(BORINGSSL)/ssl/libssl.a $(BORINGSSL)/libssl.a)) \
 	$(firstword $(wildcard $(BORINGSSL)/lib/libcrypto.a $(BORINGSSL)/crypto/libcrypto.a $(BORINGSSL)/libcrypto.a))
 endif
+
+# the build that .deps/boringssl points to: another one means to compile and link anew
+boringssl-id = $(shell readlink $(BORINGSSL) || echo $(BORINGSSL))
 
 # ---- stamps: a change of flags, or of the list of sources, rebuilds what it concerns --------
 
@@ -152,10 +202,11 @@ FORCE:
 # $(1) file, $(2) content: written only if it differs
 stamp = @mkdir -p $(dir $(1)); printf '%s\n' '$(2)' | cmp -s - $(1) || printf '%s\n' '$(2)' >$(1)
 
-$(O)/.stamp-cc: FORCE
-	$(call stamp,$@,$(CC) $(cppflags) $(cflags) $(fuzz-cflags) $(EXTRA_CFLAGS))
-$(O)/.stamp-ld: FORCE
-	$(call stamp,$@,$(CC) $(ldflags) $(fuzz-ldflags) $(ldlibs) $(boringssl-libs))
+$(O)/.stamp-cc: FORCE | $(boringssl) $(prepared)
+	@command -v $(firstword $(CC)) >/dev/null || { echo "no compiler $(firstword $(CC)) here: make deps installs what is missing" >&2; exit 1; }
+	$(call stamp,$@,$(boringssl-id) $(CC) $(cppflags) $(cflags) $(fuzz-cflags) $(EXTRA_CFLAGS))
+$(O)/.stamp-ld: FORCE | $(boringssl)
+	$(call stamp,$@,$(boringssl-id) $(CC) $(ldflags) $(fuzz-ldflags) $(ldlibs) $(boringssl-libs))
 $(O)/.stamp-bpf: FORCE
 	$(call stamp,$@,$(CLANG) $(bpf-cflags) $(shell uname -r))
 $(O)/.stamp-archive: FORCE

@@ -12,6 +12,10 @@
 #
 # The system's apt configuration is only read: the source list derived from it, the package
 # lists and the download live in a temporary directory.
+#
+# Where no source can be had, PREFIX becomes the packaged binary (slower, as said above, and
+# shared, with its own rpath), and one line says so. SLUICE_BORINGSSL=packaged asks for that.
+# PREFIX/link holds what the linker needs beside the two libraries.
 set -eu
 
 PREFIX=${1:?usage: boringssl.sh PREFIX}
@@ -20,8 +24,9 @@ CC=${BORINGSSL_CC:-clang}
 CXX=${BORINGSSL_CXX:-clang++}
 # Part of the cache's name: a change here is a new build.
 RECIPE=1
-CFLAGS_ALL='-O2 -g1 -fPIC -fvisibility=hidden -fno-common -fno-strict-aliasing -ffunction-sections -fdata-sections
- -fstack-protector-strong -DBORINGSSL_IMPLEMENTATION -DNDEBUG -D_XOPEN_SOURCE=700 -Wa,--noexecstack'
+CFLAGS_ALL="-O2 -g1 -fPIC -fvisibility=hidden -fno-common -fno-strict-aliasing -ffunction-sections \
+-fdata-sections -fstack-protector-strong -DBORINGSSL_IMPLEMENTATION -DNDEBUG -D_XOPEN_SOURCE=700 \
+-Wa,--noexecstack"
 
 say() { echo "boringssl: $*"; }
 die() { echo "boringssl: $*" >&2; exit 1; }
@@ -41,7 +46,7 @@ adopt() { # directory of a finished build
 	ln -s "$1" "$PREFIX"
 }
 
-for done in "$cache"/boringssl-*-"$key"; do
+[ "${SLUICE_BORINGSSL:-source}" = packaged ] || for done in "$cache"/boringssl-*-"$key"; do
 	if [ -e "$done/lib/libssl.a" ]; then
 		adopt "$done"
 		say "reused $done"
@@ -89,7 +94,7 @@ build() { # into $tmp/out
 	include source/eureka.mk
 	CC := $CC
 	CXX := $CXX
-	FLAGS := -Isource/src/include $(echo $CFLAGS_ALL)
+	FLAGS := -Isource/src/include $CFLAGS_ALL
 	crypto := \$(sort \$(addprefix obj/,\$(addsuffix .o,\$(crypto_sources) $([ -n "$asm" ] && echo "\$($asm)"))))
 	ssl := \$(addprefix obj/,\$(addsuffix .o,\$(ssl_sources)))
 	all: out/lib/libcrypto.a out/lib/libssl.a
@@ -156,14 +161,32 @@ prove() {
 	"$tmp/prove" >"$tmp/out/PROOF"
 }
 
-if ! fetch; then
-	sed 's/^/boringssl: /' "$tmp/apt.log" >&2
-	die "no source package to be had (see above)"
+packaged() {
+	dir=/usr/lib/$("$CC" -print-multiarch 2>/dev/null || dpkg-architecture -qDEB_HOST_MULTIARCH)/android
+	if [ ! -e "$dir/libssl.so" ]; then
+		log=$tmp/packaged.log
+		"$(dirname "$0")/deps.sh" boringssl-packaged >"$log" 2>&1 || { cat "$log" >&2; return 1; }
+	fi
+	rm -rf "$PREFIX"
+	mkdir -p "$PREFIX/lib"
+	ln -s /usr/include/android "$PREFIX/include"
+	# The linker looks at what a file is, not at how it is called.
+	ln -s "$dir/libssl.so" "$PREFIX/lib/libssl.a"
+	ln -s "$dir/libcrypto.so" "$PREFIX/lib/libcrypto.a"
+	echo "-Wl,-rpath,$dir" >"$PREFIX/link"
+	say "no source package to be had: using the packaged binary, whose P-256 signatures take three times as long"
+}
+
+if [ "${SLUICE_BORINGSSL:-source}" = packaged ] || ! fetch; then
+	packaged && exit 0
+	[ ! -e "$tmp/apt.log" ] || sed 's/^/boringssl: /' "$tmp/apt.log" >&2
+	die "neither the source package $PACKAGE nor the packaged binary can be had; give BORINGSSL=<prefix>"
 fi
 version=$(sed -n 's/^Version: *//p' "$tmp"/*.dsc | head -1)
 build || die "the build failed"
 prove || die "the finished libraries fail their own test"
 echo "$version" >"$tmp/out/VERSION"
+echo >"$tmp/out/link"
 
 final=$cache/boringssl-$version-$key
 if mkdir -p "$cache" 2>/dev/null && cp -r "$tmp/out" "$final.$$" 2>/dev/null; then

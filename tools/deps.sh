@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# deps.sh GROUP ... - installs from Debian what is missing, and says what.
+#
+#   build   compiler, libraries and bpftool: what `make all` and `make run` need
+#   test    what `make test` needs on top: cmocka, pytest, other TLS stacks, Chromium, Node
+#   lint    what `make lint` and `make fmt` need
+#
+# As root, or through sudo. When nothing is missing it changes nothing, asks nobody and takes
+# a moment. A machine that is not Debian's kin gets the list of what it should provide.
+set -eu
+
+say() { echo "deps: $*"; }
+die() { echo "deps: $*" >&2; exit 1; }
+
+# A word is a package, or command?package: the package only where the command is missing.
+build='binutils bpftool?bpftool ca-certificates clang?clang libbpf-dev libc6-dev libconfig-dev libelf-dev
+ libevent-dev libjansson-dev libroaring-dev libxdp-dev make?make openssl?openssl zlib1g-dev
+ dpkg-source?dpkg-dev xz-utils'
+test='chromium chromium-driver curl?curl ethtool?ethtool gnutls-cli?gnutls-bin iproute2 libclang-rt-14-dev
+ libcmocka-dev llvm procps python3 python3-cryptography python3-pytest python3-websockets strace?strace util-linux'
+lint='clang-format?clang-format clang-tidy?clang-tidy shellcheck?shellcheck'
+
+# bpftool and ethtool live in sbin, which a plain user's PATH may lack
+PATH=$PATH:/usr/sbin:/sbin
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "not root and no sudo here; as root run: $*"
+	fi
+}
+
+# Any Node from 18 on will do, from wherever it came.
+node_missing() {
+	major=$(node --version 2>/dev/null | sed -nE 's/^v([0-9]+)\..*/\1/p')
+	[ "${major:-0}" -lt 18 ] || ! command -v npm >/dev/null
+}
+
+missing_of() { # words → the packages among them that are not installed
+	packages=
+	for word in "$@"; do
+		case $word in
+		*\?*) command -v "${word%%\?*}" >/dev/null || packages="$packages ${word#*\?}" ;;
+		*)    packages="$packages $word" ;;
+		esac
+	done
+	[ -n "$packages" ] || return 0
+	# shellcheck disable=SC2086 # a list of words
+	dpkg-query -W -f '${db:Status-Status} ${Package}\n' $packages 2>/dev/null |
+		sed -n 's/^installed //p' | sort -u >"$tmp/have"
+	# shellcheck disable=SC2086
+	printf '%s\n' $packages | sort -u | comm -23 - "$tmp/have" | tr '\n' ' '
+}
+
+words=
+for group in "$@"; do
+	case $group in
+	build) words="$words $build" ;;
+	test)  words="$words $test" ; node_missing && words="$words nodejs npm" ;;
+	lint)  words="$words $lint" ;;
+	boringssl-packaged) words="$words android-libboringssl-dev" ;; # boringssl.sh's last resort
+	*)     die "unknown group '$group': build, test and lint are known" ;;
+	esac
+done
+[ -n "$words" ] || die "usage: deps.sh build|test|lint ..."
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	say "this is not Debian or its kin; please provide (in Debian's names):"
+	# shellcheck disable=SC2086
+	printf '  %s\n' $words | sed 's/[^ ]*?//'
+	exit 0
+fi
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# shellcheck disable=SC2086
+missing=$(missing_of $words)
+if [ -n "${missing% }" ]; then
+	say "installing: $missing"
+	as_root apt-get -q -o DPkg::Lock::Timeout=300 update >"$tmp/log" 2>&1 ||
+		say "apt-get update had complaints; going on with the lists that are there"
+	# shellcheck disable=SC2086
+	if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+		install --no-install-recommends $missing >>"$tmp/log" 2>&1; then
+		tail -n 40 "$tmp/log" >&2
+		die "apt-get could not install them (its last words stand above)"
+	fi
+	say "done"
+fi
+
+# Clients from the npm registry: any folder under tests/ or tools/ with a lock file.
+case " $* " in
+*" test "*)
+	for lock in tests/*/package-lock.json tools/*/package-lock.json; do
+		[ -e "$lock" ] || continue
+		dir=$(dirname "$lock")
+		if ! cmp -s "$lock" "$dir/node_modules/.sluice-lock"; then
+			say "npm: installing what $dir names"
+			(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error) ||
+				die "npm could not install what $lock names"
+			cp "$lock" "$dir/node_modules/.sluice-lock"
+		fi
+	done
+	;;
+esac
