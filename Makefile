@@ -102,6 +102,11 @@ bench-src     :=
 
 # once each, however many lists name it; sluiced's main() stays out of the archive
 userspace-src := $(filter-out userspace/keeper/main.c,$(sort $(userspace-src)))
+absent := $(filter-out $(wildcard $(userspace-src)),$(userspace-src))
+ifneq ($(absent),)
+$(warning a rules.mk names what is not there: $(absent))
+userspace-src := $(filter-out $(absent),$(userspace-src))
+endif
 main-src      := $(wildcard userspace/keeper/main.c)
 sluicectl-src := $(sort $(sluicectl-src))
 bench-src     := $(sort $(bench-src))
@@ -111,6 +116,8 @@ unit-src   := $(sort $(wildcard tests/unit/*/test_*.c))
 bpftest-src := $(sort $(wildcard tests/bpf/test_*.c))
 fuzz-src   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 microbench-src := $(sort $(wildcard tests/bench/bench_*.c))
+
+c-files := $(wildcard bpf/*.[ch] userspace/*/*.[ch] tools/*/*.[ch] tests/unit/*.h tests/*/*.[ch] tests/unit/*/*.[ch])
 
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 exe = $(patsubst %.c,$(O)/%,$(1))
@@ -132,6 +139,11 @@ else
 Q := @
 say = @printf '  %-7s %s\n' $(1) $(2)
 endif
+
+# A product appears whole or not at all, so that a second make in the same tree, or a program that
+# is running from it, never meets half of one.
+part = $@.$$$$.part
+into-place = && mv $(part) $@ || { rm -f $(part); exit 1; }
 
 # ---- goals ----------------------------------------------------------------------------------
 
@@ -165,6 +177,31 @@ deps-test: $(prepared) $(boringssl) ## the same, and what the tests need
 .PHONY: install-deps
 install-deps:
 	@tools/deps.sh $(deps-groups)
+
+.PHONY: install
+install: all ## into PREFIX=/usr/local (DESTDIR= for packages): programs, sample configuration, manual, unit
+	@tools/install.sh install '$(O)' '$(DESTDIR)' '$(PREFIX)'
+.PHONY: uninstall
+uninstall: ## what install put there, but for the configuration in use
+	@tools/install.sh uninstall '$(O)' '$(DESTDIR)' '$(PREFIX)'
+
+.PHONY: fmt
+fmt: $(prepared) ## format all C by .clang-format
+	clang-format -i $(c-files)
+
+# One stamp per file, renewed when the file, a header it includes or the rules change.
+lint-src := $(userspace-src) $(main-src) $(sluicectl-src) $(bench-src) $(unit-src) $(bpftest-src) \
+            $(fuzz-src) $(microbench-src) $(wildcard tests/fuzz/replay_main.c)
+$(O)/lint/%.ok: %.c $(O)/%.o .clang-tidy | $(prepared)
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(cppflags) $(cflags) $(cflags-$<) >$(part) 2>&1 && mv $(part) $@ || \
+		{ grep -v 'warnings generated\|Suppressed\|Use -header-filter' $(part); rm -f $(part); exit 1; }
+scripts := $(wildcard tools/*.sh tests/*.sh tests/*/*.sh) .ci/run
+.PHONY: lint
+lint: $(prepared) $(patsubst %.c,$(O)/lint/%.ok,$(lint-src)) ## clang-tidy over all C, shellcheck over the scripts; no finding may stay
+	@shellcheck $(scripts)
+	@echo "lint: $(words $(lint-src)) C files and $(words $(scripts)) scripts without a finding"
 
 .PHONY: clean
 clean: ## remove what was built, of every sanitizer; BoringSSL stays
@@ -219,7 +256,7 @@ VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
 $(O)/vmlinux.h: $(O)/.stamp-bpf | $(prepared)
 	$(call say,BTF,$@)
 	@test -r $(VMLINUX_BTF) || { echo "no $(VMLINUX_BTF): this kernel has no BTF; name a file with VMLINUX_BTF=" >&2; exit 1; }
-	$(Q)bpftool btf dump file $(VMLINUX_BTF) format c >$@
+	$(Q)bpftool btf dump file $(VMLINUX_BTF) format c >$(part) $(into-place)
 
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/vmlinux.h $(O)/.stamp-bpf
 	@mkdir -p $(@D)
@@ -228,7 +265,7 @@ $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/vmlinux.h $(O)/.stamp-bpf
 
 $(O)/bpf/%.skel.h: $(O)/bpf/%.bpf.o
 	$(call say,SKEL,$(@:$(O)/%=%))
-	$(Q)bpftool gen skeleton $< name $(subst .,_,$*)_bpf >$@
+	$(Q)bpftool gen skeleton $< name $(subst .,_,$*)_bpf >$(part) $(into-place)
 
 # ---- userspace ------------------------------------------------------------------------------
 
@@ -239,10 +276,10 @@ $(O)/%.o: %.c $(O)/.stamp-cc | $(skels) $(boringssl) $(prepared)
 
 $(archive): $(call obj,$(userspace-src)) $(O)/.stamp-archive
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcs $@ $(filter %.o,$^)
+	$(Q)ar rcs $(part) $(filter %.o,$^) $(into-place)
 
 # $(1): more libraries; every prerequisite object first, then the archive
-link = $(CC) $(cflags) $(ldflags) -o $@ $(filter %.o,$^) $(archive) $(boringssl-libs) $(ldlibs) $(1)
+link = $(CC) $(cflags) $(ldflags) -o $(part) $(filter %.o,$^) $(archive) $(boringssl-libs) $(ldlibs) $(1) $(into-place)
 
 $(O)/sluiced: $(call obj,$(main-src))
 $(O)/sluicectl: $(call obj,$(sluicectl-src))

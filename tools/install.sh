@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# install.sh install|uninstall BUILD DESTDIR PREFIX - `make install` and `make uninstall`.
+#
+# Both walk the same list, so that what one puts the other takes. The configuration in use
+# (SYSCONFDIR/sluice/sluice.conf) is written only if there is none, and never removed.
+set -eu
+verb=$1
+build=$2
+dest=$3
+prefix=${4%/}
+case $prefix in
+/usr | '') sysconf=/etc ;;
+*)         sysconf=$prefix/etc ;;
+esac
+
+put() { # mode, source, target
+	[ -e "$2" ] || return 0
+	case $verb in
+	install)
+		install -D -m "$1" "$2" "$dest$3"
+		echo "  INSTALL $dest$3"
+		;;
+	uninstall)
+		[ -e "$dest$3" ] || return 0
+		rm -f "$dest$3"
+		echo "  REMOVE  $dest$3"
+		;;
+	esac
+}
+
+# No source is asked for on uninstall: what was installed goes, whatever the tree looks like now.
+put_program() { # name, directory
+	if [ "$verb" = uninstall ]; then
+		put 755 / "$2/$1"
+	else
+		put 755 "$build/$1" "$2/$1"
+	fi
+}
+
+put_program sluiced "$prefix/sbin"
+put_program sluicectl "$prefix/bin"
+put_program sluice-bench "$prefix/bin"
+
+for page in tools/man/*.[1-8]; do
+	put 644 "$page" "$prefix/share/man/man${page##*.}/${page##*/}"
+done
+for completion in tools/completion/*; do
+	name=${completion##*/}
+	case $name in
+	_*) put 644 "$completion" "$prefix/share/zsh/site-functions/$name" ;;
+	*)  put 644 "$completion" "$prefix/share/bash-completion/completions/${name%.bash}" ;;
+	esac
+done
+put 644 tools/conf/sluice.conf "$prefix/share/doc/sluice/sluice.conf"
+put 644 README.md "$prefix/share/doc/sluice/README.md"
+put 644 LICENSE "$prefix/share/doc/sluice/LICENSE"
+
+unit=$(mktemp)
+trap 'rm -f "$unit"' EXIT
+sed "s#@SBINDIR@#$prefix/sbin#g; s#@SYSCONFDIR@#$sysconf#g" tools/conf/sluiced.service >"$unit"
+put 644 "$unit" "$prefix/lib/systemd/system/sluiced.service"
+
+conf=$sysconf/sluice/sluice.conf
+if [ "$verb" = uninstall ]; then
+	[ ! -e "$dest$conf" ] || echo "  KEPT    $dest$conf"
+	for dir in share/doc/sluice; do
+		[ ! -d "$dest$prefix/$dir" ] || rmdir --ignore-fail-on-non-empty "$dest$prefix/$dir"
+	done
+elif [ -e "$dest$conf" ]; then
+	echo "  KEPT    $dest$conf (the sample of this version is in $prefix/share/doc/sluice)"
+else
+	put 640 tools/conf/sluice.conf "$conf"
+fi
