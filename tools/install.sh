@@ -29,7 +29,7 @@ put() { # mode, source, target
 	esac
 }
 
-# No source is asked for on uninstall: what was installed goes, whatever the tree looks like now.
+# Nothing needs to be built for an uninstall: the program goes, whether or not BUILD still has it.
 put_program() { # name, directory
 	if [ "$verb" = uninstall ]; then
 		put 755 / "$2/$1"
@@ -64,9 +64,8 @@ put 644 "$unit" "$prefix/lib/systemd/system/sluiced.service"
 conf=$sysconf/sluice/sluice.conf
 if [ "$verb" = uninstall ]; then
 	[ ! -e "$dest$conf" ] || echo "  KEPT    $dest$conf"
-	for dir in share/doc/sluice; do
-		[ ! -d "$dest$prefix/$dir" ] || rmdir --ignore-fail-on-non-empty "$dest$prefix/$dir"
-	done
+	[ ! -d "$dest$prefix/share/doc/sluice" ] ||
+		rmdir --ignore-fail-on-non-empty "$dest$prefix/share/doc/sluice"
 elif [ -e "$dest$conf" ]; then
 	echo "  KEPT    $dest$conf (the sample of this version is in $prefix/share/doc/sluice)"
 else
