@@ -33,10 +33,21 @@ void conn_close(struct worker *w, struct conn *c, enum close_reason reason);
 /* With a retry hint or a text of our own in place of the reason's (at most 123 bytes). */
 void conn_close_text(struct worker *w, struct conn *c, enum close_reason reason, uint16_t code,
 		     struct bytes text);
+/* The peer does not read: a close frame (4008) behind what is queued, past the bound. */
+void conn_close_slow(struct worker *w, struct conn *c);
 /* At once, whatever the state. */
 void conn_end(struct worker *w, struct conn *c, enum close_reason reason);
 /* Flushes what is queued, then ends; input is ignored from here on. */
 void conn_linger(struct worker *w, struct conn *c, enum close_reason reason);
+
+/* Everything queued is out and the conn wants to end: for conn/io.c. */
+void conn_flushed(struct worker *w, struct conn *c);
+/* The peer sends no more. */
+void conn_eof(struct worker *w, struct conn *c);
+/* Writes what waits in tls_output(); c may end. */
+void conn_send_sealed(struct worker *w, struct conn *c);
+/* Queues a few bytes behind the tail whatever its bound says. */
+void conn_send_last(struct worker *w, struct conn *c, struct bytes words);
 
 /* Tells the epoll set what we wait for after flags changed. */
 void conn_watch(struct worker *w, struct conn *c);

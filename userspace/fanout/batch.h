@@ -24,6 +24,8 @@ void batch_frame(struct worker *w, struct conn *c, struct frame_ref *f);
 /* Copies bytes that already are what the peer's next layer reads (a WebSocket
  * frame, an HTTP answer). */
 void batch_bytes(struct worker *w, struct conn *c, struct bytes b);
+/* The same for a header and what belongs behind it. */
+void batch_bytes2(struct worker *w, struct conn *c, struct bytes head, struct bytes body);
 void batch_flush(struct worker *w);
 /* Forget what was queued for a conn that is being freed. */
 void batch_drop(struct worker *w, struct conn *c);

@@ -54,20 +54,23 @@ bool tls_begin(struct worker *w, struct conn *c);
 void tls_end(struct worker *w, struct conn *c);
 
 enum tls_outcome {
-	TLS_MORE,      /* all input is used up; *out holds n bytes of plaintext (may be 0) */
-	TLS_HANDSHAKEN,/* the handshake is complete; the rest of the input is untouched */
-	TLS_CLOSED,    /* close_notify */
-	TLS_BAD        /* an alert is in the output; end the connection */
+	TLS_MORE,       /* *in holds no whole record: keep it, come back with more behind it */
+	TLS_RECORD,     /* one record is used up and gave n bytes of plaintext (may be 0) */
+	TLS_HANDSHAKEN, /* likewise, and the handshake is complete with it */
+	TLS_CLOSED,     /* close_notify */
+	TLS_BAD         /* an alert is in the output; end the connection */
 };
-/* Opens ciphertext `*in` (advanced by what was used) into plain (cap bytes); *n is the
- * plaintext's length. Stops early when `plain` is full: call again with the rest.
+/* Opens the first record of `*in` (which is advanced) into plain[0 .. TLS_PLAIN_MAX).
  * What must be answered (handshake, alerts, key updates) is appended to tls_output(). */
 enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, uint8_t *plain,
-			  size_t cap, size_t *n);
+			  size_t *n);
+#define TLS_PLAIN_MAX  16384
+#define TLS_RECORD_MAX (5 + TLS_PLAIN_MAX + 2048) /* with TLS 1.2's generous overhead */
+
 /* Seals the parts into tls_output(). False: the connection is broken. */
 bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n);
-void tls_close_notify(struct worker *w, struct conn *c);
-
+/* close_notify, written at once if the socket takes it: best effort. */
+void tls_goodbye(struct worker *w, struct conn *c);
 /* Ciphertext that waits to be written for the conn in hand. The caller writes it and
  * empties it (tls_output_clear) before it turns to another conn. */
 struct bytes tls_output(struct worker *w);

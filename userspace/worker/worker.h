@@ -99,6 +99,7 @@ struct worker {
 	 * last time before what has come now. */
 	uint8_t *scratch_in;    /* WORKER_SCRATCH: what read(2) brought */
 	uint8_t *scratch_plain; /* WORKER_SCRATCH: opened records */
+	uint8_t *scratch_record; /* a kept record's beginning and what came now */
 
 	uint8_t hash_key[16];
 	struct partial_list *partials; /* conns with something unfinished, oldest first */
@@ -114,11 +115,16 @@ struct worker {
 	struct worker_stats stats;
 	struct event *_set_event, *_mailbox_event, *_keeper_event, *_tick_event;
 	int _keeper_fd;
+	uint32_t _drain_at; /* shutdown has told all conns below */
 	uint64_t _born_ns;
 };
 
 /* Runs until the keeper says stop or is gone; returns the process's exit code. */
 int worker_main(const struct worker_start *start);
+
+/* Best effort: a keeper that does not read is about to be noticed otherwise. */
+struct keeper_msg;
+void worker_tell_keeper(struct worker *w, const struct keeper_msg *m);
 
 /* Asks every client to go (close frame `reason`), stops listening, ends within
  * daemon.shutdown_timeout. */
@@ -129,8 +135,5 @@ static inline uint32_t worker_ticks(uint64_t ms)
 	uint64_t t = (ms + WORKER_TICK_MS - 1) / WORKER_TICK_MS;
 	return t ? (uint32_t)t : 1;
 }
-
-/* Text of a random UUID as it is shown; buf holds 37. */
-void uuid_text(const uint8_t uuid[16], char buf[37]);
 
 #endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* io.c - bytes in from the descriptor, bytes out to it.
+ *
+ *    read(2) ─► scratch_in ─┬─────────── plain ───────────┬─► step of c->state
+ *                           └─ tls_open ─► scratch_plain ─┘
+ *
+ *    parts ─┬─── plain ────┬─► sendmsg(2) ─► what it did not take: the tail
+ *           └─ tls_seal ───┘
+ *
+ * One read per event: the set is level-triggered, so whoever sends much is asked again
+ * after all the others. */
+#include "conn/io.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "conn/buffer.h"
+#include "conn/partial.h"
+#include "conn/step.h"
+#include "tls/tls.h"
+#include "worker/timer.h"
+#include "worker/worker.h"
+
+/* The tail of a conn that is told to go may grow by its last words beyond the bound. */
+#define LAST_WORDS_BYTES 512
+
+static bool same_conn(const struct worker *w, uint32_t index, uint32_t gen)
+{
+	return conn_deref(&w->slab, index, gen) != NULL;
+}
+
+/* Hands plaintext to whoever reads it now. False: the conn has ended. */
+static bool climb(struct worker *w, struct conn *c, uint8_t *p, size_t n)
+{
+	uint32_t index = conn_index(&w->slab, c), gen = c->gen;
+	while (n > 0) {
+		const struct conn_step *step = w->steps[c->state];
+		if (step == NULL) /* LINGER and the like: thrown away */
+			return true;
+		size_t used = step->bytes(w, c, p, n);
+		if (!same_conn(w, index, gen))
+			return false;
+		assert(used <= n && (used == n || w->steps[c->state] != step));
+		p += used;
+		n -= used;
+	}
+	return true;
+}
+
+static void reset_idle(struct worker *w, struct conn *c)
+{
+	if (c->flags & CONN_F_PARTIAL && c->record == 0 && c->message == 0 &&
+	    (c->state == CONN_HTTP ? !(c->flags & CONN_F_BODY) : ws_frame_idle(&c->rx)))
+		partial_end(w, c);
+}
+
+/* Ciphertext that TLS wants to say by itself: handshake, alerts, key updates. */
+static bool flush_tls(struct worker *w, struct conn *c)
+{
+	struct bytes out = tls_output(w);
+	if (out.n == 0)
+		return true;
+	uint32_t index = conn_index(&w->slab, c), gen = c->gen;
+	conn_send_sealed(w, c);
+	return same_conn(w, index, gen);
+}
+
+/* `in` begins at a record. Keeps an unfinished one. */
+static void open_records(struct worker *w, struct conn *c, struct bytes in)
+{
+	enum tls_outcome o;
+	do {
+		size_t n = 0;
+		o = tls_open(w, c, &in, w->scratch_plain, &n);
+		if (!flush_tls(w, c))
+			return;
+		switch (o) {
+		case TLS_MORE:
+			break;
+		case TLS_RECORD:
+			if (n > 0 && !climb(w, c, w->scratch_plain, n))
+				return;
+			break;
+		case TLS_HANDSHAKEN:
+			w->stats.handshakes++;
+			c->state = CONN_HTTP;
+			break;
+		case TLS_CLOSED:
+			conn_eof(w, c);
+			return;
+		case TLS_BAD:
+			conn_end(w, c, c->state == CONN_HANDSHAKE ? CLOSE_TLS_HANDSHAKE
+								  : CLOSE_TLS_RECORD);
+			return;
+		}
+	} while (o != TLS_MORE);
+	if (in.n > 0) {
+		if (!partial_append(w, c, &c->record, in, TLS_RECORD_MAX)) {
+			conn_end(w, c, CLOSE_NO_MEMORY);
+			return;
+		}
+		partial_begin(w, c);
+	}
+	reset_idle(w, c);
+}
+
+/* The beginning of a record that came before, and behind it what has come now. */
+static struct bytes with_record(struct worker *w, struct conn *c, struct bytes now)
+{
+	if (c->record == 0)
+		return now;
+	struct bytes head = buffer_bytes(w->pool, c->record);
+	memcpy(w->scratch_record, head.p, head.n);
+	memcpy(w->scratch_record + head.n, now.p, now.n);
+	buffer_free(w->pool, &c->record);
+	return BYTES(w->scratch_record, head.n + now.n);
+}
+
+void conn_readable(struct worker *w, struct conn *c)
+{
+	int fd = conn_fd(c);
+	if (fd < 0)
+		return;
+	uint8_t *p = w->scratch_in;
+	ssize_t n = recv(fd, p, WORKER_SCRATCH, MSG_DONTWAIT);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return;
+		conn_end(w, c, errno == ECONNRESET ? CLOSE_PEER_RESET : CLOSE_PEER);
+		return;
+	}
+	if (n == 0) {
+		conn_eof(w, c);
+		return;
+	}
+	c->heard_ticks = w->tick;
+	c->flags &= (uint16_t)~CONN_F_PINGED;
+	w->stats.bytes_in += (uint64_t)n;
+	if (c->state == CONN_LINGER)
+		return;
+	uint32_t index = conn_index(&w->slab, c), gen = c->gen;
+	if (c->flags & CONN_F_TLS) {
+		open_records(w, c, with_record(w, c, BYTES(p, n)));
+	} else if (climb(w, c, p, (size_t)n)) {
+		reset_idle(w, c);
+	}
+	if (same_conn(w, index, gen))
+		timer_update(w, c);
+}
+
+void conn_eof(struct worker *w, struct conn *c)
+{
+	c->flags |= CONN_F_EOF;
+	/* An HTTP client may close its side right after the request: what it asked for
+	 * still leaves, but nothing more is expected. */
+	bool owed = c->tail != 0 || c->flags & CONN_F_TOUCHED;
+	if (owed && !(c->flags & CONN_F_SHUT) &&
+	    (c->state == CONN_LINGER || c->state == CONN_HTTP)) {
+		conn_watch(w, c);
+		conn_linger(w, c, CLOSE_PEER);
+		return;
+	}
+	conn_end(w, c, CLOSE_PEER);
+}
+
+/* ── out ── */
+
+static bool tail_append(struct worker *w, struct conn *c, struct bytes b, size_t bound)
+{
+	return buffer_append(w->tails, &c->tail, b, bound);
+}
+
+static void tail_wait(struct worker *w, struct conn *c)
+{
+	if (!(c->flags & CONN_F_TAIL_WAIT)) {
+		c->flags |= CONN_F_TAIL_WAIT;
+		conn_watch(w, c);
+	}
+}
+
+/* The peer reads too slowly: the queue is at its bound. A close frame goes behind what is
+ * queued (whoever reads on learns why); a deadline ends the rest. */
+static void overflow(struct worker *w, struct conn *c)
+{
+	if (c->state != CONN_OPEN) {
+		conn_end(w, c, CLOSE_SLOW_CONSUMER);
+		return;
+	}
+	conn_close_slow(w, c);
+}
+
+/* What the socket takes at once; the number, or -1: the conn has ended. */
+static ssize_t send_now(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
+{
+	int fd = conn_fd(c);
+	if (fd < 0)
+		return 0;
+	struct msghdr m = {.msg_iov = (struct iovec *)parts, .msg_iovlen = n};
+	ssize_t sent = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	w->stats.writes++;
+	if (sent >= 0) {
+		w->stats.bytes_out += (uint64_t)sent;
+		return sent;
+	}
+	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
+		return 0;
+	conn_end(w, c, errno == ECONNRESET || errno == EPIPE ? CLOSE_PEER_RESET : CLOSE_PEER);
+	return -1;
+}
+
+/* Sends or queues; the conn may end. */
+static void put(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
+		size_t bound)
+{
+	size_t skip = 0;
+	if (c->tail == 0) {
+		ssize_t sent = send_now(w, c, parts, n);
+		if (sent < 0)
+			return;
+		skip = (size_t)sent;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (skip >= parts[i].iov_len) {
+			skip -= parts[i].iov_len;
+			continue;
+		}
+		struct bytes rest = BYTES((uint8_t *)parts[i].iov_base + skip,
+					  parts[i].iov_len - skip);
+		skip = 0;
+		if (!tail_append(w, c, rest, bound)) {
+			overflow(w, c);
+			return;
+		}
+	}
+	if (c->tail != 0)
+		tail_wait(w, c);
+	else if (c->flags & CONN_F_END_FLUSH)
+		conn_flushed(w, c);
+}
+
+static size_t queue_bound(const struct worker *w, const struct conn *c)
+{
+	size_t bound = w->cfg->memory.connection_queue_bytes;
+	/* A connection must be able to hear one message of the size it may send. */
+	if (c->state == CONN_OPEN || c->state == CONN_CLOSING)
+		bound = MAX(bound, w->cfg->endpoints[c->endpoint].max_message_bytes +
+					   (size_t)LAST_WORDS_BYTES);
+	return bound;
+}
+
+void conn_send_sealed(struct worker *w, struct conn *c)
+{
+	struct bytes out = tls_output(w);
+	struct iovec v = {.iov_base = (void *)out.p, .iov_len = out.n};
+	/* Emptied first: put() may end the conn, and its goodbye is sealed into the same
+	 * memory, but only after these bytes are in the socket or in the tail. */
+	tls_output_clear(w);
+	put(w, c, &v, 1, queue_bound(w, c) + LAST_WORDS_BYTES);
+}
+
+void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
+	       size_t bytes)
+{
+	if (conn_queued(w, c) + bytes > queue_bound(w, c) && c->tail != 0) {
+		overflow(w, c);
+		return;
+	}
+	if (!(c->flags & CONN_F_TLS)) {
+		put(w, c, parts, n, queue_bound(w, c) + LAST_WORDS_BYTES);
+		return;
+	}
+	if (!tls_seal(w, c, parts, n)) {
+		tls_output_clear(w);
+		conn_end(w, c, CLOSE_TLS_RECORD);
+		return;
+	}
+	conn_send_sealed(w, c);
+}
+
+void conn_send_last(struct worker *w, struct conn *c, struct bytes words)
+{
+	struct iovec v = {.iov_base = (void *)words.p, .iov_len = words.n};
+	struct bytes out = words;
+	tls_output_clear(w);
+	if (c->flags & CONN_F_TLS) {
+		if (!tls_seal(w, c, &v, 1)) {
+			tls_output_clear(w);
+			return;
+		}
+		out = tls_output(w);
+	}
+	if (tail_append(w, c, out, queue_bound(w, c) + 4 * LAST_WORDS_BYTES + CONFIG_MAX_MESSAGE))
+		tail_wait(w, c);
+	tls_output_clear(w);
+}
+
+void conn_writable(struct worker *w, struct conn *c)
+{
+	if (c->tail == 0)
+		return;
+	struct bytes tail = buffer_bytes(w->tails, c->tail);
+	struct iovec v = {.iov_base = (void *)tail.p, .iov_len = tail.n};
+	ssize_t sent = send_now(w, c, &v, 1);
+	if (sent < 0)
+		return;
+	buffer_consume(w->tails, &c->tail, (size_t)sent);
+	if (c->tail != 0)
+		return;
+	c->flags &= (uint16_t)~CONN_F_TAIL_WAIT;
+	conn_watch(w, c);
+	if (c->flags & CONN_F_END_FLUSH)
+		conn_flushed(w, c);
+}
+
+size_t conn_queued(const struct worker *w, const struct conn *c)
+{
+	return c->tail ? buffer_size(w->tails, c->tail) : 0;
+}
+
+void conn_watch(struct worker *w, struct conn *c)
+{
+	int fd = conn_fd(c);
+	if (fd < 0)
+		return;
+	struct epoll_event e = {
+		.data.u64 = (uint64_t)c->gen << 32 | conn_index(&w->slab, c),
+		.events = (c->flags & (CONN_F_READ_STOP | CONN_F_EOF) ? 0 : EPOLLIN) |
+			  (c->flags & CONN_F_TAIL_WAIT ? EPOLLOUT : 0),
+	};
+	if (epoll_ctl(w->set_fd, EPOLL_CTL_MOD, fd, &e) != 0)
+		log_error("worker %u: conn %u: epoll_ctl: %s", w->id, conn_index(&w->slab, c),
+			  strerror(errno));
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* listener.c - from a listening socket to a conn.
+ *
+ * A full worker does not accept and close: it leaves newcomers in the kernel's queue
+ * and tells the keeper, whose reuseport program then sends new ones to others. */
+#include "listener/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "conn/io.h"
+#include "keeper/channel.h"
+#include "worker/worker.h"
+
+#define ACCEPTS_PER_EVENT 64
+/* Marked full this many slots before the end: SYNs on their way still find room. */
+#define ROOM_LOW  200
+#define ROOM_HIGH 400
+
+struct listener {
+	struct worker *w;
+	uint32_t n;
+	bool paused; /* no slot or no descriptor: events are off */
+	bool full;   /* the keeper was told so */
+	struct listener_one {
+		struct listener *all;
+		struct event *event;
+		uint16_t index;
+		int fd;
+	} one[];
+};
+
+static int set_one(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int open_one(const struct config_listener *l)
+{
+	int fd = socket(l->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (set_one(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 ||
+	    set_one(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0 ||
+	    (l->addr.ss_family == AF_INET6 && set_one(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) != 0) ||
+	    /* Inherited by every accepted socket: one system call less for each. */
+	    set_one(fd, IPPROTO_TCP, TCP_NODELAY, 1) != 0 ||
+	    (l->defer_accept && set_one(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 5) != 0) ||
+	    bind(fd, (const struct sockaddr *)&l->addr, l->addr_len) != 0 ||
+	    listen(fd, (int)l->backlog) != 0) {
+		int err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int listener_open_group(const struct config_listener *l, int *fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		fds[i] = open_one(l);
+		if (fds[i] >= 0)
+			continue;
+		int err = fds[i];
+		log_error("listener %s: %s port %u: %s%s", l->name, l->address, l->port,
+			  strerror(-err),
+			  err == -EADDRINUSE ? ": another program has it; stop that one or "
+					       "change the port in sluice.conf"
+			  : err == -EACCES   ? ": ports below 1024 need root or "
+					       "CAP_NET_BIND_SERVICE"
+			  : err == -EADDRNOTAVAIL ? ": no interface has this address" : "");
+		while (i-- > 0)
+			close(fds[i]);
+		return err;
+	}
+	return 0;
+}
+
+static uint32_t room(const struct worker *w)
+{
+	return w->slab.max - w->slab.live;
+}
+
+static void tell_full(struct listener *l, bool full)
+{
+	if (l->full == full)
+		return;
+	l->full = full;
+	worker_tell_keeper(l->w, &(struct keeper_msg){.kind = KEEPER_FULL, .value = full});
+}
+
+static void pause_all(struct listener *l)
+{
+	if (l->paused)
+		return;
+	l->paused = true;
+	for (uint32_t i = 0; i < l->n; i++)
+		event_del(l->one[i].event);
+}
+
+static void resume_all(struct listener *l)
+{
+	if (!l->paused)
+		return;
+	l->paused = false;
+	for (uint32_t i = 0; i < l->n; i++)
+		event_add(l->one[i].event, NULL);
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *ctx)
+{
+	struct listener_one *one = ctx;
+	struct worker *w = one->all->w;
+	for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+		if (w->slab.live >= w->slab.max) {
+			pause_all(one->all);
+			break;
+		}
+		struct sockaddr_in6 peer;
+		socklen_t len = sizeof(peer);
+		int s = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (s >= 0) {
+			conn_open(w, s, one->index, (struct sockaddr *)&peer);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_warn("worker %u: accept: %s: waiting for room", w->id, strerror(errno));
+			pause_all(one->all);
+		}
+		if (errno != EINTR && errno != ECONNABORTED)
+			break;
+	}
+	if (room(w) < ROOM_LOW && w->slab.max > 2 * ROOM_HIGH)
+		tell_full(one->all, true);
+}
+
+struct listener *listener_start(struct worker *w, const int *fds)
+{
+	uint32_t n = w->cfg->n_listeners;
+	struct listener *l = calloc(1, sizeof(*l) + n * sizeof(l->one[0]));
+	if (l == NULL)
+		return NULL;
+	l->w = w;
+	l->n = n;
+	for (uint32_t i = 0; i < n; i++) {
+		struct listener_one *one = &l->one[i];
+		*one = (struct listener_one){.all = l, .index = (uint16_t)i, .fd = fds[i]};
+		one->event = event_new(w->base, fds[i], EV_READ | EV_PERSIST, on_accept, one);
+		if (one->event == NULL || event_add(one->event, NULL) != 0)
+			return NULL; /* the process ends: nothing to unwind */
+	}
+	return l;
+}
+
+void listener_stop(struct worker *w)
+{
+	struct listener *l = w->listeners;
+	if (l == NULL)
+		return;
+	w->listeners = NULL;
+	for (uint32_t i = 0; i < l->n; i++) {
+		event_free(l->one[i].event);
+		close(l->one[i].fd);
+	}
+	free(l);
+}
+
+void listener_room(struct worker *w)
+{
+	struct listener *l = w->listeners;
+	if (l != NULL && l->full && room(w) > ROOM_HIGH)
+		tell_full(l, false);
+}
+
+void listener_tick(struct worker *w)
+{
+	struct listener *l = w->listeners;
+	if (l != NULL && l->paused && w->slab.live < w->slab.max)
+		resume_all(l);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* context.c - what all handshakes of a worker share: one SSL_CTX per certificate,
+ * the choice among them by SNI, ALPN, and the lowest version. */
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "tls/internal.h"
+#include "worker/worker.h"
+
+static struct tls *tls_of(SSL *ssl)
+{
+	return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+}
+
+/* Only http/1.1 is spoken. A client that offers ALPN without it is told so by the
+ * alert that RFC 7301 3.2 demands, rather than by garbage later. */
+static int pick_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_n, const uint8_t *in,
+		     unsigned in_n, void *arg)
+{
+	static const uint8_t ours[] = "http/1.1";
+	for (unsigned i = 0; i < in_n; i += 1u + in[i])
+		if (in[i] == sizeof(ours) - 1 && i + in[i] < in_n &&
+		    memcmp(in + i + 1, ours, sizeof(ours) - 1) == 0) {
+			*out = in + i + 1;
+			*out_n = in[i];
+			return SSL_TLSEXT_ERR_OK;
+		}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* The listener's certificates in the configuration's order; exact names before
+ * wildcards; the first certificate where nothing fits, as browsers without SNI need. */
+static int pick_certificate(SSL *ssl, int *alert, void *arg)
+{
+	const struct config_listener *l = SSL_get_app_data(ssl);
+	const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	struct tls *t = tls_of(ssl);
+	if (asked == NULL || strlen(asked) > 253)
+		return SSL_TLSEXT_ERR_NOACK;
+	char name[254];
+	size_t n = strlen(asked);
+	for (size_t i = 0; i <= n; i++)
+		name[i] = (char)byte_lower((uint8_t)asked[i]);
+	for (int wild = 0; wild < 2; wild++)
+		for (uint32_t i = 0; i < l->n_certificates; i++) {
+			struct tls_cert *cert = &t->certs[l->certificates[i]];
+			for (uint32_t k = 0; k < cert->n_names; k++) {
+				const char *p = cert->names[k];
+				if ((p[0] == '*') == (wild == 1) && tls_name_match(p, name)) {
+					SSL_set_SSL_CTX(ssl, cert->ctx);
+					return SSL_TLSEXT_ERR_OK;
+				}
+			}
+		}
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
+static bool use_certificate(SSL_CTX *ctx, STACK_OF(X509) *chain, EVP_PKEY *key)
+{
+	if (!SSL_CTX_use_certificate(ctx, sk_X509_value(chain, 0)) ||
+	    !SSL_CTX_use_PrivateKey(ctx, key))
+		return false;
+	for (size_t i = 1; i < sk_X509_num(chain); i++)
+		if (!SSL_CTX_add1_chain_cert(ctx, sk_X509_value(chain, i)))
+			return false;
+	return true;
+}
+
+static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X509) *chain,
+			    EVP_PKEY *key)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+	if (ctx == NULL)
+		return NULL;
+	uint16_t min = cfg->tls.min_version == CONFIG_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+	SSL_CTX_set_app_data(ctx, t);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
+	SSL_CTX_set_tlsext_servername_callback(ctx, pick_certificate);
+	/* Forward secrecy and AEAD only, also in TLS 1.2. */
+	if (!SSL_CTX_set_min_proto_version(ctx, min) ||
+	    !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
+	    !SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") ||
+	    !use_certificate(ctx, chain, key)) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	return ctx;
+}
+
+static bool cert_init(struct tls *t, const struct config *cfg, const struct tls_material *m,
+		      uint32_t i)
+{
+	struct tls_cert *cert = &t->certs[i];
+	const struct config_certificate *cc = &cfg->certificates[i];
+	STACK_OF(X509) *chain = tls_pem_chain(m->pem[i].cert);
+	EVP_PKEY *key = tls_pem_key(m->pem[i].key);
+	bool ok = chain && key && (cert->ctx = context_new(t, cfg, chain, key)) != NULL;
+	if (ok && cc->n_server_names > 0) {
+		cert->names = calloc(cc->n_server_names, sizeof(char *));
+		for (uint32_t k = 0; cert->names && k < cc->n_server_names; k++)
+			cert->names[cert->n_names++] = strdup(cc->server_names[k]);
+	} else if (ok) {
+		ok = tls_cert_names(sk_X509_value(chain, 0), &cert->names, &cert->n_names) == 0;
+	}
+	if (!ok)
+		log_error("tls: certificate \"%s\" cannot be used: %s", cc->name, tls_error_text());
+	sk_X509_pop_free(chain, X509_free);
+	EVP_PKEY_free(key);
+	return ok;
+}
+
+struct tls *tls_new(struct worker *w, const struct tls_material *m)
+{
+	struct tls *t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return NULL;
+	t->max = w->slab.max;
+	t->n_certs = m->n;
+	t->certs = calloc(m->n ? m->n : 1, sizeof(*t->certs));
+	t->ssl = mmap(NULL, t->max * sizeof(SSL *), PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (t->ssl == MAP_FAILED)
+		t->ssl = NULL;
+	t->bio = tls_bio_new(t);
+	t->gather = malloc(TLS_PLAIN_MAX);
+	bool ok = t->certs && t->ssl && t->bio && t->gather;
+	for (uint32_t i = 0; ok && i < m->n; i++)
+		ok = cert_init(t, w->cfg, m, i);
+	if (ok)
+		return t;
+	tls_free(t);
+	return NULL;
+}
+
+void tls_free(struct tls *t)
+{
+	if (t == NULL)
+		return;
+	for (uint32_t i = 0; t->certs && i < t->n_certs; i++) {
+		SSL_CTX_free(t->certs[i].ctx);
+		for (uint32_t k = 0; k < t->certs[i].n_names; k++)
+			free(t->certs[i].names[k]);
+		free(t->certs[i].names);
+	}
+	free(t->certs);
+	if (t->ssl)
+		munmap(t->ssl, t->max * sizeof(SSL *));
+	BIO_free(t->bio);
+	free(t->gather);
+	free(t->out);
+	free(t);
+}
+
+bool tls_begin(struct worker *w, struct conn *c)
+{
+	struct tls *t = w->tls;
+	const struct config_listener *l = &w->cfg->listeners[c->listener];
+	SSL *ssl = SSL_new(t->certs[l->certificates[0]].ctx);
+	if (ssl == NULL)
+		return false;
+	SSL_set_app_data(ssl, (void *)l);
+	SSL_set_accept_state(ssl);
+	SSL_set_shed_handshake_config(ssl, 1);
+	BIO_up_ref(t->bio);
+	SSL_set0_rbio(ssl, t->bio);
+	BIO_up_ref(t->bio);
+	SSL_set0_wbio(ssl, t->bio);
+	t->ssl[conn_index(&w->slab, c)] = ssl;
+	c->flags |= CONN_F_SSL;
+	return true;
+}
+
+void tls_end(struct worker *w, struct conn *c)
+{
+	if (!(c->flags & CONN_F_SSL))
+		return;
+	uint32_t i = conn_index(&w->slab, c);
+	SSL_free(w->tls->ssl[i]);
+	w->tls->ssl[i] = NULL;
+	c->flags &= (uint16_t)~CONN_F_SSL;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* material.c - certificates and keys on their way from files to bytes.
+ *
+ * Runs in the keeper, which may read key files; workers get the bytes by the fork and
+ * hold them only until their contexts are made. Everything that a handshake would
+ * stumble over later is found here, with the name of the file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/bn.h>
+#include <openssl/ec_key.h>
+#include <openssl/evp.h>
+#include <openssl/mem.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "tls/internal.h"
+
+#define PEM_BYTES_MAX (1u << 20)
+#define DEV_DAYS      825
+
+/* The whole file, NUL-free or not. {NULL, 0} and a log line if it cannot be had. */
+static struct bytes slurp(const char *file, const char *what)
+{
+	struct bytes none = {NULL, 0};
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		log_error("tls: %s %s: %s", what, file, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return none;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size == 0 || st.st_size > PEM_BYTES_MAX) {
+		log_error("tls: %s %s: not a file of 1 byte to 1 MiB", what, file);
+		close(fd);
+		return none;
+	}
+	uint8_t *p = malloc((size_t)st.st_size);
+	size_t n = 0;
+	while (p != NULL && n < (size_t)st.st_size) {
+		ssize_t r = read(fd, p + n, (size_t)st.st_size - n);
+		if (r <= 0)
+			break;
+		n += (size_t)r;
+	}
+	close(fd);
+	return p ? BYTES(p, n) : none;
+}
+
+/* ── the development certificate ── */
+
+static bool dev_extension(X509 *x, int nid, const char *value)
+{
+	X509V3_CTX ctx;
+	X509V3_set_ctx(&ctx, x, x, NULL, NULL, 0);
+	X509_EXTENSION *e = X509V3_EXT_nconf_nid(NULL, &ctx, nid, value);
+	bool ok = e != NULL && X509_add_ext(x, e, -1);
+	X509_EXTENSION_free(e);
+	return ok;
+}
+
+static X509 *dev_sign(EVP_PKEY *key)
+{
+	char host[256] = "localhost", san[512];
+	gethostname(host, sizeof(host) - 1);
+	snprintf(san, sizeof(san), "DNS:localhost,DNS:*.localhost,DNS:%s,IP:127.0.0.1,IP:::1",
+		 host);
+	X509 *x = X509_new();
+	uint8_t serial[16];
+	random_bytes(serial, sizeof(serial));
+	serial[0] &= 0x7f;
+	BIGNUM *bn = BN_bin2bn(serial, sizeof(serial), NULL);
+	X509_NAME *name = X509_get_subject_name(x);
+	bool ok = X509_set_version(x, X509_VERSION_3) && bn &&
+		  BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x)) &&
+		  X509_gmtime_adj(X509_getm_notBefore(x), -3600) &&
+		  X509_gmtime_adj(X509_getm_notAfter(x), DEV_DAYS * 86400L) &&
+		  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+					     (const uint8_t *)"Sluice development", -1, -1, 0) &&
+		  X509_set_issuer_name(x, name) && X509_set_pubkey(x, key) &&
+		  dev_extension(x, NID_basic_constraints, "critical,CA:FALSE") &&
+		  dev_extension(x, NID_key_usage, "critical,digitalSignature") &&
+		  dev_extension(x, NID_ext_key_usage, "serverAuth") &&
+		  dev_extension(x, NID_subject_alt_name, san) && X509_sign(x, key, EVP_sha256());
+	BN_free(bn);
+	if (!ok) {
+		X509_free(x);
+		return NULL;
+	}
+	return x;
+}
+
+/* Written beside and renamed, so that no half file is ever found. */
+static int write_pem(const char *file, mode_t mode, X509 *x, EVP_PKEY *key)
+{
+	char beside[PATH_MAX];
+	if (snprintf(beside, sizeof(beside), "%s.new", file) >= (int)sizeof(beside))
+		return -ENAMETOOLONG;
+	int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return -errno;
+	FILE *f = fdopen(fd, "w");
+	bool ok = f && (x ? PEM_write_X509(f, x)
+			  : PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
+	if (f ? fclose(f) != 0 : close(fd) != 0)
+		ok = false;
+	if (!ok || rename(beside, file) != 0) {
+		int err = errno ? -errno : -EIO;
+		unlink(beside);
+		return err;
+	}
+	return 0;
+}
+
+int tls_dev_certificate(const char *cert_file, const char *key_file)
+{
+	EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+	EVP_PKEY *key = EVP_PKEY_new();
+	X509 *x = NULL;
+	int err = -ENOMEM;
+	if (ec && key && EC_KEY_generate_key(ec) && EVP_PKEY_set1_EC_KEY(key, ec) &&
+	    (x = dev_sign(key)) != NULL) {
+		err = write_pem(key_file, 0600, NULL, key);
+		if (err == 0)
+			err = write_pem(cert_file, 0644, x, NULL);
+	}
+	X509_free(x);
+	EVP_PKEY_free(key);
+	EC_KEY_free(ec);
+	return err;
+}
+
+/* state_dir/NAME.crt and .key; made when one of them is missing or has run out. */
+static bool dev_files(const struct config *cfg, const char *name, char *cert, char *key)
+{
+	if (snprintf(cert, PATH_MAX, "%s/%s.crt", cfg->state_dir, name) >= PATH_MAX ||
+	    snprintf(key, PATH_MAX, "%s/%s.key", cfg->state_dir, name) >= PATH_MAX) {
+		log_error("tls: state_dir %s: the path is too long", cfg->state_dir);
+		return false;
+	}
+	if (mkdir(cfg->state_dir, 0700) != 0 && errno != EEXIST) {
+		log_error("tls: state_dir %s: %s: make it, or name another in sluice.conf",
+			  cfg->state_dir, strerror(errno));
+		return false;
+	}
+	bool there = access(cert, R_OK) == 0 && access(key, R_OK) == 0;
+	if (there) {
+		struct bytes pem = slurp(cert, "certificate");
+		STACK_OF(X509) *chain = tls_pem_chain(pem);
+		there = chain && X509_cmp_current_time(
+					 X509_get0_notAfter(sk_X509_value(chain, 0))) > 0;
+		sk_X509_pop_free(chain, X509_free);
+		free((void *)pem.p);
+	}
+	if (there)
+		return true;
+	int err = tls_dev_certificate(cert, key);
+	if (err != 0) {
+		log_error("tls: development certificate %s: %s", cert, strerror(-err));
+		return false;
+	}
+	log_info("tls: made a development certificate: %s (self-signed, for this host only)", cert);
+	return true;
+}
+
+/* ── loading and checking ── */
+
+static bool check_dates(const char *file, X509 *leaf)
+{
+	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0) {
+		log_error("tls: certificate %s has expired", file);
+		return false;
+	}
+	if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0)
+		log_warn("tls: certificate %s is not valid yet", file);
+	return true;
+}
+
+static bool check_pem(const char *cert_file, const char *key_file, const struct tls_pem *pem)
+{
+	STACK_OF(X509) *chain = tls_pem_chain(pem->cert);
+	EVP_PKEY *key = tls_pem_key(pem->key);
+	bool ok = false;
+	if (chain == NULL) {
+		log_error("tls: certificate %s: no PEM certificate in it", cert_file);
+	} else if (key == NULL) {
+		log_error("tls: key %s: no unencrypted PEM private key in it (%s)", key_file,
+			  tls_error_text());
+	} else if (!X509_check_private_key(sk_X509_value(chain, 0), key)) {
+		tls_error_text();
+		log_error("tls: key %s does not belong to the first certificate in %s", key_file,
+			  cert_file);
+	} else {
+		ok = check_dates(cert_file, sk_X509_value(chain, 0));
+		for (size_t i = 0; i + 1 < sk_X509_num(chain); i++)
+			if (X509_check_issued(sk_X509_value(chain, i + 1),
+					      sk_X509_value(chain, i)) != X509_V_OK)
+				log_warn("tls: certificate %s: number %zu is not issued by number "
+					 "%zu: clients may refuse the chain",
+					 cert_file, i + 1, i + 2);
+	}
+	sk_X509_pop_free(chain, X509_free);
+	EVP_PKEY_free(key);
+	return ok;
+}
+
+static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
+{
+	const struct config_certificate *cert = &cfg->certificates[i];
+	char dev_cert[PATH_MAX], dev_key[PATH_MAX];
+	const char *cert_file = cert->cert_file, *key_file = cert->key_file;
+	if (cert->dev) {
+		if (!dev_files(cfg, cert->name, dev_cert, dev_key))
+			return false;
+		cert_file = dev_cert;
+		key_file = dev_key;
+	}
+	pem->cert = slurp(cert_file, "certificate");
+	pem->key = slurp(key_file, "key");
+	return pem->cert.p && pem->key.p && check_pem(cert_file, key_file, pem);
+}
+
+struct tls_material *tls_material_load(const struct config *cfg)
+{
+	struct tls_material *m = calloc(1, sizeof(*m));
+	if (m == NULL)
+		return NULL;
+	m->n = cfg->n_certificates;
+	m->pem = calloc(m->n ? m->n : 1, sizeof(*m->pem));
+	bool ok = m->pem != NULL;
+	for (uint32_t i = 0; m->pem && i < m->n; i++)
+		ok &= load_one(cfg, i, &m->pem[i]);
+	if (ok)
+		return m;
+	tls_material_free(m);
+	return NULL;
+}
+
+void tls_material_free(struct tls_material *m)
+{
+	if (m == NULL)
+		return;
+	for (uint32_t i = 0; m->pem && i < m->n; i++) {
+		OPENSSL_cleanse((void *)m->pem[i].key.p, m->pem[i].key.n);
+		free((void *)m->pem[i].key.p);
+		free((void *)m->pem[i].cert.p);
+	}
+	free(m->pem);
+	free(m);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* loop.c - the turn of a worker, from its first to its last.
+ *
+ * libevent waits; everything else happens here in a fixed order (worker.h draws it). The
+ * order matters: what conns say and what other workers say is heard first, then fan-out
+ * gets its share of the turn, then all that is to go out goes out in one batch, and last
+ * the other workers are woken once each. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "conn/io.h"
+#include "conn/partial.h"
+#include "conn/step.h"
+#include "engine/engine.h"
+#include "fanout/batch.h"
+#include "fanout/fanout.h"
+#include "http/serve.h"
+#include "hub/hub.h"
+#include "keeper/channel.h"
+#include "listener/listener.h"
+#include "tls/tls.h"
+#include "worker/mailbox.h"
+#include "worker/msg.h"
+#include "worker/timer.h"
+#include "worker/worker.h"
+#include "ws/serve.h"
+
+#define SET_EVENTS       512
+#define MAILBOX_BUDGET   (256u << 10) /* bytes drained per turn */
+#define DRAIN_PER_TURN   256          /* clients told to go per turn at shutdown */
+
+/* ── what libevent calls ── */
+
+static void update_clock(struct worker *w)
+{
+	w->now_ns = clock_mono_ns();
+	w->wall_ms = clock_wall_ms();
+	w->tick = 1 + (uint32_t)((w->now_ns - w->_born_ns) / (WORKER_TICK_MS * 1000000u));
+}
+
+static void on_set(evutil_socket_t fd, short what, void *ctx)
+{
+	struct worker *w = ctx;
+	struct epoll_event e[SET_EVENTS];
+	update_clock(w);
+	int n = epoll_wait(w->set_fd, e, SET_EVENTS, 0);
+	for (int i = 0; i < n; i++) {
+		uint32_t index = (uint32_t)e[i].data.u64, gen = (uint32_t)(e[i].data.u64 >> 32);
+		struct conn *c = conn_deref(&w->slab, index, gen);
+		if (c != NULL && e[i].events & EPOLLOUT)
+			conn_writable(w, c);
+		c = conn_deref(&w->slab, index, gen);
+		if (c == NULL)
+			continue;
+		if (e[i].events & EPOLLIN)
+			conn_readable(w, c);
+		else if (e[i].events & (EPOLLERR | EPOLLHUP))
+			conn_end(w, c, CLOSE_PEER_RESET);
+	}
+}
+
+static void on_mailbox(evutil_socket_t fd, short what, void *ctx)
+{
+	struct worker *w = ctx;
+	mailbox_woken(w->mailbox);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *ctx)
+{
+	struct worker *w = ctx;
+	listener_tick(w);
+}
+
+static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags, struct bytes data)
+{
+	struct worker *w = ctx;
+	bool ok;
+	if (type == MSG_QUERY || type == MSG_ANSWER)
+		ok = admin_message(w, from, type, data);
+	else
+		ok = !w->is_admin && w->engine_ops->message(w, from, type, data);
+	if (!ok)
+		log_warn("member %u: message %u from member %u is malformed: dropped", w->id, type,
+			 from);
+}
+
+/* A congested mailbox: whoever could publish is not read until it has drained. */
+static void on_congestion(void *ctx, bool congested)
+{
+	struct worker *w = ctx;
+	w->read_stopped = congested;
+	for (uint32_t i = 0; i < w->slab.high; i++) {
+		struct conn *c = conn_at(&w->slab, i);
+		if (c->state == CONN_FREE || c->state == CONN_HELD)
+			continue;
+		uint16_t old = c->flags;
+		if (congested && c->state == CONN_OPEN)
+			c->flags |= CONN_F_READ_STOP;
+		else
+			c->flags &= (uint16_t)~CONN_F_READ_STOP;
+		if (c->flags != old)
+			conn_watch(w, c);
+	}
+}
+
+static void on_bad_peer(void *ctx, uint32_t peer, const char *why)
+{
+	struct worker *w = ctx;
+	log_error("member %u: member %u writes what no honest one does (%s): not read any more",
+		  w->id, peer, why);
+}
+
+/* ── the keeper ── */
+
+void worker_tell_keeper(struct worker *w, const struct keeper_msg *m)
+{
+	if (w->_keeper_fd >= 0)
+		send(w->_keeper_fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void member_down(struct worker *w, unsigned k)
+{
+	if (!w->member_up[k])
+		return;
+	w->member_up[k] = false;
+	mailbox_peer_down(w->mailbox, k);
+	if (w->is_admin)
+		admin_member_down(w, k);
+	else if (k < w->n_workers)
+		w->engine_ops->worker_down(w, k);
+}
+
+static void member_up(struct worker *w, unsigned k, uint32_t incarnation)
+{
+	member_down(w, k); /* a death and a rebirth may come as one */
+	mailbox_peer_restarted(w->mailbox, k, incarnation);
+	w->member_up[k] = true;
+	if (!w->is_admin && k < w->n_workers)
+		w->engine_ops->worker_up(w, k);
+}
+
+static void on_keeper(evutil_socket_t fd, short what, void *ctx)
+{
+	struct worker *w = ctx;
+	struct keeper_msg m;
+	for (;;) {
+		ssize_t n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			event_del(w->_keeper_event);
+			w->_keeper_fd = -1;
+			log_error("member %u: the keeper is gone: closing every client", w->id);
+			worker_drain(w, CLOSE_KEEPER_GONE);
+			return;
+		}
+		if (n != sizeof(m) || m.member > w->n_workers)
+			continue;
+		if (m.kind == KEEPER_SHUTDOWN)
+			worker_drain(w, CLOSE_SHUTDOWN);
+		else if (m.kind == KEEPER_PEER_DOWN && m.member != w->id)
+			member_down(w, m.member);
+		else if (m.kind == KEEPER_PEER_UP && m.member != w->id)
+			member_up(w, m.member, m.incarnation);
+		else if (w->is_admin)
+			admin_keeper_message(w, &m);
+	}
+}
+
+/* ── going ── */
+
+void worker_drain(struct worker *w, enum close_reason reason)
+{
+	if (w->phase != WORKER_RUNNING)
+		return;
+	w->phase = WORKER_DRAINING;
+	w->shutdown_reason = reason;
+	uint64_t ms = w->cfg->shutdown_timeout_ms;
+	if (reason == CLOSE_KEEPER_GONE)
+		ms = MIN(ms, 4000u);
+	w->shutdown_ns = w->now_ns + ms * 1000000u;
+	w->_drain_at = 0;
+	listener_stop(w);
+}
+
+/* Some clients are told per turn, so that their close frames leave in good order. */
+static void drain_some(struct worker *w)
+{
+	unsigned told = 0;
+	for (; w->_drain_at < w->slab.high && told < DRAIN_PER_TURN; w->_drain_at++) {
+		struct conn *c = conn_at(&w->slab, w->_drain_at);
+		if (c->state == CONN_OPEN || c->state == CONN_HTTP || c->state == CONN_HANDSHAKE) {
+			conn_close(w, c, w->shutdown_reason);
+			told++;
+		}
+	}
+	bool all_told = w->_drain_at >= w->slab.high;
+	if ((all_told && w->slab.live == 0) || w->now_ns >= w->shutdown_ns)
+		w->phase = WORKER_DONE;
+}
+
+/* ── the loop ── */
+
+static void turn(struct worker *w, bool busy)
+{
+	w->stats.turns++;
+	if (!busy && !mailbox_sleep_begin(w->mailbox))
+		event_base_loop(w->base, EVLOOP_ONCE);
+	else
+		event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	mailbox_sleep_end(w->mailbox);
+	update_clock(w);
+}
+
+static bool work(struct worker *w)
+{
+	bool busy = timer_run(w);
+	mailbox_drain(w->mailbox, message_from, w, MAILBOX_BUDGET);
+	busy |= fanout_run(w, clock_mono_ns() + WORKER_TURN_NS);
+	if (w->phase == WORKER_DRAINING) {
+		drain_some(w);
+		busy |= w->_drain_at < w->slab.high;
+	}
+	batch_flush(w);
+	conn_slab_release(&w->slab, fanout_oldest(w->fanout));
+	mailbox_flush(w->mailbox);
+	mailbox_kick_all(w->mailbox);
+	return busy;
+}
+
+static struct event *watch(struct worker *w, int fd, event_callback_fn fn)
+{
+	struct event *e = event_new(w->base, fd, EV_READ | EV_PERSIST, fn, w);
+	if (e == NULL || event_add(e, NULL) != 0)
+		return NULL;
+	return e;
+}
+
+static bool init_loop(struct worker *w, const struct worker_start *start)
+{
+	struct event_config *cfg = event_config_new();
+	if (cfg == NULL)
+		return false;
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	w->base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	w->set_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->base == NULL || w->set_fd < 0)
+		return false;
+	w->_keeper_fd = start->keeper_fd;
+	w->_set_event = watch(w, w->set_fd, on_set);
+	w->_mailbox_event = watch(w, mailbox_event_fd(w->mailbox), on_mailbox);
+	w->_keeper_event = watch(w, w->_keeper_fd, on_keeper);
+	w->_tick_event = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+	struct timeval every = {.tv_usec = WORKER_TICK_MS * 1000};
+	return w->_set_event && w->_mailbox_event && w->_keeper_event && w->_tick_event &&
+	       event_add(w->_tick_event, &every) == 0;
+}
+
+static uint8_t *scratch(size_t n)
+{
+	uint8_t *p = malloc(WORKER_HEADROOM + n);
+	return p ? p + WORKER_HEADROOM : NULL;
+}
+
+static bool init_parts(struct worker *w, const struct worker_start *start)
+{
+	w->scratch_in = scratch(WORKER_SCRATCH);
+	w->scratch_plain = scratch(WORKER_SCRATCH);
+	w->scratch_record = scratch(WORKER_SCRATCH + TLS_RECORD_MAX);
+	w->pool = pool_new(w->cfg->memory.partial_bytes);
+	w->tails = pool_new(w->cfg->memory.queue_bytes);
+	w->partials = partial_list_new(w->slab.max);
+	w->site = http_site_new(w->cfg);
+	w->fanout = fanout_new(w);
+	w->batch = batch_new(w);
+	w->hub = hub_new(w);
+	w->engine_ops = &engine_memory;
+	if (!w->is_admin) {
+		w->engine = w->engine_ops->new(w);
+		w->tls = tls_new(w, start->tls);
+	}
+	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
+	       w->partials && w->site && w->fanout && w->batch && w->hub &&
+	       (w->is_admin || (w->engine && w->tls));
+}
+
+static bool init(struct worker *w, const struct worker_start *start)
+{
+	w->id = start->id;
+	w->n_workers = start->n_workers;
+	w->is_admin = start->id == start->n_workers;
+	w->cfg = start->cfg;
+	w->mailbox = start->mailbox;
+	memcpy(w->hash_key, start->hash_key, sizeof(w->hash_key));
+	memcpy(w->member_up, start->member_up, (start->n_workers + 1) * sizeof(bool));
+	w->steps[CONN_HTTP] = &http_step;
+	w->steps[CONN_OPEN] = w->steps[CONN_CLOSING] = &ws_step;
+	random_reseed();
+	w->_born_ns = clock_mono_ns();
+	update_clock(w);
+	int err = conn_slab_init(&w->slab, start->slab_fd, start->slab_max, start->incarnation);
+	if (err != 0) {
+		log_error("member %u: slab: %s", w->id, strerror(-err));
+		return false;
+	}
+	wheel_init(&w->wheel, w->slab.conns, sizeof(struct conn), offsetof(struct conn, timer),
+		   w->slab.max, w->tick);
+	if (!init_parts(w, start) || !init_loop(w, start)) {
+		log_error("member %u: cannot start: %s", w->id, strerror(errno));
+		return false;
+	}
+	mailbox_set_events(w->mailbox, &(struct mailbox_events){
+					       .on_bad = on_bad_peer,
+					       .on_congestion = on_congestion,
+					       .ctx = w,
+				       });
+	if (w->is_admin)
+		return (w->admin = admin_start(w, start->control_fd)) != NULL;
+	return (w->listeners = listener_start(w, start->listener_fds)) != NULL;
+}
+
+int worker_main(const struct worker_start *start)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	if (w == NULL || !init(w, start))
+		return 1;
+	worker_tell_keeper(w, &(struct keeper_msg){.kind = KEEPER_READY});
+	bool busy = false;
+	while (w->phase != WORKER_DONE) {
+		turn(w, busy);
+		busy = work(w);
+	}
+	/* What could not be flushed in time is lost with its connection: say how much. */
+	if (w->slab.live > 0)
+		log_warn("member %u: %u connections did not close in time", w->id, w->slab.live);
+	return w->shutdown_reason == CLOSE_KEEPER_GONE ? 1 : 0;
+}
