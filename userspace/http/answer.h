@@ -6,7 +6,7 @@
  * http_answer_end() says 0. What we send ourselves fits HTTP_ANSWER_BYTES.
  *
  *	http_answer_start(&a, buf, sizeof(buf), 200, clock_wall_ms(), HTTP_A_KEEP_ALIVE);
- *	http_answer_field(&a, "content-type", BYTES_LIT("application/json"));
+ *	http_answer_field(&a, "Content-Type", BYTES_LIT("text/plain"));
  *	n = http_answer_end(&a, body);
  */
 #ifndef SLUICE_HTTP_ANSWER_H
@@ -18,7 +18,7 @@
 #define HTTP_DATE_BYTES   29   /* "Sun, 06 Nov 1994 08:49:37 GMT", no NUL */
 
 enum {
-	HTTP_A_KEEP_ALIVE = 1, /* else: connection: close */
+	HTTP_A_KEEP_ALIVE = 1, /* else: Connection: close */
 	HTTP_A_NO_BODY = 2,    /* the request was HEAD: length as it would be, no body */
 	HTTP_A_OLD = 4,        /* the request was HTTP/1.0: keep-alive must be said aloud */
 	HTTP_A_PAGE = 8,       /* HTML of ours: leave out the CSP that forbids everything */
@@ -45,15 +45,15 @@ void http_date(char out[HTTP_DATE_BYTES], uint64_t wall_ms);
 void http_answer_start(struct http_answer *a, void *buf, size_t cap, unsigned status,
 		       uint64_t wall_ms, unsigned flags);
 
-/* One more field. `name` is ours and lower-case; `value` is checked. */
+/* One more field. `name` is ours; `value` is checked. */
 void http_answer_field(struct http_answer *a, const char *name, struct bytes value);
 void http_answer_number(struct http_answer *a, const char *name, uint64_t value);
 
-/* Ends the head and appends the body, with content-length (none for 1xx, 204
+/* Ends the head and appends the body, with Content-Length (none for 1xx, 204
  * and 304, which have no body). Returns the bytes written, 0 if the answer is void. */
 size_t http_answer_end(struct http_answer *a, struct bytes body);
 
-/* Ends the head only, without content-length: for streams that live until the
+/* Ends the head only, without Content-Length: for streams that live until the
  * connection closes (server-sent events) and for 101. */
 size_t http_answer_end_head(struct http_answer *a);
 

@@ -105,7 +105,7 @@ struct http_header {
 	uint16_t known; /* enum http_known */
 };
 
-/* Everything up to `_` is good after HTTP_HEAD only (bad: after HTTP_BAD only),
+/* The names without `_` are good after HTTP_HEAD only (bad: after HTTP_BAD only),
  * and every slice as long as the buffer of the last call stays where it was. */
 struct http_head {
 	enum http_bad bad;
@@ -122,7 +122,6 @@ struct http_head {
 	struct bytes host;        /* without port, [ ] kept; p is NULL if HTTP/1.0 sent none */
 	uint32_t port;            /* of Host, 0 if none was named */
 	uint32_t headers_n;
-	struct http_header headers[HTTP_HEADERS_MAX];
 	/* Value of each known header, p is NULL if absent (present and empty: n is 0). */
 	struct bytes known[HTTP_KNOWN_COUNT];
 
@@ -130,14 +129,16 @@ struct http_head {
 	uint32_t _at;             /* everything before was read and is good */
 	uint32_t _line;           /* where the line being read begins */
 	uint32_t _mark;           /* where the word being read begins */
-	uint32_t _query_at;       /* 0: no '?' yet */
-	uint32_t _authority_at;   /* absolute-form: behind "://" */
-	uint16_t _authority_n;
+	uint16_t _method_n;
 	uint16_t _target_at, _target_n;
-	uint8_t _method_n;
+	uint16_t _authority_at, _authority_n; /* of an absolute-form target */
+	uint16_t _path_at;        /* 0: absolute-form without a path */
+	uint16_t _query_at;       /* at its '?'; 0: none */
 	uint8_t _state;
-	uint8_t _percent;         /* hexadecimal digits still wanted */
-	uint8_t _version_n;       /* bytes of the version that were right */
+	uint8_t _matched;         /* bytes of a fixed word that were right; of %XX */
+	uint8_t _said;            /* what Connection said */
+	uint8_t _first[HTTP_KNOWN_COUNT]; /* header number + 1; 0: has not come */
+	struct http_header headers[HTTP_HEADERS_MAX]; /* headers_n of them */
 };
 
 /* Forgets everything; before the first parse of each request. */
