@@ -64,7 +64,8 @@ uint16_t ws_bad_close_code(enum ws_bad b);
 /* Of an endpoint; shared by all its connections. */
 struct ws_limits {
 	uint32_t message_bytes; /* payload of one message as it comes over the wire */
-	uint32_t fragments;     /* frames of one message, empty ones too; 1 forbids fragments */
+	uint32_t fragments;     /* frames of one message, empty ones too; at least 1, which forbids
+				* fragments; 65535 is the most that is counted */
 };
 
 /* ws_frame_init() */
