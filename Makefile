@@ -145,6 +145,22 @@ endif
 part = $@.$$$$.part
 into-place = && mv $(part) $@ || { rm -f $(part); exit 1; }
 
+# ---- BoringSSL ------------------------------------------------------------------------------
+
+ifeq ($(BORINGSSL),$(own-boringssl))
+boringssl := $(own-boringssl)/lib/libssl.a
+boringssl-libs = $(own-boringssl)/lib/libssl.a $(own-boringssl)/lib/libcrypto.a $$(cat $(own-boringssl)/link 2>/dev/null)
+$(boringssl): | $(prepared)
+	@tools/boringssl.sh $(own-boringssl)
+else
+boringssl :=
+boringssl-libs := $(firstword $(wildcard $(BORINGSSL)/lib/libssl.a $(BORINGSSL)/ssl/libssl.a $(BORINGSSL)/libssl.a)) \
+	$(firstword $(wildcard $(BORINGSSL)/lib/libcrypto.a $(BORINGSSL)/crypto/libcrypto.a $(BORINGSSL)/libcrypto.a))
+endif
+
+# the build that .deps/boringssl points to: another one means to compile and link anew
+boringssl-id = $(shell readlink $(BORINGSSL) || echo $(BORINGSSL))
+
 # ---- goals ----------------------------------------------------------------------------------
 
 .PHONY: all
@@ -214,22 +230,6 @@ distclean: clean ## and what deps put into the tree (a finished BoringSSL stays 
 help: ## this list
 	@printf 'usage: make [TARGET] [VARIABLE=value ...]\n\n'
 	@sed -nE 's/^([a-z-]+):[^=].*## (.*)/  \1\t\2/p' Makefile | sort | expand -t 18
-
-# ---- BoringSSL ------------------------------------------------------------------------------
-
-ifeq ($(BORINGSSL),$(own-boringssl))
-boringssl := $(own-boringssl)/lib/libssl.a
-boringssl-libs = $(own-boringssl)/lib/libssl.a $(own-boringssl)/lib/libcrypto.a $$(cat $(own-boringssl)/link 2>/dev/null)
-$(boringssl): | $(prepared)
-	@tools/boringssl.sh $(own-boringssl)
-else
-boringssl :=
-boringssl-libs := $(firstword $(wildcard $(BORINGSSL)/lib/libssl.a $(BORINGSSL)/ssl/libssl.a $(BORINGSSL)/libssl.a)) \
-	$(firstword $(wildcard $(BORINGSSL)/lib/libcrypto.a $(BORINGSSL)/crypto/libcrypto.a $(BORINGSSL)/libcrypto.a))
-endif
-
-# the build that .deps/boringssl points to: another one means to compile and link anew
-boringssl-id = $(shell readlink $(BORINGSSL) || echo $(BORINGSSL))
 
 # ---- stamps: a change of flags, or of the list of sources, rebuilds what it concerns --------
 
