@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* query.c - a worker tells of itself: counters, a page of conns, a page of channels. */
+#include "admin/query.h"
+
+#include "base/addr.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "conn/io.h"
+#include "conn/partial.h"
+#include "engine/engine.h"
+#include "fanout/fanout.h"
+#include "tls/tls.h"
+#include "worker/mailbox.h"
+#include "worker/msg.h"
+#include "worker/worker.h"
+
+/* A row never takes more: a page ends while there is room for one. */
+#define ROW_MAX     2048
+#define SLOTS_SCAN  65536 /* slab slots looked at for one page */
+
+static void put_closed(struct json_out *o, const struct worker *w)
+{
+	json_key(o, "closed");
+	json_put_open(o, '{');
+	for (int r = 0; r < CLOSE_REASONS; r++)
+		if (w->stats.closed[r]) {
+			json_put_key(o, bytes_str(close_reason_info(r)->word));
+			json_put_u64(o, w->stats.closed[r]);
+		}
+	json_put_close(o, '}');
+}
+
+static void put_pool(struct json_out *o, struct bytes key, const struct pool *p)
+{
+	struct pool_stats s;
+	pool_stats(p, &s);
+	json_put_key(o, key);
+	json_put_open(o, '{');
+	json_key_u64(o, "lent_bytes", s.lent_bytes);
+	json_key_u64(o, "lent", s.lent_count);
+	json_key_u64(o, "peak_bytes", s.peak_bytes);
+	json_key_u64(o, "mapped_bytes", s.mapped_bytes);
+	json_key_u64(o, "refused", s.refused);
+	json_put_close(o, '}');
+}
+
+static void put_mailbox(struct json_out *o, const struct worker *w)
+{
+	struct mailbox_stats s;
+	mailbox_stats(w->mailbox, &s);
+	json_key(o, "mailbox");
+	json_put_open(o, '{');
+	json_key_u64(o, "sent", s.sent);
+	json_key_u64(o, "received", s.received);
+	json_key_u64(o, "queued_bytes", s.queue_bytes);
+	json_key_u64(o, "queued_ever", s.queued_ever);
+	json_key_u64(o, "blocks_ever", s.blocks_ever);
+	json_key_u64(o, "refused", s.refused);
+	json_key_u64(o, "dropped", s.dropped);
+	json_key_u64(o, "kicks", s.kicks);
+	json_put_close(o, '}');
+}
+
+static void put_memory(struct json_out *o, const struct worker *w)
+{
+	json_key(o, "memory");
+	json_put_open(o, '{');
+	json_key_u64(o, "conn_bytes", sizeof(struct conn));
+	json_key_u64(o, "slab_touched_bytes", (uint64_t)w->slab.high * sizeof(struct conn));
+	json_key_u64(o, "hub_bytes", hub_memory(w->hub));
+	json_key_u64(o, "fanout_bytes", fanout_memory(w->fanout));
+	put_pool(o, BYTES_LIT("partials"), w->pool);
+	put_pool(o, BYTES_LIT("tails"), w->tails);
+	json_put_close(o, '}');
+}
+
+static void put_worker(struct json_out *o, const struct worker *w)
+{
+	const struct worker_stats *s = &w->stats;
+	json_put_open(o, '{');
+	json_key_u64(o, "worker", w->id);
+	json_key_u64(o, "uptime_ms", (w->now_ns - w->_born_ns) / 1000000u);
+	json_key_u64(o, "connections", w->slab.live);
+	json_key_u64(o, "connections_max", w->slab.max);
+	json_key_u64(o, "unfinished", partial_count(w->partials));
+	json_key_u64(o, "channels", hub_channel_count(w->hub));
+	json_key_u64(o, "accepted", s->accepted);
+	json_key_u64(o, "refused", s->refused);
+	json_key_u64(o, "handshakes", s->handshakes);
+	json_key_u64(o, "handshakes_failed", s->handshakes_failed);
+	json_key_u64(o, "http_requests", s->http_requests);
+	json_key_u64(o, "upgrades", s->upgrades);
+	json_key_u64(o, "frames_in", s->frames_in);
+	json_key_u64(o, "messages_in", s->messages_in);
+	json_key_u64(o, "bytes_in", s->bytes_in);
+	json_key_u64(o, "publications", s->publications);
+	json_key_u64(o, "overloaded", s->overloaded);
+	json_key_u64(o, "deliveries", s->deliveries);
+	json_key_u64(o, "writes", s->writes);
+	json_key_u64(o, "bytes_out", s->bytes_out);
+	json_key_u64(o, "turns", s->turns);
+	put_closed(o, w);
+	put_memory(o, w);
+	put_mailbox(o, w);
+	json_put_close(o, '}');
+}
+
+static void put_conn(struct json_out *o, const struct worker *w, const struct conn *c)
+{
+	char text[128];
+	struct addr a = {.port = c->peer_port};
+	memcpy(a.ip, c->peer_ip, 16);
+	json_put_open(o, '{');
+	random_uuid_print(c->client_id, text);
+	json_key_str(o, "id", bytes_str(text));
+	json_key_u64(o, "worker", w->id);
+	json_key_u64(o, "index", conn_index(&w->slab, c));
+	addr_print_port(&a, text);
+	json_key_str(o, "peer", bytes_str(text));
+	json_key_str(o, "state", bytes_str(conn_state_str(c->state)));
+	json_key_str(o, "flags", bytes_str(conn_flags_str(c->flags, text, sizeof(text))));
+	json_key_str(o, "listener", bytes_str(w->cfg->listeners[c->listener].name));
+	if (c->state == CONN_OPEN || c->state == CONN_CLOSING)
+		json_key_str(o, "endpoint", bytes_str(w->cfg->endpoints[c->endpoint].path));
+	if (c->flags & CONN_F_TLS) {
+		json_key_str(o, "tls", bytes_str(tls_version(w, c)));
+		json_key_str(o, "cipher", bytes_str(tls_cipher(w, c)));
+	}
+	json_key_u64(o, "age_s", w->now_ns / 1000000000u - c->born_s);
+	json_key_u64(o, "silent_ms", (uint64_t)(w->tick - c->heard_ticks) * WORKER_TICK_MS);
+	json_key_u64(o, "subscriptions", c->sub_count);
+	json_key_u64(o, "queued_bytes", conn_queued(w, c));
+	json_put_close(o, '}');
+}
+
+static bool listed(const struct conn *c)
+{
+	return c->state != CONN_FREE && c->state != CONN_HELD;
+}
+
+static uint32_t put_conns(struct json_out *o, const struct worker *w, const struct query *q)
+{
+	uint32_t i = q->cursor, n = 0;
+	uint32_t end = MIN(w->slab.high, i > UINT32_MAX - SLOTS_SCAN ? UINT32_MAX : i + SLOTS_SCAN);
+	for (; i < end && n < q->limit && o->n + ROW_MAX < o->cap; i++) {
+		const struct conn *c = conn_at(&w->slab, i);
+		if (listed(c)) {
+			put_conn(o, w, c);
+			n++;
+		}
+	}
+	return i < w->slab.high ? i : QUERY_NO_NEXT;
+}
+
+static struct conn *find(struct worker *w, const uint8_t id[16])
+{
+	for (uint32_t i = 0; i < w->slab.high; i++) {
+		struct conn *c = conn_at(&w->slab, i);
+		if (listed(c) && memcmp(c->client_id, id, 16) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+static void put_found(struct json_out *o, struct worker *w, const struct query *q)
+{
+	struct conn *c = find(w, q->id);
+	if (c == NULL)
+		return;
+	put_conn(o, w, c);
+	if (q->kind == QUERY_CLOSE && c->state == CONN_OPEN)
+		conn_close(w, c, CLOSE_ADMIN);
+	else if (q->kind == QUERY_CLOSE)
+		conn_end(w, c, CLOSE_ADMIN);
+}
+
+struct channel_rows {
+	struct json_out *o;
+	struct worker *w;
+	const struct query *q;
+};
+
+static void put_channel(void *ctx, const struct hub_channel_info *info)
+{
+	struct channel_rows *r = ctx;
+	struct bytes only = BYTES(r->q->name, r->q->name_n);
+	if (only.n > 0 && !bytes_eq(only, info->name))
+		return;
+	struct json_out *o = r->o;
+	struct hub_position at;
+	json_put_open(o, '{');
+	json_key_str(o, "name", info->name);
+	json_key_str(o, "space", bytes_str(r->w->cfg->spaces[info->space]));
+	json_key_u64(o, "worker", r->w->id);
+	json_key(o, "members");
+	json_put_open(o, '{');
+	for (int e = 0; e < ENC_COUNT; e++)
+		if (info->members[e]) {
+			json_put_key(o, bytes_str(encoding_table[e].name));
+			json_put_u64(o, info->members[e]);
+		}
+	json_put_close(o, '}');
+	json_key_u64(o, "set_bytes", info->set_bytes);
+	if (r->w->engine_ops->info(r->w, info->space, info->name, &at)) {
+		json_key(o, "home");
+		json_put_open(o, '{');
+		json_key_u64(o, "subscribers", at.count);
+		json_key_u64(o, "offset", at.offset);
+		json_put_close(o, '}');
+	}
+	json_put_close(o, '}');
+}
+
+static uint32_t put_channels(struct json_out *o, struct worker *w, const struct query *q)
+{
+	struct channel_rows r = {o, w, q};
+	uint32_t cursor = q->cursor, n = 0;
+	bool more = true;
+	/* One at a time: a page ends where the buffer does, not in the middle of a batch. */
+	while (more && n++ < q->limit && o->n + ROW_MAX < o->cap)
+		more = hub_channels(w->hub, &cursor, 1, put_channel, &r);
+	return more ? cursor : QUERY_NO_NEXT;
+}
+
+bool query_serve(struct worker *w, unsigned from, struct bytes payload)
+{
+	static uint8_t text[QUERY_ANSWER_MAX];
+	struct query q;
+	if (from != w->n_workers || w->is_admin || payload.n != sizeof(q))
+		return false;
+	memcpy(&q, payload.p, sizeof(q));
+	if (q.kind == 0 || q.kind >= QUERY_KINDS || q.limit > QUERY_LIMIT_MAX ||
+	    q.name_n > QUERY_NAME_MAX)
+		return false;
+	struct json_out o = JSON_OUT(text, sizeof(text));
+	struct query_answer a = {.ask = q.ask, .next = QUERY_NO_NEXT};
+	if (q.kind != QUERY_WORKER)
+		json_put_open(&o, '[');
+	switch (q.kind) {
+	case QUERY_WORKER:
+		put_worker(&o, w);
+		break;
+	case QUERY_CONNS:
+		a.next = put_conns(&o, w, &q);
+		break;
+	case QUERY_CHANNELS:
+		a.next = put_channels(&o, w, &q);
+		break;
+	default:
+		put_found(&o, w, &q);
+	}
+	if (q.kind != QUERY_WORKER)
+		json_put_close(&o, ']');
+	assert(!o.overflow);
+	struct bytes parts[2] = {BYTES(&a, sizeof(a)), json_out_bytes(&o)};
+	mailbox_send(w->mailbox, from, MSG_ANSWER, 0, parts, 2, MAILBOX_MUST);
+	return true;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* query.h - the two messages between the admin worker and the others.
+ *
+ * One query goes to one member and has one answer of at most QUERY_ANSWER_MAX bytes. What is
+ * longer comes in pages: the answer says where the next one begins. So a look at a
+ * million conns costs each worker a page per turn, never a stall. */
+#ifndef SLUICE_ADMIN_QUERY_H
+#define SLUICE_ADMIN_QUERY_H
+
+#include <assert.h>
+
+#include "base/bytes.h"
+
+struct worker;
+
+#define QUERY_ANSWER_MAX (48u << 10)
+#define QUERY_LIMIT_MAX  1000u
+#define QUERY_NAME_MAX   100u
+#define QUERY_NO_NEXT    UINT32_MAX
+
+enum query_kind {
+	QUERY_WORKER = 1, /* one object: its counters and memory */
+	QUERY_CONNS,      /* a page of conns from slab index `cursor` on */
+	QUERY_CONN,       /* the conn with this client id */
+	QUERY_CLOSE,      /* likewise, and close it */
+	QUERY_CHANNELS,   /* a page of channels from `cursor` on; only `name` if it is set */
+	QUERY_KINDS
+};
+
+struct query {
+	uint32_t ask;
+	uint32_t cursor;
+	uint16_t limit;
+	uint8_t kind; /* enum query_kind */
+	uint8_t name_n;
+	uint8_t id[16];
+	uint8_t name[QUERY_NAME_MAX];
+};
+static_assert(sizeof(struct query) == 128, "one size on the wire");
+
+/* Followed by JSON text: an object for QUERY_WORKER, else an array. */
+struct query_answer {
+	uint32_t ask;
+	uint32_t next; /* QUERY_NO_NEXT: that was all */
+};
+
+/* In a worker: checks the payload and answers. False: malformed. */
+bool query_serve(struct worker *w, unsigned from, struct bytes payload);
+
+#endif
