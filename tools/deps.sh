@@ -24,15 +24,13 @@ lint='clang-format?clang-format clang-tidy?clang-tidy shellcheck?shellcheck'
 # bpftool and ethtool live in sbin, which a plain user's PATH may lack
 PATH=$PATH:/usr/sbin:/sbin
 
-as_root() {
-	if [ "$(id -u)" = 0 ]; then
-		"$@"
-	elif command -v sudo >/dev/null; then
-		sudo "$@"
-	else
-		die "not root and no sudo here; as root run: $*"
-	fi
-}
+if [ "$(id -u)" = 0 ]; then
+	as_root=
+elif command -v sudo >/dev/null; then
+	as_root=sudo
+else
+	as_root=none
+fi
 
 # Any Node from 18 on will do, from wherever it came.
 node_missing() {
@@ -81,11 +79,12 @@ trap 'rm -rf "$tmp"' EXIT
 # shellcheck disable=SC2086
 missing=$(missing_of $words)
 if [ -n "${missing% }" ]; then
+	[ "$as_root" != none ] || die "neither root nor sudo here; as root run: apt-get install $missing"
 	say "installing: $missing"
-	as_root apt-get -q -o DPkg::Lock::Timeout=300 update >"$tmp/log" 2>&1 ||
+	$as_root apt-get -q -o DPkg::Lock::Timeout=300 update >"$tmp/log" 2>&1 ||
 		say "apt-get update had complaints; going on with the lists that are there"
 	# shellcheck disable=SC2086
-	if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+	if ! $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
 		install --no-install-recommends $missing >>"$tmp/log" 2>&1; then
 		tail -n 40 "$tmp/log" >&2
 		die "apt-get could not install them (its last words stand above)"
