@@ -79,7 +79,7 @@ enum close_reason {
 };
 
 /* Subscriptions: four inline, more in a pool buffer of u32. Each word is the
- * number of the worker's channel (hub.h) in the low 28 bits and flags above. */
+ * number of the worker's channel in the low 26 bits and flags above (hub/subs.h). */
 #define CONN_SUBS_INLINE 4
 
 struct conn {

@@ -5,9 +5,8 @@
 const char *conn_state_str(enum conn_state s)
 {
 	static const char *const word[CONN_STATES] = {
-		[CONN_FREE] = "free",       [CONN_HANDSHAKE] = "handshake",
-		[CONN_HTTP] = "http",       [CONN_OPEN] = "open",
-		[CONN_CLOSING] = "closing", [CONN_LINGER] = "linger",
+		[CONN_FREE] = "free", [CONN_HANDSHAKE] = "handshake", [CONN_HTTP] = "http",
+		[CONN_OPEN] = "open", [CONN_CLOSING] = "closing",     [CONN_LINGER] = "linger",
 		[CONN_HELD] = "held",
 	};
 	assert((unsigned)s < CONN_STATES);

@@ -19,10 +19,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define PAGE         4096u
-#define GIVE_BACK    ((2u << 20) / (uint32_t)sizeof(struct conn)) /* slots, before pages go */
+#define PAGE        4096u
+#define GIVE_BACK   ((2u << 20) / (uint32_t)sizeof(struct conn)) /* slots, before pages go */
 /* An odd number of 2^32 / phi: the beginnings of any lives lie far apart (Knuth 6.4). */
-#define LIFE_STRIDE  2654435769u
+#define LIFE_STRIDE 2654435769u
 
 static size_t map_words(uint32_t max)
 {

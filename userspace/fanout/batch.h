@@ -27,6 +27,8 @@ void batch_bytes(struct worker *w, struct conn *c, struct bytes b);
 /* The same for a header and what belongs behind it. */
 void batch_bytes2(struct worker *w, struct conn *c, struct bytes head, struct bytes body);
 void batch_flush(struct worker *w);
+/* Within batch_flush(): whoever would add for many conns now had better do it later. */
+bool batch_flushing(const struct batch *b);
 /* Forget what was queued for a conn that is being freed. */
 void batch_drop(struct worker *w, struct conn *c);
 

@@ -22,14 +22,16 @@ enum encoding {
 	ENC_CHANNEL_EVENTS, /* channel words, with join and leave */
 	ENC_ROOM,           /* room words: room_message, user_joined, user_left */
 	ENC_CHAT,           /* chat words: the relay's own type */
+	ENC_RAW,            /* protocol = relay: the sender's bytes as they came, no joins */
 	ENC_COUNT
 };
 #define ENC_LIMIT 16
 
 struct encoding_ops {
-	const char *name; /* for the CLI: "channel", "channel+events", "room", "chat" */
-	/* Writes the message's text; false: this encoding shows nothing of it. */
-	bool (*encode)(const struct publication *p, struct json_out *out);
+	const char *name; /* for the CLI: "channel", "channel+events", "room", "chat", "raw" */
+	/* Writes the message and returns the opcode of its frame, WS_TEXT or WS_BINARY;
+	 * 0: this encoding shows nothing of it. */
+	uint8_t (*encode)(const struct publication *p, struct json_out *out);
 	/* Encodings with the same text share one frame: the number of the first such. */
 	enum encoding (*same_as)(const struct publication *p);
 };

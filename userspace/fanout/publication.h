@@ -4,20 +4,26 @@
  * is fanout/encoding.c's business.
  *
  * The slices are borrowed. publication_pack() makes the bytes that cross workers;
- * publication_unpack() checks every length and every bound and gives slices into
- * those bytes. */
+ * publication_unpack() checks every length, every bound and that what will be spliced
+ * into JSON is JSON, and gives slices into those bytes. */
 #ifndef SLUICE_FANOUT_PUBLICATION_H
 #define SLUICE_FANOUT_PUBLICATION_H
 
 #include "base/bytes.h"
+#include "config/config.h"
 #include "conn/conn.h"
 
-#define CHANNEL_NAME_MAX 100
+#define CHANNEL_NAME_MAX     100
+#define PUBLICATION_FROM_MAX 64  /* a user id or the text of a client id */
+#define PUBLICATION_TYPE_MAX 64  /* a relay's name */
+#define PUBLICATION_ASK_MAX  128 /* a request's id, raw JSON */
+#define PUBLICATION_DATA_MAX CONFIG_MAX_MESSAGE
 
 enum pub_kind {
 	PUB_MESSAGE, /* data is any JSON value */
 	PUB_RELAY,   /* `relay` names the client's type; data is a JSON object of its fields */
 	PUB_BINARY,  /* data is bytes */
+	PUB_TEXT,    /* data is UTF-8 that need not be JSON (protocol = relay) */
 	PUB_JOIN,    /* from joined; no data, no offset */
 	PUB_LEAVE,
 	PUB_KINDS
@@ -29,14 +35,15 @@ enum pub_flag {
 	PUB_F_EPHEMERAL = 1 << 2, /* no history, no offset */
 	PUB_F_ACK = 1 << 3        /* the sender wants to know (publish with an id) */
 };
+#define PUB_FLAGS 0xf
 
 struct publication {
 	uint16_t space;
 	uint8_t kind;  /* enum pub_kind */
 	uint8_t flags; /* enum pub_flag */
 	struct bytes channel;
-	struct bytes relay;     /* PUB_RELAY only */
-	struct bytes from;      /* may be empty: the server itself */
+	struct bytes relay; /* PUB_RELAY only */
+	struct bytes from;  /* may be empty: the server itself */
 	struct bytes data;
 	struct bytes ask;       /* the sender's request id as it wrote it (raw JSON), or empty */
 	struct conn_ref sender; /* worker is meaningless when gen is 0 */
@@ -44,5 +51,35 @@ struct publication {
 	uint64_t offset;        /* given by the engine; 0: none */
 	uint64_t epoch;         /* of the offset */
 };
+
+/* Join and leave, and what its sender called ephemeral, take no place in the order of offsets. */
+static inline bool publication_is_kept(const struct publication *p)
+{
+	return p->kind != PUB_JOIN && p->kind != PUB_LEAVE && !(p->flags & PUB_F_EPHEMERAL);
+}
+
+/* The fixed part of the packed form, in the machine's own byte order: it never leaves it. */
+struct publication_head {
+	uint64_t timestamp_ms, offset, epoch;
+	uint32_t sender_index, sender_gen;
+	uint32_t data_n;
+	uint16_t sender_worker;
+	uint16_t space;
+	uint8_t kind, flags;
+	uint8_t channel_n, relay_n, from_n, ask_n;
+	uint8_t _zero[2];
+};
+static_assert(sizeof(struct publication_head) == 48, "no hidden bytes");
+
+#define PUBLICATION_PARTS 6
+/* The packed form as parts to be sent one behind the other. *head is the caller's, and like the
+ * slices of p must live until they are sent. */
+void publication_pack(const struct publication *p, struct publication_head *head,
+		      struct bytes parts[PUBLICATION_PARTS]);
+size_t publication_packed_bytes(const struct publication *p);
+
+/* The reverse; `in` is 8-byte aligned and whatever another worker wrote. False: no honest worker
+ * wrote that. The slices of *p lie in `in`. */
+bool publication_unpack(struct bytes in, struct publication *p);
 
 #endif

@@ -6,8 +6,8 @@
  *   fanout ◄─ hub_on_deliver / hub_on_subscribed / … ◄──────┘
  *
  * Per channel and encoding the hub keeps the set of connection indexes that
- * subscribed with that encoding (hub/members.h: up to four inline, then a Roaring
- * bitmap). Nothing about order is decided here: the engine calls the hub_on_*
+ * subscribed with that encoding (hub/members.h: up to four inline, then Roaring
+ * bitmaps). Nothing about order is decided here: the engine calls the hub_on_*
  * functions in publication order, and the hub changes its sets and hands
  * publications to the fan-out in just that order. So a subscriber hears exactly
  * what was published between its `subscribed` and its `unsubscribed`.
@@ -27,11 +27,11 @@ struct hub *hub_new(struct worker *w);
 void hub_free(struct hub *h);
 
 enum hub_outcome {
-	HUB_OK,            /* under way: the answer comes by the engine */
-	HUB_TOO_MANY,      /* the connection's bound on subscriptions */
+	HUB_OK,       /* under way: the answer comes by the engine */
+	HUB_TOO_MANY, /* the connection's bound on subscriptions */
 	HUB_NOT_SUBSCRIBED,
-	HUB_OVERLOADED,    /* a bound between workers was reached: try again later */
-	HUB_UNAVAILABLE    /* the channel's home is being restarted and its queue is full */
+	HUB_OVERLOADED, /* a bound between workers was reached: try again later */
+	HUB_UNAVAILABLE /* the channel's home is being restarted and its queue is full */
 };
 
 enum hub_sub_flag {
@@ -49,11 +49,12 @@ struct hub_subscribe_args {
 	struct bytes ask; /* request id, raw JSON, or empty; at most HUB_ASK_MAX */
 	uint64_t epoch, offset;
 };
-#define HUB_ASK_MAX 128
+#define HUB_ASK_MAX PUBLICATION_ASK_MAX
 
 /* Rights, names and rates were checked by the caller (session.h). A channel that the
  * connection already has changes its encoding, keeps its place and counts once. */
-enum hub_outcome hub_subscribe(struct worker *w, struct conn *c, const struct hub_subscribe_args *a);
+enum hub_outcome hub_subscribe(struct worker *w, struct conn *c,
+			       const struct hub_subscribe_args *a);
 /* room words answer `left_room`, channel words `unsubscribed`: `encoding` says which. */
 enum hub_outcome hub_unsubscribe(struct worker *w, struct conn *c, uint16_t space,
 				 struct bytes channel, uint8_t encoding, struct bytes ask);
@@ -61,21 +62,35 @@ enum hub_outcome hub_unsubscribe(struct worker *w, struct conn *c, uint16_t spac
 enum hub_outcome hub_publish(struct worker *w, const struct publication *p);
 /* Leaves everything, tells the homes; the conn's list is empty afterwards. */
 void hub_leave_all(struct worker *w, struct conn *c);
-bool hub_is_subscribed(struct worker *w, const struct conn *c, uint16_t space, struct bytes channel);
+bool hub_is_subscribed(struct worker *w, const struct conn *c, uint16_t space,
+		       struct bytes channel);
 
 /* ── from the engine, in publication order per channel ── */
 struct hub_position {
 	uint64_t epoch, offset;
-	uint32_t count;    /* subscribers in all workers, this one included */
-	bool recovered;    /* HUB_SUB_RECOVER was set and nothing is missing */
+	uint32_t count; /* subscribers in all workers, this one included */
+	bool recovered; /* HUB_SUB_RECOVER was set and nothing is missing */
 };
 void hub_on_subscribed(struct worker *w, const struct conn_ref *who,
 		       const struct hub_subscribe_args *a, const struct hub_position *at);
+/* It was refused or lost on the way; the client is told that it must subscribe again. */
+void hub_on_subscription_lost(struct worker *w, const struct conn_ref *who,
+			      const struct hub_subscribe_args *a);
 void hub_on_unsubscribed(struct worker *w, const struct conn_ref *who, uint16_t space,
 			 struct bytes channel, uint8_t encoding, struct bytes ask);
 void hub_on_deliver(struct worker *w, const struct publication *p);
-/* refused: HUB_OK with p->offset, or why not. p has channel, space, ask, sender. */
+/* HUB_OK with p->offset, or why it was refused after hub_publish() had said HUB_OK; the latter
+ * also without PUB_F_ACK. p has channel, space, ask, sender, flags. */
 void hub_on_published(struct worker *w, const struct publication *p, enum hub_outcome outcome);
+
+/* For an engine that must tell a channel's new home what there is: each channel with its
+ * members here. fn must not change the hub. */
+typedef void hub_each_fn(void *ctx, uint32_t hash, uint16_t space, struct bytes name,
+			 uint32_t members);
+void hub_each(struct hub *h, hub_each_fn *fn, void *ctx);
+
+/* The hash that hub and engine name a channel by: keyed, the same in all workers. */
+uint32_t hub_hash(const struct worker *w, uint16_t space, struct bytes name);
 
 /* ── for the CLI ── */
 struct hub_channel_info {
