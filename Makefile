@@ -173,8 +173,27 @@ build-tests: $(tests) $(fuzzers) $(benches) ## build the test programs, fuzzers 
 run: $(prepared) all ## install and build what is missing, then serve https://localhost:8443/ in the foreground
 	@tools/run.sh $(O)
 
+# What T= names, so that one test does not wait for all: a suite, a folder of tests/unit, a file
+# test_NAME.c, or else the first word of TEST(), which only the programs know.
+T-head := $(firstword $(subst /, ,$(T)))
+T-name := $(word 2,$(subst /, ,$(T)))
+ifeq ($(T),)
+wanted-tests := $(tests) $(fuzzers) $(benches)
+else ifeq ($(T-head),unit)
+wanted-tests := $(call exe,$(unit-src))
+else ifeq ($(T-head),bpf)
+wanted-tests := $(call exe,$(bpftest-src))
+else ifeq ($(T-head),fuzz)
+wanted-tests := $(filter $(O)/tests/fuzz/fuzz_$(T-name)%,$(fuzzers))
+else ifneq ($(filter net conformance,$(T-head)),)
+wanted-tests :=
+else
+wanted-tests := $(or $(filter $(O)/tests/unit/$(T-head)/% %/test_$(T-head),$(call exe,$(unit-src))),\
+                $(call exe,$(unit-src)))
+endif
+
 .PHONY: test
-test: $(prepared) all build-tests ## all tests, or T=fanout/two_rooms T=net/backpressure T=bpf T=fuzz/head; SAN=address,undefined
+test: $(prepared) all $(wanted-tests) ## all tests, or T=fanout/two_rooms T=net/backpressure T=bpf T=fuzz/head; SAN=address,undefined
 	@/usr/bin/python3 tests/run.py --build '$(O)' --san '$(SAN)' '$(T)'
 
 .PHONY: bench

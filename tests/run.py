@@ -140,9 +140,7 @@ class Run:
         """The argument list for one program, or None if the selection passes it by."""
         if not rest:
             return []
-        listed = subprocess.run([path, "-l"], cwd=ROOT, env=self.env, capture_output=True,
-                                text=True, timeout=60, check=False).stdout.split()
-        return [t for t in listed if by_name(t)] or None
+        return [t for t in self.listed(path) if by_name(t)] or None
 
     def programs(self, jobs, parallel):
         out = Outcome()
@@ -164,14 +162,14 @@ class Run:
 
     def suite_unit(self, rest):
         head, _, tail = rest.partition("/")
+        programs = self.built("tests/unit", "test_")
+        # by folder or file, as the Makefile chose what to build; else by TEST()'s first word
+        near = [p for p in programs if head in
+                (p[0].split("/")[2], os.path.basename(p[0])[len("test_"):])]
         jobs = []
-        for source, path in self.built("tests/unit", "test_"):
-            folder = source.split("/")[2]
-            stem = os.path.basename(source)[len("test_"):]
-            if not rest or (not tail and head in (folder, stem)):
-                args = []
-            elif head in (folder, stem):
-                args = self.chosen(path, rest, lambda t: tail in t.partition("/")[2])
+        for source, path in near or programs:
+            if near or not rest:
+                args = self.chosen(path, tail, lambda t: tail in t.partition("/")[2])
             else:
                 args = self.chosen(path, rest, lambda t: t.startswith(head + "/") and
                                    tail in t.partition("/")[2])
@@ -213,7 +211,7 @@ class Run:
             name = os.path.basename(source)[len("fuzz_"):]
             head, _, tail = rest.partition("/")
             corpus = source + ".in"
-            if rest and head not in name:
+            if rest and not name.startswith(head):
                 continue
             if not os.path.isdir(os.path.join(ROOT, corpus)):
                 inputs = []
