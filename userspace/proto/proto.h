@@ -22,6 +22,8 @@ struct proto_ops {
 	void (*close)(struct worker *w, struct conn *c);
 };
 extern const struct proto_ops proto_native, proto_echo, proto_relay;
+/* For those who hold nothing of their own. */
+void proto_close_nothing(struct worker *w, struct conn *c);
 const struct proto_ops *proto_of(const struct worker *w, const struct conn *c);
 
 /* Answers that come back from the hub in order (hub/hub.c calls them for a living conn). */

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_answer.c - what the hub's answers look like on the wire. */
+#include "test.h"
+
+#include "doubles.h"
+
+static const char *subscribed(struct hub_subscribe_args a, struct hub_position at)
+{
+	if (!a.channel.n)
+		a.channel = BYTES_LIT("c");
+	proto_subscribed(&world.w, world.c, &a, &at);
+	return world_said();
+}
+
+static void begin(void)
+{
+	world_begin(CONFIG_PROTOCOL_NATIVE, WORDS_ALL);
+}
+
+TEST(answer, subscribed_says_where_the_channel_stands)
+{
+	begin();
+	assert_string_equal(subscribed((struct hub_subscribe_args){.encoding = ENC_CHANNEL},
+				       (struct hub_position){.epoch = 0xbeef0123456789ab,
+							     .offset = 17,
+							     .count = 3}),
+			    "> {\"type\":\"subscribed\",\"channel\":\"c\",\"timestamp\":" WORLD_MS_S
+			    ",\"epoch\":\"beef0123456789ab\",\"offset\":17}\n");
+}
+
+TEST(answer, subscribed_carries_what_was_asked_for)
+{
+	begin();
+	assert_string_equal(
+		subscribed((struct hub_subscribe_args){.encoding = ENC_CHANNEL_EVENTS,
+						       .flags = HUB_SUB_RECOVER | HUB_SUB_PRESENCE,
+						       .channel = BYTES_LIT("a\"\\b"),
+						       .ask = BYTES_LIT("\"x\"")},
+			   (struct hub_position){.epoch = 1, .count = 3, .recovered = true}),
+		"> {\"type\":\"subscribed\",\"id\":\"x\",\"channel\":\"a\\\"\\\\b\",\"timestamp\":" WORLD_MS_S
+		",\"epoch\":\"1\",\"offset\":0,\"recovered\":true,\"onlineCount\":3}\n");
+	assert_string_equal(subscribed((struct hub_subscribe_args){.encoding = ENC_CHANNEL,
+								   .flags = HUB_SUB_RECOVER},
+				       (struct hub_position){.epoch = 1, .offset = 2}),
+			    "> {\"type\":\"subscribed\",\"channel\":\"c\",\"timestamp\":" WORLD_MS_S
+			    ",\"epoch\":\"1\",\"offset\":2,\"recovered\":false}\n");
+}
+
+TEST(answer, a_channel_without_positions_shows_none)
+{
+	begin();
+	assert_string_equal(subscribed((struct hub_subscribe_args){.encoding = ENC_CHANNEL},
+				       (struct hub_position){.offset = 5}),
+			    "> {\"type\":\"subscribed\",\"channel\":\"c\",\"timestamp\":" WORLD_MS_S
+			    "}\n");
+}
+
+TEST(answer, rooms_answer_in_room_words)
+{
+	begin();
+	assert_string_equal(
+		subscribed((struct hub_subscribe_args){.encoding = ENC_ROOM,
+						       .flags = HUB_SUB_PRESENCE,
+						       .ask = BYTES_LIT("7")},
+			   (struct hub_position){.epoch = 1, .offset = 2, .count = 4}),
+		"> {\"type\":\"joined_room\",\"id\":7,\"room\":\"c\",\"onlineCount\":4}\n");
+	proto_unsubscribed(&world.w, world.c, BYTES_LIT("c"), ENC_ROOM, BYTES(NULL, 0));
+	assert_string_equal(world_said(), "> {\"type\":\"left_room\",\"room\":\"c\"}\n");
+}
+
+TEST(answer, the_quiet_hear_nothing)
+{
+	begin();
+	assert_string_equal(subscribed((struct hub_subscribe_args){.encoding = ENC_CHAT,
+								   .flags = HUB_SUB_QUIET},
+				       (struct hub_position){.count = 4}),
+			    "");
+}
+
+TEST(answer, published_is_told_to_those_who_asked)
+{
+	struct publication p = {.channel = BYTES_LIT("c"), .offset = 12};
+
+	begin();
+	proto_published(&world.w, world.c, &p, HUB_OK);
+	assert_string_equal(world_said(), "");
+	p.flags = PUB_F_ACK;
+	p.ask = BYTES_LIT("1");
+	proto_published(&world.w, world.c, &p, HUB_OK);
+	assert_string_equal(
+		world_said(),
+		"> {\"type\":\"published\",\"id\":1,\"channel\":\"c\",\"offset\":12}\n");
+	p.offset = 0;
+	proto_published(&world.w, world.c, &p, HUB_OK);
+	assert_string_equal(world_said(),
+			    "> {\"type\":\"published\",\"id\":1,\"channel\":\"c\"}\n");
+}
+
+TEST(answer, a_lost_publication_is_told_to_everybody)
+{
+	struct publication p = {.channel = BYTES_LIT("c")};
+
+	begin();
+	proto_published(&world.w, world.c, &p, HUB_OVERLOADED);
+	assert_string_equal(world_said(),
+			    "> {\"type\":\"error\",\"message\":\"Overloaded, try again later\","
+			    "\"code\":\"overloaded\",\"channel\":\"c\"}\n");
+	p.ask = BYTES_LIT("\"q\"");
+	p.flags = PUB_F_ACK;
+	proto_published(&world.w, world.c, &p, HUB_UNAVAILABLE);
+	assert_string_equal(
+		world_said(),
+		"> {\"type\":\"error\",\"message\":\"Channel unavailable, try again later\","
+		"\"code\":\"unavailable\",\"channel\":\"c\",\"id\":\"q\"}\n");
+}
+
+TEST(answer, a_subscription_lost_with_its_home_is_told)
+{
+	begin();
+	proto_subscription_lost(&world.w, world.c, BYTES_LIT("c"));
+	assert_string_equal(
+		world_said(),
+		"> {\"type\":\"error\",\"message\":\"Subscription lost, subscribe again\","
+		"\"code\":\"subscription_lost\",\"channel\":\"c\"}\n");
+}
+
+TEST(answer, the_longest_answers_fit)
+{
+	char name[CHANNEL_NAME_MAX], ask[HUB_ASK_MAX], field[PROTO_FIELD_MAX];
+	struct bytes worst_name = BYTES(name, sizeof(name)), worst_ask = BYTES(ask, sizeof(ask));
+	struct publication p = {
+		.channel = worst_name, .ask = worst_ask, .flags = PUB_F_ACK, .offset = UINT64_MAX};
+
+	begin();
+	memset(name, 1, sizeof(name)); /* six bytes each when written */
+	memset(field, 1, sizeof(field));
+	memset(ask, '9', sizeof(ask));
+	world.w.wall_ms = UINT64_MAX;
+	subscribed((struct hub_subscribe_args){.encoding = ENC_CHANNEL,
+					       .flags = 0xf & ~HUB_SUB_QUIET,
+					       .channel = worst_name,
+					       .ask = worst_ask},
+		   (struct hub_position){UINT64_MAX, UINT64_MAX, UINT32_MAX, true});
+	proto_published(&world.w, world.c, &p, HUB_OK);
+	proto_unsubscribed(&world.w, world.c, worst_name, ENC_CHANNEL, worst_ask);
+	for (enum proto_error e = 0; e < PROTO_ERRORS; e++)
+		proto_error(&world.w, world.c, e,
+			    &(struct proto_about){worst_ask, BYTES(field, sizeof(field)),
+						  worst_name, UINT32_MAX});
+	assert_non_null(strstr(world_said(), "\"retryAfter\":4294967295"));
+}
+
+TEST(answer, codes_are_short_words)
+{
+	for (enum proto_error e = 0; e < PROTO_ERRORS; e++) {
+		const struct proto_error_info *info = proto_error_info(e);
+		assert_int_equal(strspn(info->code, "abcdefghijklmnopqrstuvwxyz_"),
+				 strlen(info->code));
+		assert_true(strlen(info->message) < 64);
+	}
+}
+
+TEST_MAIN()

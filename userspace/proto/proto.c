@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* proto.c - which protocol an endpoint speaks. A new one is a row here. */
+#include "proto/proto.h"
+
+#include "worker/worker.h"
+
+static const struct proto_ops *const table[] = {
+	[CONFIG_PROTOCOL_NATIVE] = &proto_native,
+	[CONFIG_PROTOCOL_ECHO] = &proto_echo,
+	[CONFIG_PROTOCOL_RELAY] = &proto_relay,
+};
+
+const struct proto_ops *proto_of(const struct worker *w, const struct conn *c)
+{
+	enum config_protocol p = w->cfg->endpoints[c->endpoint].protocol;
+
+	assert(c->endpoint < w->cfg->n_endpoints && p < ARRAY_SIZE(table));
+	return table[p];
+}
+
+void proto_close_nothing(struct worker *w, struct conn *c)
+{
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* request.c - what all native words have in common: reading fields, asking for rights,
+ * publishing, and saying no. */
+#include "proto/request.h"
+
+#include <stdlib.h>
+
+#include "conn/io.h"
+
+static const char *const field_names[FIELDS] = {
+#define FIELD(id, name) [FIELD_##id] = name,
+#include "proto/field.def"
+#undef FIELD
+};
+
+struct bytes request_field_name(enum request_field f)
+{
+	assert(f < FIELDS);
+	return bytes_str(field_names[f]);
+}
+
+void request_error(const struct request *r, enum proto_error e)
+{
+	proto_error(r->w, r->c, e, &(struct proto_about){.ask = r->ask});
+}
+
+void request_error_field(const struct request *r, enum proto_error e, struct bytes field)
+{
+	proto_error(r->w, r->c, e, &(struct proto_about){.ask = r->ask, .field = field});
+}
+
+void request_offence(struct request *r)
+{
+	request_error(r, PROTO_INVALID_FORMAT);
+	if (session_offence(r->w, r->c))
+		conn_close(r->w, r->c, CLOSE_POLICY_OFFENCES);
+}
+
+bool request_bool(const struct request *r, enum request_field f, bool *out)
+{
+	enum json_type t = r->f[f].value.type;
+
+	if (t > JSON_IS_TRUE) {
+		request_error_field(r, PROTO_INVALID_FIELD, request_field_name(f));
+		return false;
+	}
+	*out = t == JSON_IS_TRUE;
+	return true;
+}
+
+bool request_name(const struct request *r, const struct json_field *f, struct request_name *out)
+{
+	size_t n;
+
+	if (f->value.type <= JSON_IS_NULL) {
+		request_error_field(r, PROTO_MISSING_FIELD, f->name);
+		return false;
+	}
+	if (f->value.type != JSON_IS_STRING ||
+	    !json_string_unescape(f->value.raw, out->_text, sizeof(out->_text), &n) ||
+	    !session_channel_valid(BYTES(out->_text, n))) {
+		request_error(r, PROTO_INVALID_CHANNEL);
+		return false;
+	}
+	out->s = BYTES(out->_text, n);
+	return true;
+}
+
+enum proto_error request_error_of(enum session_verdict v)
+{
+	switch (v) {
+	case SESSION_BAD_CHANNEL: return PROTO_INVALID_CHANNEL;
+	case SESSION_FORBIDDEN: return PROTO_FORBIDDEN;
+	case SESSION_NOT_AUTHENTICATED: return PROTO_NOT_AUTHENTICATED;
+	case SESSION_OK: break;
+	}
+	assert(!"allowed");
+	abort();
+}
+
+bool request_may(const struct request *r, enum session_right right, struct bytes channel)
+{
+	enum session_verdict v = session_may(r->w, r->c, right, r->ep->space_id, channel);
+
+	if (v != SESSION_OK)
+		request_error(r, request_error_of(v));
+	return v == SESSION_OK;
+}
+
+void request_publication(const struct request *r, struct bytes channel, struct session_name *who,
+			 struct publication *p)
+{
+	session_name(r->w, r->c, who);
+	*p = (struct publication){
+		.space = r->ep->space_id,
+		.flags = (who->is_user ? PUB_F_FROM_USER : 0) | (r->ask.n ? PUB_F_ACK : 0),
+		.channel = channel,
+		.from = who->id,
+		.ask = r->ask,
+		.sender = {.worker = (uint16_t)r->w->id,
+			   .index = conn_index(&r->w->slab, r->c),
+			   .gen = r->c->gen},
+	};
+}
+
+void request_publish(const struct request *r, const struct publication *p)
+{
+	enum hub_outcome outcome = hub_publish(r->w, p);
+
+	if (outcome != HUB_OK)
+		request_error(r, proto_error_of(outcome));
+}

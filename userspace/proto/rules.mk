@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+userspace-src += $(wildcard userspace/proto/*.c)
