@@ -361,7 +361,7 @@ bool admin_message(struct worker *w, unsigned from, uint16_t type, struct bytes 
 	return w->is_admin && member_answer(w, from, payload);
 }
 
-static void put_self(struct json_out *o, const struct keeper_piece_self *s)
+static void put_self(struct json_out *o, const struct worker *w, const struct keeper_piece_self *s)
 {
 	json_key(o, "keeper");
 	json_put_open(o, '{');
@@ -370,11 +370,13 @@ static void put_self(struct json_out *o, const struct keeper_piece_self *s)
 	json_key_u64(o, "workers", s->n_members - 1);
 	json_key(o, "shutting_down");
 	json_put_bool(o, s->shutting_down);
+	json_key_str(o, "config", bytes_str(w->cfg->file));
 	json_put_close(o, '}');
 	json_key(o, "shield");
 	json_put_open(o, '{');
 	json_key(o, "on");
 	json_put_bool(o, s->shield_on);
+	json_key_str(o, "pin_dir", bytes_str(w->cfg->pin_dir));
 	json_key_str(o, "text", BYTES(s->text, strnlen(s->text, sizeof(s->text))));
 	json_put_close(o, '}');
 }
@@ -416,7 +418,7 @@ static void status_piece(struct client *c, const struct keeper_msg *m)
 	struct json_out o = JSON_OUT(c->out, ANSWER_MAX - 1);
 	o.n = c->out_n;
 	if (m->kind == KEEPER_PIECE_SELF && c->pieces == 0) {
-		put_self(&o, &m->self);
+		put_self(&o, c->admin->w, &m->self);
 		c->pieces = KEEPER_PIECE_SELF;
 	}
 	if (m->kind == KEEPER_PIECE_MEMBER) {

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* channel.c - channels: every worker tells its share, and here they are added up. */
+#include <string.h>
+
+#include "tools/sluicectl/ctl.h"
+
+#define PAGE 200
+
+/* Adds a worker's row to the channel's entry; the home alone knows the position. */
+static void add(json_t *all, const json_t *row)
+{
+	char key[512];
+	snprintf(key, sizeof(key), "%s %s", json_string_value(json_object_get(row, "space")),
+		 json_string_value(json_object_get(row, "name")));
+	json_t *e = json_object_get(all, key);
+	if (e == NULL) {
+		e = json_pack("{s:O,s:O,s:i,s:i,s:{}}", "name", json_object_get(row, "name"), "space",
+			      json_object_get(row, "space"), "subscribers", 0, "set_bytes", 0,
+			      "members");
+		json_object_set_new(all, key, e);
+	}
+	json_t *members = json_object_get(e, "members"), *n;
+	const char *encoding;
+	unsigned long long sum = ctl_u64(e, "subscribers");
+	json_object_foreach(json_object_get(row, "members"), encoding, n) {
+		json_object_set_new(members, encoding,
+				    json_integer((json_int_t)ctl_u64(members, encoding) +
+						 json_integer_value(n)));
+		sum += (unsigned long long)json_integer_value(n);
+	}
+	json_object_set_new(e, "subscribers", json_integer((json_int_t)sum));
+	json_object_set_new(e, "set_bytes",
+			    json_integer((json_int_t)(ctl_u64(e, "set_bytes") +
+						      ctl_u64(row, "set_bytes"))));
+	const json_t *home = json_object_get(row, "home");
+	if (home) {
+		json_object_set(e, "home", json_object_get(row, "worker"));
+		json_object_set(e, "offset", json_object_get(home, "offset"));
+	}
+}
+
+static int collect(struct ctl *ctl, int worker, const char *name, json_t *all)
+{
+	json_int_t cursor = 0;
+	int code = CTL_OK;
+	for (;;) {
+		json_t *q = json_pack("{s:s,s:i,s:I,s:i}", "ask", "channels", "member", worker,
+				      "cursor", cursor, "limit", PAGE);
+		if (name)
+			json_object_set_new(q, "name", json_string(name));
+		json_t *a = ctl_ask(ctl, q, &code), *row;
+		if (a == NULL)
+			return code;
+		size_t i;
+		json_array_foreach(json_object_get(a, "answer"), i, row)
+			add(all, row);
+		const json_t *next = json_object_get(a, "next");
+		bool more = json_is_integer(next);
+		cursor = json_integer_value(next);
+		json_decref(a);
+		if (!more)
+			return CTL_OK;
+	}
+}
+
+static int show(struct ctl *ctl, int argc, char **argv)
+{
+	const char *name = NULL, *key;
+	const struct keyword words[] = {{"name", &name}};
+	int code = CTL_OK;
+	if (!ctl_keywords(ctl, argc, argv, words, 1))
+		return CTL_USAGE;
+	if (name && (strlen(name) > 100 || !*name))
+		return ctl_fail(ctl, CTL_USAGE, "a channel's name has 1 to 100 bytes");
+	int n = ctl_workers(ctl, &code);
+	if (n < 0)
+		return code;
+	json_t *all = json_object(), *e;
+	int last = CTL_OK;
+	for (int i = 0; i < n; i++) {
+		code = collect(ctl, i, name, all);
+		last = code != CTL_OK ? code : last;
+	}
+	if (name && last == CTL_OK && json_object_size(all) == 0) {
+		json_decref(all);
+		return ctl_fail(ctl, CTL_REFUSED, "nobody is in a channel named '%s'", name);
+	}
+	if (ctl->json) {
+		json_t *list = json_array();
+		json_object_foreach(all, key, e)
+			json_array_append(list, e);
+		json_decref(all);
+		ctl_print_json(ctl, list);
+		return last;
+	}
+	printf("%-32s %-16s %12s %10s %6s %10s\n", "CHANNEL", "SPACE", "SUBSCRIBERS", "OFFSET",
+	       "HOME", "SETS");
+	json_object_foreach(all, key, e) {
+		char home[16] = "?";
+		if (json_object_get(e, "home"))
+			snprintf(home, sizeof(home), "w%llu", ctl_u64(e, "home"));
+		printf("%-32s %-16s %12s %10s %6s %10s\n", ctl_str(e, "name"), ctl_str(e, "space"),
+		       ctl_count(ctl_u64(e, "subscribers")), ctl_count(ctl_u64(e, "offset")), home,
+		       ctl_bytes(ctl_u64(e, "set_bytes")));
+	}
+	json_decref(all);
+	return last;
+}
+
+static const struct verb verbs[] = {
+	{"show", show, "[name NAME]", "subscribers, position, home worker, memory of the sets"},
+	{0},
+};
+const struct object channel_object = {
+	.name = "channel",
+	.verbs = verbs,
+	.help = "channels and rooms with their subscribers",
+	.examples = "  sluicectl channel show\n  sluicectl -p ch sh name lobby\n",
+};

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* common.c - words on the command line, and how things are shown. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/sluicectl/ctl.h"
+
+int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (ctl->json)
+		ctl_print_json(ctl, json_pack("{s:s}", "error", text));
+	else
+		fprintf(stderr, "Error: %s\n", ctl_clean(text));
+	return code;
+}
+
+bool ctl_prefix(const char *word, const char *name)
+{
+	return *word && strncmp(word, name, strlen(word)) == 0;
+}
+
+bool ctl_keywords(const struct ctl *ctl, int argc, char **argv, const struct keyword *words,
+		  size_t n)
+{
+	for (int i = 0; i < argc; i += 2) {
+		const struct keyword *found = NULL;
+		bool several = false;
+		for (size_t k = 0; k < n; k++) {
+			bool exact = strcmp(argv[i], words[k].name) == 0;
+			if (!exact && !ctl_prefix(argv[i], words[k].name))
+				continue;
+			several = found != NULL && !exact;
+			found = &words[k];
+			if (exact)
+				break;
+		}
+		if (found == NULL || several) {
+			char known[256] = "";
+			for (size_t k = 0; k < n; k++) {
+				strncat(known, k ? ", " : "", sizeof(known) - strlen(known) - 1);
+				strncat(known, words[k].name, sizeof(known) - strlen(known) - 1);
+			}
+			ctl_fail(ctl, CTL_USAGE, "%s keyword '%s': %s%s",
+				 several ? "ambiguous" : "unknown", argv[i],
+				 n ? "known here: " : "none is known here", known);
+			return false;
+		}
+		if (i + 1 >= argc) {
+			ctl_fail(ctl, CTL_USAGE, "keyword '%s' wants a value", found->name);
+			return false;
+		}
+		if (*found->value != NULL) {
+			ctl_fail(ctl, CTL_USAGE, "keyword '%s' stands there twice", found->name);
+			return false;
+		}
+		*found->value = argv[i + 1];
+	}
+	return true;
+}
+
+bool ctl_number(const char *text, long long max, long long *value)
+{
+	char *end;
+	errno = 0;
+	long long v = strtoll(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || errno || v > max)
+		return false;
+	*value = v;
+	return true;
+}
+
+bool ctl_duration(const char *text, long long *seconds)
+{
+	static const struct {
+		const char *unit;
+		long long s;
+	} units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+	errno = 0;
+	long long v = strtoll(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || errno || v > 1000000000)
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(end, units[i].unit) == 0) {
+			*seconds = v * units[i].s;
+			return true;
+		}
+	return false;
+}
+
+bool ctl_print_json(const struct ctl *ctl, json_t *value)
+{
+	if (!ctl->json)
+		return false;
+	json_dumpf(value, stdout, JSON_ENCODE_ANY | (ctl->pretty ? JSON_INDENT(2) : JSON_COMPACT));
+	putchar('\n');
+	json_decref(value);
+	return true;
+}
+
+const char *ctl_clean(const char *s)
+{
+	static char buf[4][1024];
+	static unsigned turn;
+	char *out = buf[turn++ % 4];
+	size_t n = 0;
+	for (; *s && n + 1 < sizeof(buf[0]); s++)
+		out[n++] = (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s;
+	out[n] = 0;
+	return out;
+}
+
+const char *ctl_count(unsigned long long n)
+{
+	static char buf[8][32];
+	static unsigned turn;
+	char plain[24], *out = buf[turn++ % 8];
+	int len = snprintf(plain, sizeof(plain), "%llu", n), o = 0;
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			out[o++] = ',';
+		out[o++] = plain[i];
+	}
+	out[o] = 0;
+	return out;
+}
+
+const char *ctl_bytes(unsigned long long n)
+{
+	static char buf[8][32];
+	static unsigned turn;
+	char *out = buf[turn++ % 8];
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	double v = (double)n;
+	unsigned u = 0;
+	while (v >= 1024 && u < 4) {
+		v /= 1024;
+		u++;
+	}
+	snprintf(out, sizeof(buf[0]), u ? "%.1f %s" : "%.0f %s", v, units[u]);
+	return out;
+}
+
+const char *ctl_span(unsigned long long s)
+{
+	static char buf[8][32];
+	static unsigned turn;
+	char *out = buf[turn++ % 8];
+	if (s < 60)
+		snprintf(out, sizeof(buf[0]), "%llus", s);
+	else if (s < 3600)
+		snprintf(out, sizeof(buf[0]), "%llum %llus", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(out, sizeof(buf[0]), "%lluh %llum", s / 3600, s / 60 % 60);
+	else
+		snprintf(out, sizeof(buf[0]), "%llud %lluh", s / 86400, s / 3600 % 24);
+	return out;
+}
+
+unsigned long long ctl_u64(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_integer(v) && json_integer_value(v) > 0
+		       ? (unsigned long long)json_integer_value(v)
+		       : 0;
+}
+
+const char *ctl_str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return ctl_clean(s ? s : "");
+}

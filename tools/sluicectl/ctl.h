@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ctl.h - what the objects of sluicectl share: options, the control socket, bpftool, output.
+ *
+ * Grammar, after bpftool: sluicectl [OPTIONS] OBJECT VERB [KEYWORD VALUE]…; any unambiguous
+ * prefix will do; `help` at each level. One file per object, each with a table of verbs.
+ *
+ * Exit codes: 0 done, 1 the daemon or bpftool refused or has nothing by that name, 2 the
+ * command line is wrong, 3 the daemon cannot be reached. */
+#ifndef SLUICECTL_CTL_H
+#define SLUICECTL_CTL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { CTL_OK, CTL_REFUSED, CTL_USAGE, CTL_UNREACHABLE };
+
+struct ctl {
+	bool json, pretty, show_command;
+	const char *control; /* path of the control socket */
+	const char *pin_dir; /* NULL: ask the daemon */
+};
+
+struct verb {
+	const char *name;
+	int (*run)(struct ctl *ctl, int argc, char **argv);
+	const char *usage; /* arguments, "" for none */
+	const char *help;
+};
+
+struct object {
+	const char *name;
+	const struct verb *verbs; /* ends with a NULL name; the first is the default */
+	const char *help;
+	const char *examples;
+};
+extern const struct object status_object, worker_object, conn_object, channel_object, deny_object,
+	drop_object, prog_object;
+
+/* ── messages: to stderr in text mode, as {"error":…} on stdout with -j ── */
+int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ── keywords: pairs of name and value, in any order ── */
+struct keyword {
+	const char *name;
+	const char **value;
+};
+/* False after ctl_fail(): an unknown or ambiguous name, one twice, or a value missing. */
+bool ctl_keywords(const struct ctl *ctl, int argc, char **argv, const struct keyword *words,
+		  size_t n);
+/* Is `word` an unambiguous or any prefix of name? */
+bool ctl_prefix(const char *word, const char *name);
+/* "90", "10m", "2h", "7d", "30s" → seconds; false if it is none. */
+bool ctl_duration(const char *text, long long *seconds);
+bool ctl_number(const char *text, long long max, long long *value);
+
+/* ── the daemon ── */
+/* Takes `request`; the answer if it says ok, else NULL after ctl_fail() (*code is set). */
+json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code);
+/* The pin directory: as given, or as the daemon says. NULL after ctl_fail(). */
+const char *ctl_pin_dir(struct ctl *ctl, int *code);
+/* Number of workers, -1 after ctl_fail(). */
+int ctl_workers(const struct ctl *ctl, int *code);
+
+/* ── bpftool ── */
+/* Runs `bpftool -j ARGS…` (NULL-terminated), or prints it for --show-command and returns an
+ * empty array. NULL after ctl_fail(). */
+json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code);
+
+/* ── output ── */
+/* With -j or -p prints `value` and takes it; true: done. In text mode: false. */
+bool ctl_print_json(const struct ctl *ctl, json_t *value);
+/* Safe for a terminal: control characters come out as '?'. Static, four buffers in turn. */
+const char *ctl_clean(const char *s);
+const char *ctl_count(unsigned long long n); /* "12,345"; static, eight in turn */
+const char *ctl_bytes(unsigned long long n); /* "1.2 MiB" */
+const char *ctl_span(unsigned long long seconds); /* "3h 12m" */
+unsigned long long ctl_u64(const json_t *o, const char *key);
+const char *ctl_str(const json_t *o, const char *key); /* cleaned; "" if absent */
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* daemon.c - one question and one answer over the control socket (admin/control.c has the
+ * protocol), and bpftool for what lies in the kernel. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tools/sluicectl/ctl.h"
+
+#define ANSWER_MAX  (1u << 20)
+#define BPFTOOL_MAX (256u << 20) /* a bpftool that runs wild is cut off */
+#define TIMEOUT_S   10
+
+static int connect_daemon(const struct ctl *ctl, int *code)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	if (strlen(ctl->control) >= sizeof(a.sun_path)) {
+		*code = ctl_fail(ctl, CTL_USAGE, "control socket path is too long: %s",
+				 ctl->control);
+		return -1;
+	}
+	strcpy(a.sun_path, ctl->control);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval t = {.tv_sec = TIMEOUT_S};
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+		return fd;
+	int err = errno;
+	if (fd >= 0)
+		close(fd);
+	*code = ctl_fail(ctl, CTL_UNREACHABLE, "%s: %s%s", ctl->control, strerror(err),
+			 err == ENOENT || err == ECONNREFUSED
+				 ? ": is sluiced running? (-c names another control socket)"
+			 : err == EACCES ? ": run as root or as a member of admin.control_group"
+					 : "");
+	return -1;
+}
+
+/* One line; NULL if the daemon went away or talks too much. */
+static char *read_line(int fd)
+{
+	size_t n = 0, cap = 65536;
+	char *buf = malloc(cap);
+	while (buf) {
+		if (n == cap) {
+			if (cap >= ANSWER_MAX)
+				break;
+			char *more = realloc(buf, cap *= 2);
+			if (more == NULL)
+				break;
+			buf = more;
+		}
+		ssize_t r = recv(fd, buf + n, cap - n, 0);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			break;
+		char *end = memchr(buf + n, '\n', (size_t)r);
+		n += (size_t)r;
+		if (end != NULL) {
+			*end = 0;
+			return buf;
+		}
+	}
+	free(buf);
+	return NULL;
+}
+
+static char *talk(const struct ctl *ctl, json_t *request, int *code)
+{
+	char *line = json_dumps(request, JSON_COMPACT), *answer = NULL;
+	json_decref(request);
+	int fd = line ? connect_daemon(ctl, code) : -1;
+	if (fd < 0) {
+		free(line);
+		return NULL;
+	}
+	if (send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line) &&
+	    send(fd, "\n", 1, MSG_NOSIGNAL) == 1)
+		answer = read_line(fd);
+	close(fd);
+	free(line);
+	if (answer == NULL)
+		*code = ctl_fail(ctl, CTL_UNREACHABLE, "%s: the daemon did not answer",
+				 ctl->control);
+	return answer;
+}
+
+json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code)
+{
+	char *text = talk(ctl, request, code);
+	if (text == NULL)
+		return NULL;
+	json_error_t e;
+	json_t *answer = json_loads(text, 0, &e);
+	free(text);
+	if (answer == NULL) {
+		*code = ctl_fail(ctl, CTL_REFUSED, "the daemon's answer is not JSON: %s", e.text);
+		return NULL;
+	}
+	if (json_is_true(json_object_get(answer, "ok")))
+		return answer;
+	*code = ctl_fail(ctl, CTL_REFUSED, "%s", ctl_str(answer, "error"));
+	json_decref(answer);
+	return NULL;
+}
+
+const char *ctl_pin_dir(struct ctl *ctl, int *code)
+{
+	static char dir[512];
+	if (ctl->pin_dir != NULL)
+		return ctl->pin_dir;
+	json_t *a = ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), code);
+	if (a == NULL)
+		return NULL;
+	snprintf(dir, sizeof(dir), "%s", ctl_str(json_object_get(a, "shield"), "pin_dir"));
+	json_decref(a);
+	return ctl->pin_dir = dir;
+}
+
+int ctl_workers(const struct ctl *ctl, int *code)
+{
+	json_t *a = ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), code);
+	if (a == NULL)
+		return -1;
+	int n = (int)ctl_u64(json_object_get(a, "keeper"), "workers");
+	json_decref(a);
+	return n;
+}
+
+/* ── bpftool ── */
+
+static int spawn(const char *const *argv, pid_t *pid)
+{
+	int out[2];
+	if (pipe(out) != 0)
+		return -1;
+	*pid = fork();
+	if (*pid == 0) {
+		dup2(out[1], STDOUT_FILENO);
+		close(out[0]);
+		close(out[1]);
+		setenv("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", 1);
+		execvp(argv[0], (char *const *)argv);
+		_exit(127);
+	}
+	close(out[1]);
+	if (*pid < 0) {
+		close(out[0]);
+		return -1;
+	}
+	return out[0];
+}
+
+static char *slurp(int fd)
+{
+	size_t n = 0, cap = 1u << 16;
+	char *buf = malloc(cap);
+	ssize_t r = 0;
+	while (buf && (r = read(fd, buf + n, cap - n - 1)) > 0) {
+		n += (size_t)r;
+		if (n + 1 < cap)
+			continue;
+		char *more = cap < BPFTOOL_MAX ? realloc(buf, cap *= 2) : NULL;
+		if (more == NULL) {
+			free(buf);
+			return NULL;
+		}
+		buf = more;
+	}
+	if (buf)
+		buf[n] = 0;
+	return buf;
+}
+
+static const char *bpftool_error(const json_t *v)
+{
+	const json_t *e = json_is_object(v) ? json_object_get(v, "error") : NULL;
+	return json_string_value(e);
+}
+
+json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code)
+{
+	const char *argv[24] = {"bpftool", "-j"};
+	size_t n = 2;
+	while (*args && n + 1 < sizeof(argv) / sizeof(argv[0]))
+		argv[n++] = *args++;
+	if (ctl->show_command) {
+		for (size_t i = 0; i < n; i++)
+			printf("%s%s", i ? " " : "", argv[i]);
+		putchar('\n');
+		return json_array();
+	}
+	pid_t pid;
+	fflush(stdout);
+	int fd = spawn(argv, &pid);
+	char *text = fd >= 0 ? slurp(fd) : NULL;
+	int status = -1;
+	if (fd >= 0) {
+		close(fd);
+		if (text == NULL)
+			kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+	}
+	json_error_t e;
+	json_t *v = text ? json_loads(text, JSON_DECODE_ANY, &e) : NULL;
+	free(text);
+	if (v != NULL && bpftool_error(v) == NULL)
+		return v;
+	const char *why = WIFEXITED(status) && WEXITSTATUS(status) == 127
+				  ? "bpftool is not installed"
+			  : v ? bpftool_error(v)
+			      : "no JSON came from bpftool";
+	*code = ctl_fail(ctl, CTL_REFUSED, "%s%s", why,
+			 geteuid() ? " (reading the shield needs root)" : "");
+	json_decref(v);
+	return NULL;
+}

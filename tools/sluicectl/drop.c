@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* drop.c - what the shield has dropped and why, out of the per-CPU counters. */
+#include <string.h>
+
+#include "tools/sluicectl/ctl.h"
+
+static const struct {
+	const char *field, *word, *text;
+} reasons[] = {
+#define REASON(name, word, points, text) {#name, word, text},
+#include "bpf/drop_reason.def"
+#undef REASON
+};
+#define N_REASONS (sizeof(reasons) / sizeof(reasons[0]))
+
+/* The sum of one field over all CPUs. */
+static unsigned long long sum(const json_t *values, const char *field)
+{
+	unsigned long long n = 0;
+	const json_t *v;
+	size_t i;
+	json_array_foreach(values, i, v)
+		n += ctl_u64(json_object_get(v, "value"), field);
+	return n;
+}
+
+static const json_t *per_cpu(const json_t *entry)
+{
+	const json_t *f = json_object_get(entry, "formatted");
+	return json_object_get(f ? f : entry, "values");
+}
+
+static json_t *dump(struct ctl *ctl, const char *name, int *code)
+{
+	char path[600];
+	const char *dir = ctl_pin_dir(ctl, code);
+	if (dir == NULL)
+		return NULL;
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	const char *args[] = {"map", "dump", "pinned", path, NULL};
+	return ctl_bpftool(ctl, args, code);
+}
+
+static int show(struct ctl *ctl, int argc, char **argv)
+{
+	const char *all = NULL;
+	const struct keyword words[] = {{"all", &all}};
+	int code = CTL_OK;
+	if (argc == 1 && ctl_prefix(argv[0], "all"))
+		all = "yes";
+	else if (!ctl_keywords(ctl, argc, argv, words, 0))
+		return CTL_USAGE;
+	json_t *d = dump(ctl, "drop_count", &code);
+	if (d == NULL || ctl->show_command) {
+		json_decref(d);
+		return code;
+	}
+	const json_t *values = per_cpu(json_array_get(d, 0));
+	unsigned long long passed = sum(values, "NONE"), dropped = 0;
+	json_t *list = json_array(), *r;
+	size_t i;
+	for (i = 0; i < N_REASONS; i++) {
+		unsigned long long n = sum(values, reasons[i].field);
+		dropped += n;
+		if (n || all || ctl->json)
+			json_array_append_new(list, json_pack("{s:s,s:I,s:s}", "reason", reasons[i].word,
+							      "packets", (json_int_t)n, "text",
+							      reasons[i].text));
+	}
+	json_decref(d);
+	if (ctl->json) {
+		ctl_print_json(ctl, json_pack("{s:I,s:I,s:o}", "passed", (json_int_t)passed, "dropped",
+					      (json_int_t)dropped, "reasons", list));
+		return CTL_OK;
+	}
+	printf("judged %s packets to protected addresses and ports: %s passed, %s dropped\n",
+	       ctl_count(passed + dropped), ctl_count(passed), ctl_count(dropped));
+	json_array_foreach(list, i, r)
+		printf("%15s  %-20s %s\n", ctl_count(ctl_u64(r, "packets")), ctl_str(r, "reason"),
+		       ctl_str(r, "text"));
+	json_decref(list);
+	return CTL_OK;
+}
+
+static const struct verb verbs[] = {
+	{"show", show, "[all]", "packets per reason; with all: also the reasons that never occurred"},
+	{0},
+};
+const struct object drop_object = {
+	.name = "drop",
+	.verbs = verbs,
+	.help = "what the shield dropped, by reason",
+	.examples = "  sluicectl drop show\n  sluicectl -jp drop show\n"
+		    "  sluicectl --show-command drop show\n",
+};

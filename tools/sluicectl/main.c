@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* main.c - options, then OBJECT VERB by one dispatch table. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/sluicectl/ctl.h"
+
+#ifndef SLUICE_VERSION
+#define SLUICE_VERSION "0.1"
+#endif
+
+static const struct object *const objects[] = {
+	&status_object, &worker_object, &conn_object, &channel_object,
+	&deny_object,	&drop_object,	&prog_object,
+};
+#define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
+
+static void usage(FILE *out)
+{
+	fprintf(out, "Usage: sluicectl [OPTIONS] OBJECT { VERB | help } [KEYWORD VALUE]...\n\n"
+		     "Objects:\n");
+	for (size_t i = 0; i < N_OBJECTS; i++)
+		fprintf(out, "  %-9s %s\n", objects[i]->name, objects[i]->help);
+	fprintf(out,
+		"\nOptions:\n"
+		"  -j, --json            JSON on one line\n"
+		"  -p, --pretty          JSON for people\n"
+		"  -c, --control PATH    control socket (default $SLUICE_CONTROL, else\n"
+		"                        /run/sluice/control.sock)\n"
+		"      --pin-dir PATH    read the shield here (default: as the daemon says)\n"
+		"      --show-command    print the bpftool command instead of running it\n"
+		"  -V, --version         print the version\n"
+		"  -h, --help            this text; `sluicectl OBJECT help` for an object's verbs\n\n"
+		"Objects and verbs may be cut short while they stay clear: sluicectl ch sh\n"
+		"Exit codes: 0 done; 1 refused, or nothing by that name; 2 wrong command line;\n"
+		"            3 the daemon cannot be reached\n\n"
+		"Examples:\n"
+		"  sluicectl status\n"
+		"  sluicectl conn show worker 0\n"
+		"  sluicectl deny add 203.0.113.0/24 for 10m note scanners\n"
+		"  sluicectl -jp drop show\n");
+}
+
+static void object_help(FILE *out, const struct object *o)
+{
+	fprintf(out, "sluicectl %s - %s\n\nUsage:\n", o->name, o->help);
+	for (const struct verb *v = o->verbs; v->name; v++) {
+		fprintf(out, "  sluicectl %s %s%s%s\n", o->name, v->name, *v->usage ? " " : "",
+			v->usage);
+		fprintf(out, "      %s\n", v->help);
+	}
+	fprintf(out, "  sluicectl %s help\n\nExamples:\n%s", o->name, o->examples);
+}
+
+/* The exact name, or the only one that begins so; -1 none, -2 several. */
+static int pick(const char *word, const char *(*name)(const void *, size_t), const void *list,
+		size_t n)
+{
+	int found = -1;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(word, name(list, i)) == 0)
+			return (int)i;
+		if (ctl_prefix(word, name(list, i)))
+			found = found == -1 ? (int)i : -2;
+	}
+	return found;
+}
+
+static const char *object_name(const void *list, size_t i)
+{
+	return ((const struct object *const *)list)[i]->name;
+}
+
+static const char *verb_name(const void *list, size_t i)
+{
+	return ((const struct verb *)list)[i].name;
+}
+
+static int run(struct ctl *ctl, int argc, char **argv)
+{
+	if (argc == 0) {
+		usage(stderr);
+		return CTL_USAGE;
+	}
+	if (strcmp(argv[0], "help") == 0) {
+		usage(stdout);
+		return CTL_OK;
+	}
+	int i = pick(argv[0], object_name, objects, N_OBJECTS);
+	if (i < 0)
+		return ctl_fail(ctl, CTL_USAGE, "%s object '%s': see 'sluicectl help'",
+				i == -2 ? "ambiguous" : "unknown", argv[0]);
+	const struct object *o = objects[i];
+	if (argc == 1)
+		return o->verbs[0].run(ctl, 0, argv + 1);
+	if (ctl_prefix(argv[1], "help")) {
+		object_help(stdout, o);
+		return CTL_OK;
+	}
+	size_t n = 0;
+	while (o->verbs[n].name)
+		n++;
+	i = pick(argv[1], verb_name, o->verbs, n);
+	if (i < 0)
+		return ctl_fail(ctl, CTL_USAGE, "%s verb '%s': see 'sluicectl %s help'",
+				i == -2 ? "ambiguous" : "unknown", argv[1], o->name);
+	if (argc == 3 && strcmp(argv[2], "help") == 0) {
+		object_help(stdout, o);
+		return CTL_OK;
+	}
+	return o->verbs[i].run(ctl, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+	enum { OPT_PIN_DIR = 256, OPT_SHOW };
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"pretty", no_argument, NULL, 'p'},
+		{"control", required_argument, NULL, 'c'},
+		{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
+		{"show-command", no_argument, NULL, OPT_SHOW},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	struct ctl ctl = {.control = getenv("SLUICE_CONTROL")};
+	if (ctl.control == NULL)
+		ctl.control = "/run/sluice/control.sock";
+	int opt;
+	while ((opt = getopt_long(argc, argv, "+jpc:Vh", options, NULL)) != -1)
+		switch (opt) {
+		case 'p':
+			ctl.pretty = true;
+			/* fall through */
+		case 'j':
+			ctl.json = true;
+			break;
+		case 'c':
+			ctl.control = optarg;
+			break;
+		case OPT_PIN_DIR:
+			ctl.pin_dir = optarg;
+			break;
+		case OPT_SHOW:
+			ctl.show_command = true;
+			break;
+		case 'V':
+			printf("sluicectl %s\n", SLUICE_VERSION);
+			return CTL_OK;
+		case 'h':
+			usage(stdout);
+			return CTL_OK;
+		default:
+			fprintf(stderr, "See 'sluicectl --help'.\n");
+			return CTL_USAGE;
+		}
+	int code = run(&ctl, argc - optind, argv + optind);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return CTL_REFUSED;
+	return code;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* prog.c - the BPF programs in the kernel, as bpftool sees them, and where they are attached. */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include "tools/sluicectl/ctl.h"
+
+static void print_prog(const json_t *p, const char *pin)
+{
+	printf("%-14s id %-5llu %-13s jited %5llu bytes, %llu instructions, memory %s\n", pin,
+	       ctl_u64(p, "id"), ctl_str(p, "type"), ctl_u64(p, "bytes_jited"),
+	       ctl_u64(p, "bytes_xlated") / 8, ctl_bytes(ctl_u64(p, "bytes_memlock")));
+}
+
+static int one(struct ctl *ctl, const char *dir, const char *pin, json_t *list)
+{
+	char path[800];
+	int code = CTL_OK;
+	bool link = strncmp(pin, "link_", 5) == 0;
+	snprintf(path, sizeof(path), "%s/%s", dir, pin);
+	const char *args[] = {link ? "link" : "prog", "show", "pinned", path, NULL};
+	json_t *p = ctl_bpftool(ctl, args, &code);
+	if (p == NULL || ctl->show_command) {
+		json_decref(p);
+		return code;
+	}
+	if (ctl->json) {
+		json_object_set_new(p, "pin", json_string(pin));
+		json_array_append(list, p);
+	} else if (link) {
+		printf("%-14s id %-5llu link of program %llu to %s\n", pin, ctl_u64(p, "id"),
+		       ctl_u64(p, "prog_id"),
+		       *ctl_str(p, "devname") ? ctl_str(p, "devname") : "an interface");
+	} else {
+		print_prog(p, pin);
+	}
+	json_decref(p);
+	return code;
+}
+
+static int show(struct ctl *ctl, int argc, char **argv)
+{
+	int code = CTL_OK;
+	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
+		return CTL_USAGE;
+	const char *dir = ctl_pin_dir(ctl, &code);
+	if (dir == NULL)
+		return code;
+	DIR *d = opendir(dir);
+	if (d == NULL)
+		return ctl_fail(ctl, CTL_REFUSED, "%s: %s%s", dir, strerror(errno),
+				errno == ENOENT ? ": the shield is off" : "");
+	json_t *list = json_array();
+	struct dirent *e;
+	while ((e = readdir(d)) != NULL && code == CTL_OK)
+		if (strcmp(e->d_name, "xdp") == 0 || strncmp(e->d_name, "reuseport_", 10) == 0 ||
+		    strncmp(e->d_name, "link_", 5) == 0)
+			code = one(ctl, dir, e->d_name, list);
+	closedir(d);
+	if (code == CTL_OK && ctl->json && !ctl->show_command)
+		ctl_print_json(ctl, json_incref(list));
+	json_decref(list);
+	return code;
+}
+
+static const struct verb verbs[] = {
+	{"show", show, "", "pinned programs and links with their sizes"},
+	{0},
+};
+const struct object prog_object = {
+	.name = "prog",
+	.verbs = verbs,
+	.help = "the BPF programs and where they are attached",
+	.examples = "  sluicectl prog show\n  sluicectl --show-command prog show\n",
+};

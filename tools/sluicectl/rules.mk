@@ -1,0 +1,1 @@
+sluicectl-src += $(wildcard tools/sluicectl/*.c)

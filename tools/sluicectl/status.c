@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* status.c - is all well? The keeper, its processes, the shield. */
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "tools/sluicectl/ctl.h"
+
+static const char *exit_text(int status, char *buf, size_t cap)
+{
+	if (WIFSIGNALED(status))
+		snprintf(buf, cap, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(buf, cap, "exit code %d", WEXITSTATUS(status));
+	return buf;
+}
+
+static unsigned long long since(unsigned long long wall_ms)
+{
+	unsigned long long now = (unsigned long long)time(NULL);
+	return wall_ms / 1000 < now ? now - wall_ms / 1000 : 0;
+}
+
+static void print_member(const json_t *m)
+{
+	char how[64];
+	printf("%s %llu: %s", ctl_str(m, "role"), ctl_u64(m, "member"), ctl_str(m, "state"));
+	if (ctl_u64(m, "pid"))
+		printf(", pid %llu, up %s", ctl_u64(m, "pid"),
+		       ctl_span(since(ctl_u64(m, "started_ms"))));
+	if (ctl_u64(m, "restarts"))
+		printf(", restarted %llu times, last after %s %s ago", ctl_u64(m, "restarts"),
+		       exit_text((int)json_integer_value(json_object_get(m, "last_exit")), how,
+				 sizeof(how)),
+		       ctl_span(since(ctl_u64(m, "last_exit_ms"))));
+	putchar('\n');
+}
+
+static int show(struct ctl *ctl, int argc, char **argv)
+{
+	int code = CTL_OK;
+	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
+		return CTL_USAGE;
+	json_t *a = ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), &code);
+	if (a == NULL)
+		return code;
+	if (ctl->json) {
+		json_object_del(a, "ok");
+		ctl_print_json(ctl, a);
+		return CTL_OK;
+	}
+	const json_t *k = json_object_get(a, "keeper"), *s = json_object_get(a, "shield"), *e;
+	size_t i;
+	printf("keeper: pid %llu, up %s, %s%s\n", ctl_u64(k, "pid"),
+	       ctl_span(since(ctl_u64(k, "started_ms"))), ctl_str(k, "config"),
+	       json_is_true(json_object_get(k, "shutting_down")) ? ", shutting down" : "");
+	json_array_foreach(json_object_get(a, "members"), i, e)
+		print_member(e);
+	printf("shield: %s%s%s\n", json_is_true(json_object_get(s, "on")) ? "on" : "off",
+	       *ctl_str(s, "text") ? ": " : "", ctl_str(s, "text"));
+	json_array_foreach(json_object_get(a, "interfaces"), i, e)
+		printf("interface %s: %s%s%s\n", ctl_str(e, "interface"), ctl_str(e, "mode"),
+		       *ctl_str(e, "reason") ? ": " : "", ctl_str(e, "reason"));
+	json_decref(a);
+	return CTL_OK;
+}
+
+static const struct verb verbs[] = {
+	{"show", show, "", "the keeper, each process and its restarts, each interface's mode"},
+	{0},
+};
+const struct object status_object = {
+	.name = "status",
+	.verbs = verbs,
+	.help = "is all well? processes and shield",
+	.examples = "  sluicectl status\n  sluicectl -p status | grep state\n",
+};
