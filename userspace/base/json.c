@@ -92,7 +92,7 @@ static const uint8_t *string(struct scan *s, const uint8_t *p)
 			continue;
 		}
 		do { /* a run of one script: stay here until ASCII comes back */
-			uint32_t n = json_utf8_len(p, s->end);
+			uint32_t n = utf8_len(p, s->end);
 			if (n == 0)
 				return fail(s, JSON_BAD_UTF8);
 			p += n;

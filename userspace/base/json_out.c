@@ -58,7 +58,7 @@ static struct bytes escaped(const uint8_t *p, const uint8_t *end, uint8_t buf[6]
 
 	*used = 1;
 	if (*p >= 0x80) {
-		n = json_utf8_len(p, end);
+		n = utf8_len(p, end);
 		if (n == 0)
 			return BYTES_LIT("\xef\xbf\xbd"); /* U+FFFD */
 		*used = n;

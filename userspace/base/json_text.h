@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* json_text.h - inside of json.c and json_out.c: what may stand in a string as
- * it is, and how long a UTF-8 sequence is. Nobody else includes this. */
+ * it is. Nobody else includes this. */
 #ifndef SLUICE_BASE_JSON_TEXT_H
 #define SLUICE_BASE_JSON_TEXT_H
 
@@ -10,27 +10,7 @@
 #include <emmintrin.h>
 #endif
 
-/* The length of the UTF-8 sequence at p (RFC 3629: shortest form, no surrogate,
- * at most U+10FFFF), 0 if there is none. */
-static inline uint32_t json_utf8_len(const uint8_t *p, const uint8_t *end)
-{
-	uint8_t c = p[0];
-	uint32_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-	if (n < 2)
-		return n;
-	if ((size_t)(end - p) < n)
-		return 0;
-	/* only the second byte's range depends on the first: overlong forms,
-	 * surrogates and what lies beyond U+10FFFF all show there */
-	uint8_t lo = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-	uint8_t hi = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-	if (p[1] < lo || p[1] > hi)
-		return 0;
-	for (uint32_t i = 2; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
+#include "base/utf8.h"
 
 /* Past the bytes that mean themselves: anything but quote, backslash, control
  * character and, with `ascii`, what is not ASCII. */
