@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* options.c - the one table of options.
+ *
+ * What stands here is all there is: the parser accepts it, `sluiced -T` shows it,
+ * the sample sluice.conf and sluice.conf(5) are printed from it. A new option is
+ * one row, and a field in config.h.
+ *
+ * Within a group the option that names an element comes first. At the top level
+ * the order is the order of the manual, and what a list refers to stands before
+ * that list. Names have no units; .help says what it is for, .price what more of
+ * it costs. */
+#include "config/options.h"
+
+#define KiB    1024ull
+#define MiB    (1024 * KiB)
+#define GiB    (1024 * MiB)
+#define S      1000ull
+#define MIN_MS (60 * S)
+#define H      (60 * MIN_MS)
+
+#define AT(type, field)                                                                            \
+	.offset = offsetof(struct type, field), .width = sizeof(((struct type *)0)->field)
+#define LIST_AT(type, field)                                                                       \
+	.offset = offsetof(struct type, field), .n_offset = offsetof(struct type, n_##field)
+/* the n_ stands within the same inner struct */
+#define INNER_LIST_AT(inner, field)                                                                \
+	.offset = offsetof(struct config, inner.field) - offsetof(struct config, inner),           \
+	.n_offset = offsetof(struct config, inner.n_##field) - offsetof(struct config, inner)
+#define INNER_AT(inner, field)                                                                     \
+	.offset = offsetof(struct config, inner.field) - offsetof(struct config, inner),           \
+	.width = sizeof(((struct config *)0)->inner.field)
+#define OPTIONS(a) .options = (a), .n_options = ARRAY_SIZE(a)
+
+/* ---- memory ---- */
+
+static const struct option memory_options[] = {
+	{"partial", OPT_BYTES, INNER_AT(memory, partial_bytes), .reload = true, .min = 1 * MiB,
+	 .max = 1024 * GiB, .def = "\"256 MiB\"",
+	 .help = "Per worker: all frames, messages and request bodies that have begun and not ended. "
+		 "Beyond it the oldest of them is closed with 1013.",
+	 .price = "memory, only while peers are in the middle of something"},
+	{"queue", OPT_BYTES, INNER_AT(memory, queue_bytes), .reload = true, .min = 1 * MiB,
+	 .max = 1024 * GiB, .def = "\"256 MiB\"",
+	 .help = "Per worker: all bytes that peers have been too slow to take. Beyond it the "
+		 "connection that wants more is closed with 4008.",
+	 .price = "memory, only while there are slow readers"},
+	{"connection_queue", OPT_BYTES, INNER_AT(memory, connection_queue_bytes), .reload = true,
+	 .min = 16 * KiB, .max = 1 * GiB, .def = "\"1 MiB\"",
+	 .help = "Bytes that one connection may have waiting. A slow reader that exceeds it is "
+		 "closed with 4008 (Slow consumer). One message of its endpoint's max_message always fits.",
+	 .price = "what one slow reader can hold of memory.queue"},
+	{"mailbox", OPT_BYTES, INNER_AT(memory, mailbox_bytes), .min = 1 * MiB, .max = 64 * GiB,
+	 .def = "\"64 MiB\"",
+	 .help = "All rings between workers together, however many workers there are.",
+	 .price = "shared memory, taken when first used"},
+	{"mailbox_overflow", OPT_BYTES, INNER_AT(memory, mailbox_overflow_bytes), .reload = true,
+	 .min = 1 * MiB, .max = 64 * GiB, .def = "\"64 MiB\"",
+	 .help = "Per worker: publications that wait for room in another worker's ring. While any "
+		 "wait, no publisher is read; beyond it publications are refused as overloaded.",
+	 .price = "memory, only while a worker lags behind"},
+};
+
+static const struct option_group memory_group = {
+	.name = "memory",
+	OPTIONS(memory_options),
+	.help = "The bounds that keep peers from using up the memory of the host.",
+};
+
+/* ---- tls ---- */
+
+static const struct option_choice tls_versions[] = {
+	{"1.2", CONFIG_TLS_1_2, NULL}, {"1.3", CONFIG_TLS_1_3, NULL}, {NULL, 0, NULL}};
+
+static const struct option tls_options[] = {
+	{"min_version", OPT_ENUM, INNER_AT(tls, min_version), .reload = true,
+	 .choices = tls_versions, .def = "\"1.2\"", .help = "The oldest TLS that is spoken.",
+	 .price = "a TLS 1.2 connection keeps its SSL object, some 2.6 kB more than a TLS 1.3 one"},
+};
+
+static const struct option_group tls_group = {
+	.name = "tls",
+	OPTIONS(tls_options),
+	.help = "TLS, for all listeners with tls = true.",
+};
+
+/* ---- http ---- */
+
+static const struct option http_options[] = {
+	{"request_line", OPT_BYTES, INNER_AT(http, request_line_bytes), .reload = true, .min = 256,
+	 .max = 64 * KiB, .def = "\"8 KiB\"",
+	 .help = "Longest request line; a longer one is answered 414."},
+	{"head", OPT_BYTES, INNER_AT(http, head_bytes), .reload = true, .min = 1 * KiB,
+	 .max = 63 * KiB, .def = "\"16 KiB\"",
+	 .help = "Request line and headers together; more is answered 431.",
+	 .price = "memory per connection that is in the middle of its head"},
+	{"header_count", OPT_INT, INNER_AT(http, header_count), .reload = true, .min = 8, .max = 96,
+	 .def = "96", .help = "Headers in a request; more are answered 431."},
+	{"header", OPT_BYTES, INNER_AT(http, header_bytes), .reload = true, .min = 256,
+	 .max = 64 * KiB, .def = "\"8 KiB\"",
+	 .help = "Longest header line; a longer one is answered 431."},
+	{"body", OPT_BYTES, INNER_AT(http, body_bytes), .reload = true, .min = 0, .max = 64 * MiB,
+	 .def = "\"64 KiB\"", .help = "Longest request body; a longer one is answered 413."},
+	{"handshake_timeout", OPT_MS, INNER_AT(http, handshake_timeout_ms), .reload = true,
+	 .min = 100, .max = 5 * MIN_MS, .def = "\"10 s\"",
+	 .help = "From the accept to the end of the first request head, the TLS handshake "
+		 "included. Dripping bytes do not extend it."},
+	{"keepalive_timeout", OPT_MS, INNER_AT(http, keepalive_timeout_ms), .reload = true,
+	 .min = 100, .max = 1 * H, .def = "\"60 s\"",
+	 .help = "An HTTP connection may idle so long between requests."},
+	{"keepalive_requests", OPT_INT, INNER_AT(http, keepalive_requests), .reload = true,
+	 .min = 1, .max = 1000000, .def = "1000",
+	 .help = "Requests on one HTTP connection; then it is closed."},
+};
+
+static const struct option_group http_group = {
+	.name = "http",
+	OPTIONS(http_options),
+	.finish = finish_http,
+	.help = "Limits of HTTP requests, the one that becomes a WebSocket among them.",
+};
+
+/* ---- certificates ---- */
+
+static const struct option certificate_options[] = {
+	{"name", OPT_STRING, AT(config_certificate, name), .required = true, .check = check_name,
+	 .sample = "\"main\"", .in_sample = true, .help = "What listeners call it."},
+	{"cert_file", OPT_PATH, AT(config_certificate, cert_file), .reload = true, .unset = "none",
+	 .sample = "\"/etc/sluice/cert.pem\"",
+	 .help = "The certificate and its chain, PEM, the leaf first."},
+	{"key_file", OPT_PATH, AT(config_certificate, key_file), .reload = true, .unset = "none",
+	 .sample = "\"/etc/sluice/key.pem\"",
+	 .help = "The private key, PEM. Only the privileged keeper reads it."},
+	{"server_names", OPT_STRINGS, LIST_AT(config_certificate, server_names), .reload = true,
+	 .max = 1000, .check = check_server_name, .def = "[]",
+	 .unset = "the names in the certificate", .sample = "[\"example.com\", \"*.example.com\"]",
+	 .help = "The names (SNI) that this certificate answers to."},
+	{"dev", OPT_BOOL, AT(config_certificate, dev), .def = "false", .sample = "true",
+	 .in_sample = true,
+	 .help = "Instead of files: a self-signed certificate for this host, made on the first "
+		 "run and kept in state_dir. For trying things out."},
+};
+
+static const struct option_group certificate_group = {
+	.name = "certificate",
+	.key = "name",
+	.size = sizeof(struct config_certificate),
+	OPTIONS(certificate_options),
+	.finish = finish_certificate,
+	.help = "Certificates, by name. A listener with tls = true presents the one whose name the "
+		"client asks for, and its first if none fits.",
+};
+
+/* ---- endpoints ---- */
+
+static const struct option_choice protocols[] = {
+	{"native", CONFIG_PROTOCOL_NATIVE, "JSON words, as PROTOCOL describes"},
+	{"echo", CONFIG_PROTOCOL_ECHO, "every message comes back as it was"},
+	{"relay", CONFIG_PROTOCOL_RELAY, "every message goes to all others on the endpoint"},
+	{NULL, 0, NULL}};
+
+static const struct option_choice words[] = {
+	{"channels", CONFIG_WORDS_CHANNELS, "subscribe, unsubscribe, publish"},
+	{"rooms", CONFIG_WORDS_ROOMS, "join_room, leave_room, broadcast_room"},
+	{"chat", CONFIG_WORDS_CHAT, "a lobby, and the relays"},
+	{NULL, 0, NULL}};
+
+static const struct option endpoint_options[] = {
+	{"path", OPT_STRING, AT(config_endpoint, path), .required = true, .check = check_path,
+	 .sample = "\"/ws\"", .in_sample = true,
+	 .help = "Where clients connect: wss://HOST/ws. Compared byte for byte, without the query."},
+	{"protocol", OPT_ENUM, AT(config_endpoint, protocol), .choices = protocols,
+	 .def = "\"native\"", .help = "What messages mean here."},
+	{"words", OPT_FLAGS, AT(config_endpoint, words), .reload = true, .choices = words,
+	 .def = "[\"channels\", \"rooms\", \"chat\"]",
+	 .help = "The sets of words that a native endpoint speaks, beside ping and its like."},
+	{"space", OPT_STRING, AT(config_endpoint, space), .check = check_channel,
+	 .unset = "the path", .sample = "\"main\"",
+	 .help = "Endpoints that name the same space share their channels; others do not hear "
+		 "of each other."},
+	{"lobby", OPT_STRING, AT(config_endpoint, lobby), .check = check_channel,
+	 .unset = "\"lobby\" with the chat words", .sample = "\"lobby\"",
+	 .help = "The channel that everyone on this endpoint is subscribed to."},
+	{"origins", OPT_STRINGS, LIST_AT(config_endpoint, origins), .reload = true, .max = 1000,
+	 .check = check_origin, .def = "[\"*\"]",
+	 .sample = "[\"same-host\", \"https://*.example.com\"]",
+	 .help = "The web sites whose pages may connect, by the Origin that browsers send: \"*\" for "
+		 "any, \"same-host\", \"null\" (sandboxed frames, file: pages), or scheme, host and port; "
+		 "the host may begin with \"*.\". Clients that send no Origin are no browsers and may "
+		 "always connect."},
+	{"subprotocols", OPT_STRINGS, LIST_AT(config_endpoint, subprotocols), .reload = true,
+	 .max = 32, .check = check_token, .def = "[]", .sample = "[\"v1.chat\"]",
+	 .help = "Values of Sec-WebSocket-Protocol that are agreed to; the first of these that the "
+		 "client offers."},
+	{"max_message", OPT_BYTES, AT(config_endpoint, max_message_bytes), .reload = true,
+	 .min = 128, .max = CONFIG_MAX_MESSAGE, .def = "\"100 KiB\"",
+	 .help = "Largest message from a client; a larger one is closed with 1009.",
+	 .price =
+		 "memory.partial must not be smaller, and each receiver may queue one such message"},
+	{"max_fragments", OPT_INT, AT(config_endpoint, max_fragments), .reload = true, .min = 1,
+	 .max = 1000000, .def = "1024",
+	 .help = "Frames of one message; more are closed with 1009."},
+	{"heartbeat", OPT_MS, AT(config_endpoint, heartbeat_ms), .reload = true, .min = 1 * S,
+	 .max = 24 * H, .zero = "never", .def = "\"25 s\"",
+	 .help = "After so much silence the server sends a ping, jittered. Keep it below the idle "
+		 "timeout of whatever stands between (60 s is usual).",
+	 .price = "a ping and a pong per connection and heartbeat; shorter finds the dead sooner"},
+	{"heartbeat_timeout", OPT_MS, AT(config_endpoint, heartbeat_timeout_ms), .reload = true,
+	 .min = 1 * S, .max = 24 * H, .def = "\"10 s\"",
+	 .help = "Without any byte for so long after a ping the connection is dead and ended."},
+	{"partial_timeout", OPT_MS, AT(config_endpoint, partial_timeout_ms), .reload = true,
+	 .min = 100, .max = 1 * H, .def = "\"30 s\"",
+	 .help = "A frame or message that has begun must be complete after so long, or it is closed "
+		 "with 1008. Dripping bytes do not extend it."},
+	{"rate", OPT_INT, AT(config_endpoint, rate_per_s), .reload = true, .min = 1, .max = 1000000,
+	 .zero = "no limit", .def = "20",
+	 .help = "Messages per second that one client may send for long. One too many is answered "
+		 "with the error rate_limited and not carried out."},
+	{"rate_burst", OPT_INT, AT(config_endpoint, rate_burst), .reload = true, .min = 1,
+	 .max = 1000000, .zero = "with rate = 0", .def = "100",
+	 .help = "Messages that it may send at once after a pause."},
+	{"max_subscriptions", OPT_INT, AT(config_endpoint, max_subscriptions), .reload = true,
+	 .min = 1, .max = 65535, .def = "128",
+	 .help = "Channels that one connection may be subscribed to.",
+	 .price = "some bytes each, in the channels' bitmaps"},
+	{"bad_format_per_min", OPT_INT, AT(config_endpoint, bad_format_per_min), .reload = true,
+	 .min = 1, .max = 1000000, .zero = "never", .def = "30",
+	 .help = "Messages per minute that are no valid words; more end the connection with 1008."},
+	{"max_connections_per_address", OPT_INT, AT(config_endpoint, max_connections_per_address),
+	 .reload = true, .min = 1, .max = 16777216, .zero = "no limit", .def = "0", .sample = "10",
+	 .help = "Connections from one client address on each worker; IPv6 counts by /64. More are closed "
+		 "with 1008 (Too many connections).",
+	 .price = "households and offices share an address: too small a number locks them out"},
+};
+
+static const struct option_group endpoint_group = {
+	.name = "endpoint",
+	.key = "path",
+	.size = sizeof(struct config_endpoint),
+	OPTIONS(endpoint_options),
+	.finish = finish_endpoint,
+	.help = "Where WebSockets end, by path, each with its protocol and its limits.",
+};
+
+/* ---- listeners ---- */
+
+static const struct option listener_options[] = {
+	{"name", OPT_STRING, AT(config_listener, name), .check = check_name,
+	 .unset = "ADDRESS:PORT", .sample = "\"public\"",
+	 .help = "What logs and sluicectl call it."},
+	{"address", OPT_STRING, AT(config_listener, address), .required = true,
+	 .check = check_address, .sample = "\"0.0.0.0\"", .in_sample = true,
+	 .help = "Numeric. \"0.0.0.0\" is all of IPv4; \"::\" is all of IPv6 and only of IPv6: for "
+		 "both write two listeners."},
+	{"port", OPT_INT, AT(config_listener, port), .required = true, .min = 1, .max = 65535,
+	 .sample = "8443", .in_sample = true, .help = "TCP port."},
+	{"tls", OPT_BOOL, AT(config_listener, tls), .def = "false", .sample = "true",
+	 .in_sample = true,
+	 .help = "wss:// and https://. Without it everything is readable on the way: for loopback, "
+		 "or behind another terminator."},
+	{"certificates", OPT_REFS, LIST_AT(config_listener, certificates), .reload = true,
+	 .group = &certificate_group, .unset = "all", .sample = "[\"main\"]",
+	 .help = "Names of certificates; the first is for clients that ask for no name or none of ours."},
+	{"endpoints", OPT_REFS, LIST_AT(config_listener, endpoints), .reload = true,
+	 .group = &endpoint_group, .unset = "all", .sample = "[\"/ws\"]",
+	 .help = "Paths of the endpoints that are reached here."},
+	{"trusted_proxies", OPT_PREFIXES, LIST_AT(config_listener, trusted_proxies), .reload = true,
+	 .max = 1000, .def = "[]", .sample = "[\"127.0.0.1\", \"10.0.0.0/8\"]",
+	 .help = "Proxies that are believed when they name the client's address in X-Forwarded-For "
+		 "or X-Real-IP.",
+	 .price = "whoever is trusted here can claim any address"},
+	{"backlog", OPT_INT, AT(config_listener, backlog), .min = 1, .max = 1048576, .def = "4096",
+	 .help = "Connections that may wait for the accept, per worker; the kernel's "
+		 "net.core.somaxconn bounds it too."},
+	{"defer_accept", OPT_BOOL, AT(config_listener, defer_accept), .def = "false",
+	 .help = "TCP_DEFER_ACCEPT: a connection is handed over when its first bytes are there.",
+	 .price = "saves a wakeup per connection; probes that only connect are not seen"},
+};
+
+static const struct option_group listener_group = {
+	.name = "listener",
+	.key = "name",
+	.size = sizeof(struct config_listener),
+	OPTIONS(listener_options),
+	.finish = finish_listener,
+	.help = "Addresses and ports to listen on. Every worker listens on all of them.",
+};
+
+/* ---- relays ---- */
+
+static const struct option field_options[] = {
+	{"name", OPT_STRING, AT(config_relay_field, name), .required = true, .check = check_field,
+	 .sample = "\"text\"", .help = "The field's name."},
+	{"max", OPT_BYTES, AT(config_relay_field, max_bytes), .reload = true, .min = 1,
+	 .max = CONFIG_MAX_MESSAGE, .def = "10000",
+	 .help = "Its longest value, as JSON text with quotes and escapes."},
+	{"required", OPT_BOOL, AT(config_relay_field, required), .reload = true, .def = "true",
+	 .help = "Without it the message is refused."},
+};
+
+static const struct option_group field_group = {
+	.name = "field",
+	.key = "name",
+	.bare_key = true,
+	.size = sizeof(struct config_relay_field),
+	OPTIONS(field_options),
+	.help = "A field is { name = \"text\"; max = 10000; required = true; } or just \"text\".",
+};
+
+static const struct option relay_options[] = {
+	{"name", OPT_STRING, AT(config_relay, name), .required = true, .check = check_field,
+	 .sample = "\"cursor\"",
+	 .help = "The type of the client's message, and of what others hear."},
+	{"channel", OPT_STRING, AT(config_relay, channel), .reload = true,
+	 .check = check_relay_channel, .shown = shown_relay_channel,
+	 .unset = "the endpoint's lobby", .sample = "\"{board}\"",
+	 .help = "Where it goes: a channel's name, or in braces the client's field that names it."},
+	{"fields", OPT_GROUPS, LIST_AT(config_relay, fields), .reload = true, .group = &field_group,
+	 .max = CONFIG_MAX_RELAY_FIELDS, .def = "()",
+	 .sample = "( \"x\", \"y\", { name = \"color\"; max = 32; required = false; } )",
+	 .help = "Fields that are passed on; all others are dropped."},
+	{"echo", OPT_BOOL, AT(config_relay, echo), .reload = true, .def = "false",
+	 .help = "The sender hears it too."},
+	{"ephemeral", OPT_BOOL, AT(config_relay, ephemeral), .reload = true, .def = "false",
+	 .sample = "true", .help = "It is not kept in a channel's history."},
+};
+
+static const struct option_group relay_group = {
+	.name = "relay",
+	.key = "name",
+	.size = sizeof(struct config_relay),
+	OPTIONS(relay_options),
+	.finish = finish_relay,
+	.help = "Message types of clients that become publications, on endpoints with the chat "
+		"words. Two are built in, and one here of the same name replaces them: "
+		"\"chat\" (field text, echo = true) and \"typing\" (no field, ephemeral = true).",
+};
+
+/* ---- pages ---- */
+
+static const struct option page_options[] = {
+	{"path", OPT_STRING, AT(config_page, path), .required = true, .check = check_path,
+	 .sample = "\"/\"", .help = "The path of the URL."},
+	{"file", OPT_PATH, AT(config_page, file), .required = true, .reload = true,
+	 .sample = "\"/usr/share/sluice/index.html\"",
+	 .help = "Read when the configuration is, at most 1 MiB.", .price = "held in memory"},
+	{"type", OPT_STRING, AT(config_page, type), .reload = true, .check = check_type,
+	 .unset = "by the file's name", .sample = "\"text/html; charset=utf-8\"",
+	 .help = "The Content-Type."},
+};
+
+static const struct option_group page_group = {
+	.name = "page",
+	.key = "path",
+	.size = sizeof(struct config_page),
+	OPTIONS(page_options),
+	.finish = finish_page,
+	.help = "A few files to serve, on every listener: a demo, a favicon. Sluice is no web server.",
+};
+
+/* ---- shield ---- */
+
+static const struct option_choice shield_modes[] = {
+	{"auto", CONFIG_SHIELD_AUTO, "native where the driver can, else generic"},
+	{"native", CONFIG_SHIELD_NATIVE, "in the driver, before the kernel allocates anything"},
+	{"generic", CONFIG_SHIELD_GENERIC,
+	 "in the kernel's receive path: works everywhere, slower"},
+	{"off", CONFIG_SHIELD_OFF, "no XDP program"},
+	{NULL, 0, NULL}};
+
+static const struct option protect_options[] = {
+	{"prefix", OPT_PREFIX, AT(config_protect, prefix), .required = true,
+	 .sample = "\"203.0.113.0/24\"", .help = "Our addresses."},
+	{"port", OPT_INT, AT(config_protect, port), .required = true, .min = 1, .max = 65535,
+	 .sample = "443", .help = "Our TCP port."},
+};
+
+static const struct option_group protect_group = {
+	.name = "protect",
+	.key = "prefix",
+	.size = sizeof(struct config_protect),
+	OPTIONS(protect_options),
+	.help = "Each is { prefix = \"203.0.113.0/24\"; port = 443; }.",
+};
+
+static const struct option shield_options[] = {
+	{"mode", OPT_ENUM, INNER_AT(shield, mode), .choices = shield_modes, .def = "\"auto\"",
+	 .help = "How the XDP program is attached. What cannot be had is said in the log, and "
+		 "everything else runs."},
+	{"interfaces", OPT_STRINGS, INNER_LIST_AT(shield, interfaces), .max = 64,
+	 .check = check_interface, .def = "[]", .sample = "[\"eth0\"]",
+	 .help = "Network interfaces to attach it to; none, no shield."},
+	{"protect", OPT_GROUPS, INNER_LIST_AT(shield, protect), .reload = true, .max = 64,
+	 .group = &protect_group, .def = "()", .unset = "what is listened on",
+	 .sample = "( { prefix = \"203.0.113.7\"; port = 443; } )",
+	 .help = "Only packets to these addresses and ports are judged; all others pass."},
+	{"deny", OPT_PREFIXES, INNER_LIST_AT(shield, deny), .reload = true, .max = 16384,
+	 .def = "[]", .sample = "[\"198.51.100.0/24\", \"2001:db8:bad::/48\"]",
+	 .help = "Sources whose packets to protected ports are dropped, for good. Denials with an "
+		 "end come by sluicectl deny add."},
+};
+
+static const struct option_group shield_group = {
+	.name = "shield",
+	OPTIONS(shield_options),
+	.help = "The XDP program that drops bad packets before the kernel spends anything on them.",
+};
+
+/* ---- admin ---- */
+
+static const struct option admin_options[] = {
+	{"control_socket", OPT_PATH, INNER_AT(admin, control_socket),
+	 .unset = "control.sock in runtime_dir", .sample = "\"/run/sluice/control.sock\"",
+	 .help = "Where sluicectl finds the daemon."},
+	{"control_mode", OPT_MODE, INNER_AT(admin, control_mode), .def = "\"0660\"",
+	 .help = "Its permission bits."},
+	{"control_group", OPT_STRING, INNER_AT(admin, control_group), .check = check_account,
+	 .def = "\"\"", .sample = "\"adm\"",
+	 .help = "The group that owns it, so that its members need not be root.",
+	 .price = "who may write to it may close connections and deny addresses"},
+	{"health", OPT_BOOL, INNER_AT(admin, health), .reload = true, .def = "true",
+	 .help = "Answer the two paths below on every listener, for load balancers."},
+	{"health_path", OPT_STRING, INNER_AT(admin, health_path), .reload = true,
+	 .check = check_path, .def = "\"/health\"", .help = "200 while the worker runs."},
+	{"ready_path", OPT_STRING, INNER_AT(admin, ready_path), .reload = true, .check = check_path,
+	 .def = "\"/ready\"", .help = "200 while new clients are welcome, else 503."},
+};
+
+static const struct option_group admin_group = {
+	.name = "admin",
+	OPTIONS(admin_options),
+	.help = "What is for operators.",
+};
+
+/* ---- the top level ---- */
+
+static const struct option_choice log_levels[] = {{"debug", LOG_DEBUG, NULL},
+						  {"info", LOG_INFO, NULL},
+						  {"warn", LOG_WARN, NULL},
+						  {"error", LOG_ERROR, NULL},
+						  {NULL, 0, NULL}};
+
+static const struct option root_options[] = {
+	{"workers", OPT_INT, AT(config, workers), .min = 1, .max = CONFIG_MAX_WORKERS,
+	 .zero = "one per core", .def = "0",
+	 .help = "Processes that serve connections. More than there are cores make sense where the "
+		 "limit of descriptors per process is low.",
+	 .price = "a process, and a smaller share of memory.mailbox for each"},
+	{"pin_cores", OPT_BOOL, AT(config, pin_cores), .def = "true",
+	 .help = "Worker k stays on core k (counted round if there are more workers)."},
+	{"max_connections", OPT_INT, AT(config, max_connections), .min = 16, .max = 16777216,
+	 .zero = "the limit of descriptors, minus 512", .def = "0",
+	 .help = "Connections per worker.", .price = "a few hundred bytes each, once used"},
+	{"user", OPT_STRING, AT(config, user), .check = check_account, .def = "\"nobody\"",
+	 .help = "The account of the workers. The keeper stays root, for the shield and the ports."},
+	{"group", OPT_STRING, AT(config, group), .check = check_account, .def = "\"\"",
+	 .help = "Their group; \"\" is the account's own."},
+	{"runtime_dir", OPT_PATH, AT(config, runtime_dir), .def = "\"/run/sluice\"",
+	 .help = "Holds what ends with the daemon: the control socket and the pid file."},
+	{"state_dir", OPT_PATH, AT(config, state_dir), .def = "\"/var/lib/sluice\"",
+	 .help = "Holds what outlives it: the development certificate."},
+	{"pin_dir", OPT_PATH, AT(config, pin_dir), .def = "\"/sys/fs/bpf/sluice\"",
+	 .help = "Where the shield's maps and link are pinned; a directory of a BPF file system. Two "
+		 "daemons on a host need one each, and a runtime_dir each."},
+	{"log_level", OPT_ENUM, AT(config, log_level), .reload = true, .choices = log_levels,
+	 .def = "\"info\"", .help = "The least that is written to standard error."},
+	{"log_json", OPT_BOOL, AT(config, log_json), .reload = true, .def = "false",
+	 .help = "One JSON object per line instead of text."},
+	{"shutdown_timeout", OPT_MS, AT(config, shutdown_timeout_ms), .reload = true, .min = 100,
+	 .max = 10 * MIN_MS, .def = "\"5 s\"",
+	 .help = "On SIGTERM every client gets a close (1001) and so much time to take it."},
+	{"memory", OPT_GROUP, .offset = offsetof(struct config, memory), .group = &memory_group},
+	{"tls", OPT_GROUP, .offset = offsetof(struct config, tls), .group = &tls_group},
+	{"http", OPT_GROUP, .offset = offsetof(struct config, http), .group = &http_group},
+	{"certificates", OPT_GROUPS, LIST_AT(config, certificates), .max = CONFIG_MAX_CERTIFICATES,
+	 .group = &certificate_group, .def = "()", .in_sample = true},
+	{"endpoints", OPT_GROUPS, LIST_AT(config, endpoints), .max = CONFIG_MAX_ENDPOINTS,
+	 .group = &endpoint_group, .def = "()", .in_sample = true},
+	{"listeners", OPT_GROUPS, LIST_AT(config, listeners), .max = CONFIG_MAX_LISTENERS,
+	 .group = &listener_group, .def = "()", .in_sample = true},
+	{"relays", OPT_GROUPS, LIST_AT(config, relays), .max = CONFIG_MAX_RELAYS,
+	 .group = &relay_group, .def = "()"},
+	{"pages", OPT_GROUPS, LIST_AT(config, pages), .max = CONFIG_MAX_PAGES, .group = &page_group,
+	 .def = "()"},
+	{"shield", OPT_GROUP, .offset = offsetof(struct config, shield), .group = &shield_group},
+	{"admin", OPT_GROUP, .offset = offsetof(struct config, admin), .group = &admin_group},
+};
+
+const struct option_group option_root = {
+	.name = "",
+	.size = sizeof(struct config),
+	OPTIONS(root_options),
+	.finish = finish_root,
+	.help = "Processes, directories, logs.",
+};
