@@ -285,7 +285,7 @@ TEST(frame, fragments_become_one_message)
 		{"01 01 61 80 01 62 81 01 63", "text ab; text c"},
 		{"01 01 61 89 01 70 80 01 62", "ping p; text ab"},
 		{"01 01 61 89 00 8a 01 71 00 01 62 89 01 72 80 01 63", "ping; pong q; ping r; text abc"},
-		{"01 01 61 88 02 03e8", "close 1000 ; more"},
+		{"01 01 61 88 02 03e8", "close 1000; more"},
 		{"01 01 c3 80 01 a4", "text \\c3\\a4"},
 		{"01 02 f09f 00 01 98 80 01 80", "text \\f0\\9f\\98\\80"},
 		{"01 01 e2 89 01 78 00 00 80 02 82ac", "ping x; text \\e2\\82\\ac"},
