@@ -21,6 +21,16 @@ comma := ,
 
 # ---- what the user may set ------------------------------------------------------------------
 
+#: V=1                       whole command lines
+#: T=what                    for test, fuzz and bench: only this
+#: SAN=address,undefined     sanitizers, in a build of their own; thread likewise
+#: CC=gcc                    another compiler than clang
+#: O=build-mine              another build folder
+#: FOLDERS=base              only these folders of userspace in the archive; no programs
+#: BORINGSSL=/opt/boringssl  any upstream build instead of the one that deps makes
+#: PREFIX=/usr               for install, beside DESTDIR=
+#: EXTRA_CFLAGS=-O0          behind all other flags
+
 # clang, unless the command line or the environment names another compiler
 ifneq ($(filter default undefined,$(origin CC)),)
 CC := clang
@@ -124,8 +134,10 @@ exe = $(patsubst %.c,$(O)/%,$(1))
 
 archive := $(O)/libsluice.a
 skels   := $(patsubst bpf/%.bpf.c,$(O)/bpf/%.skel.h,$(bpf-src))
+ifeq ($(FOLDERS),*)
 programs := $(if $(main-src),$(O)/sluiced) $(if $(sluicectl-src),$(O)/sluicectl) \
             $(if $(bench-src),$(O)/sluice-bench)
+endif
 tests   := $(call exe,$(unit-src) $(bpftest-src))
 benches := $(call exe,$(microbench-src))
 fuzzers := $(call exe,$(fuzz-src))
@@ -156,6 +168,9 @@ else
 boringssl :=
 boringssl-libs := $(firstword $(wildcard $(BORINGSSL)/lib/libssl.a $(BORINGSSL)/ssl/libssl.a $(BORINGSSL)/libssl.a)) \
 	$(firstword $(wildcard $(BORINGSSL)/lib/libcrypto.a $(BORINGSSL)/crypto/libcrypto.a $(BORINGSSL)/libcrypto.a))
+ifneq ($(words $(boringssl-libs)),2)
+$(error no libssl.a and libcrypto.a under BORINGSSL=$(BORINGSSL), nor in its lib/, ssl/ and crypto/)
+endif
 endif
 
 # the build that .deps/boringssl points to: another one means to compile and link anew
@@ -248,7 +263,9 @@ distclean: clean ## and what deps put into the tree (a finished BoringSSL stays 
 .PHONY: help
 help: ## this list
 	@printf 'usage: make [TARGET] [VARIABLE=value ...]\n\n'
-	@sed -nE 's/^([a-z-]+):[^=].*## (.*)/  \1\t\2/p' Makefile | sort | expand -t 18
+	@sed -nE 's/^([a-z-]+):[^=].*## (.*)/  \1\t\2/p' Makefile | sort | expand -t 16
+	@printf '\n%s\n' 'variables:'
+	@sed -nE 's/^#: ([A-Z_]+=[^ ]*) +(.*)/  \1\t\2/p' Makefile | expand -t 28
 
 # ---- stamps: a change of flags, or of the list of sources, rebuilds what it concerns --------
 

@@ -169,7 +169,7 @@ class Run:
         jobs = []
         for source, path in near or programs:
             if near or not rest:
-                args = self.chosen(path, tail, lambda t: tail in t.partition("/")[2])
+                args = self.chosen(path, tail, lambda t: tail in t)
             else:
                 args = self.chosen(path, rest, lambda t: t.startswith(head + "/") and
                                    tail in t.partition("/")[2])
