@@ -2,7 +2,17 @@
 /* channel.h - what the keeper and its processes say to each other, over one
  * SOCK_SEQPACKET pair each: messages of one fixed size, every field checked by the
  * receiver. What a process cannot do itself it asks of the keeper here; there is no
- * other way. End of file means that the other side has died. */
+ * other way. End of file means that the other side has died.
+ *
+ * Fields that a kind does not use are zero. Whoever sends something that no honest build
+ * sends (a wrong size, a kind that it may not send, bytes where zeros belong) is killed and
+ * restarted. A sender that asks too fast is not read until it has waited: its own send(2) then
+ * says EAGAIN. A process that does not read its channel is killed once the channel is full.
+ *
+ * KEEPER_STATUS: `value` is the number of the first piece wanted, from 0. The answer is up to
+ * KEEPER_STATUS_PIECES messages KEEPER_PIECE_*, in order, then a KEEPER_REPLY whose
+ * `value` is the number to ask for next, or 0 if that was the last. Piece 0 is the keeper,
+ * then come the members, then the shield's interfaces. */
 #ifndef SLUICE_KEEPER_CHANNEL_H
 #define SLUICE_KEEPER_CHANNEL_H
 
@@ -12,31 +22,79 @@
 enum keeper_msg_kind {
 	/* keeper → process */
 	KEEPER_PEER_DOWN = 1, /* member has died */
-	KEEPER_PEER_UP,       /* member lives, with this incarnation */
+	KEEPER_PEER_UP,       /* member lives, with this incarnation; its rings may be used */
 	KEEPER_SHUTDOWN,      /* close every client with 1001 and exit 0 */
-	KEEPER_REPLY,         /* to a request: `status` 0 or -errno, same `ask` */
+	KEEPER_REPLY,         /* to a request: `status` 0 or -errno, `ask` as asked, `text` says why */
+	KEEPER_PIECE_SELF,    /* of the answer to KEEPER_STATUS: `self` */
+	KEEPER_PIECE_MEMBER,  /* `life` of `member`, in its life `incarnation` */
+	KEEPER_PIECE_SHIELD,  /* `shield`: one interface */
 	/* process → keeper */
 	KEEPER_READY = 64,    /* the loop runs */
 	KEEPER_FULL,          /* value 1: send me no new connections; 0: I have room again */
-	KEEPER_OFFENCE,       /* addr misbehaved: value points (from any worker) */
-	KEEPER_DENY_ADD,      /* admin worker only, from here on */
-	KEEPER_DENY_DEL,
-	KEEPER_STATUS         /* reply carries struct keeper_status pieces, see admin */
+	KEEPER_DENY_ADD,      /* admin worker only, from here on: addr, bits, family, value, text */
+	KEEPER_DENY_DEL,      /* addr, bits, family */
+	KEEPER_STATUS,        /* value: first piece */
+};
+
+#define KEEPER_STATUS_PIECES 16u
+#define KEEPER_NOTE_MAX      63u             /* bytes of a denial's note in `text` */
+#define KEEPER_DENY_MAX_S    (366u * 86400u) /* longest denial that ends by itself */
+
+enum keeper_member_state {
+	KEEPER_MEMBER_DOWN,     /* waits for its next start */
+	KEEPER_MEMBER_STARTING, /* forked, has not said READY yet */
+	KEEPER_MEMBER_READY,
+	KEEPER_MEMBER_FULL,     /* ready, but wants no new connections */
+};
+
+struct keeper_piece_self {
+	uint64_t started_wall_ms;
+	int32_t pid;
+	uint32_t n_members;      /* the admin worker is the last of them */
+	uint32_t n_interfaces;
+	uint8_t shield_on;       /* 1: attached to at least one interface */
+	uint8_t shutting_down;
+	char text[170];          /* of the shield as a whole: why it is off; NUL-terminated */
+};
+
+struct keeper_piece_member {
+	uint64_t started_wall_ms;   /* of this life; 0 while down */
+	uint64_t last_exit_wall_ms; /* of the life before; 0: there was none */
+	int32_t pid;                /* 0 while down */
+	int32_t last_exit;          /* as waitpid(2) has it; only if last_exit_wall_ms */
+	uint32_t restarts;
+	uint32_t next_start_ms;     /* while down: from now */
+	uint8_t state;              /* enum keeper_member_state */
+};
+
+struct keeper_piece_shield {
+	uint32_t ifindex;
+	char interface[16];
+	char mode[12];   /* "native", "generic", "off" */
+	char reason[160]; /* why that mode; "" if there is nothing to say */
 };
 
 struct keeper_msg {
 	uint16_t kind;   /* enum keeper_msg_kind */
-	uint16_t member; /* of PEER_*; else 0 */
-	uint32_t ask;    /* echoed in KEEPER_REPLY */
+	uint16_t member; /* of PEER_* and PIECE_MEMBER; else 0 */
+	uint32_t ask;    /* echoed in KEEPER_REPLY and KEEPER_PIECE_* */
 	int32_t status;
-	uint32_t incarnation;
-	uint64_t value;  /* FULL, OFFENCE: see above; DENY_ADD: seconds to live, 0 for ever */
-	uint8_t addr[16];/* network order; IPv4 in the first four bytes */
-	uint8_t bits;
-	uint8_t family;  /* AF_INET or AF_INET6 */
-	uint8_t _zero[6];
-	char text[64];   /* reason of a denial; NUL-terminated. Replies: a message */
+	uint32_t incarnation; /* lives of `member` so far, from 1 */
+	union {
+		struct {
+			uint64_t value;   /* FULL, STATUS: see above; DENY_ADD: seconds, 0 for ever */
+			uint8_t addr[16]; /* network order; IPv4 in the first four bytes */
+			uint8_t bits;
+			uint8_t family;   /* AF_INET or AF_INET6 */
+			uint8_t _zero[6];
+			char text[160];   /* DENY_ADD: the note, may be ""; REPLY: a message.
+					   * NUL-terminated, and zero from there on */
+		};
+		struct keeper_piece_self self;
+		struct keeper_piece_member life;
+		struct keeper_piece_shield shield;
+	};
 };
-static_assert(sizeof(struct keeper_msg) == 112, "one size for all");
+static_assert(sizeof(struct keeper_msg) == 208, "one size for all");
 
 #endif
