@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* request.c - the checks, one kind after the other, and the bucket.
+ *
+ * The bucket stores one time instead of a level and a time: each token taken moves the moment at
+ * which the bucket would be full again by one interval, and a bucket is empty when that moment
+ * lies a whole burst ahead. */
+#include "keeper/request.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/bytes.h"
+
+static bool all_zero(const void *p, size_t n)
+{
+	const uint8_t *b = p;
+	for (size_t i = 0; i < n; i++)
+		if (b[i])
+			return false;
+	return true;
+}
+
+/* No bit below the prefix: 192.0.2.1/24 would hide which of the two was meant. */
+static bool host_bits_clear(const uint8_t addr[16], unsigned bits)
+{
+	uint8_t first = addr[bits / 8 < 16 ? bits / 8 : 15];
+	if (bits >= 128)
+		return true;
+	if (first & (0xffu >> (bits % 8)))
+		return false;
+	return all_zero(addr + bits / 8 + 1, 16 - bits / 8 - 1);
+}
+
+static enum request_verdict check_prefix(const struct keeper_msg *m, const char **why)
+{
+	if (m->family != AF_INET && m->family != AF_INET6) {
+		*why = "the family is neither IPv4 nor IPv6";
+		return REQUEST_REFUSED;
+	}
+	if (m->bits > (m->family == AF_INET ? 32 : 128)) {
+		*why = "the prefix is longer than the address";
+		return REQUEST_REFUSED;
+	}
+	if (m->family == AF_INET && !all_zero(m->addr + 4, 12)) {
+		*why = "bytes after an IPv4 address";
+		return REQUEST_LIE;
+	}
+	if (!host_bits_clear(m->addr, m->bits)) {
+		*why = "the address has bits beyond the prefix";
+		return REQUEST_REFUSED;
+	}
+	return REQUEST_OK;
+}
+
+/* Text that ends where it says, and that a terminal may be shown. */
+static enum request_verdict check_note(const struct keeper_msg *m, const char **why)
+{
+	size_t n = strnlen(m->text, sizeof(m->text));
+	if (!all_zero(m->text + n, sizeof(m->text) - n) || n == sizeof(m->text)) {
+		*why = "bytes after the end of a text";
+		return REQUEST_LIE;
+	}
+	if (n > KEEPER_NOTE_MAX) {
+		*why = "a note of more than 63 bytes";
+		return REQUEST_REFUSED;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if ((uint8_t)m->text[i] < 0x20 || m->text[i] == 0x7f) {
+			*why = "a control character in the note";
+			return REQUEST_REFUSED;
+		}
+	}
+	return REQUEST_OK;
+}
+
+static bool prefix_unused(const struct keeper_msg *m)
+{
+	return !m->bits && !m->family && all_zero(m->addr, sizeof(m->addr));
+}
+
+enum request_verdict request_check(const void *datagram, size_t n, bool from_admin,
+				   struct keeper_msg *msg, const char **why)
+{
+	if (n != sizeof(*msg)) {
+		*why = "a message of the wrong size";
+		return REQUEST_LIE;
+	}
+	memcpy(msg, datagram, sizeof(*msg));
+	enum request_verdict verdict;
+
+	/* What no request uses. */
+	if (msg->member || msg->status || msg->incarnation ||
+	    !all_zero(msg->_zero, sizeof(msg->_zero)) ||
+	    (msg->kind != KEEPER_DENY_ADD && !all_zero(msg->text, sizeof(msg->text)))) {
+		*why = "something in a field that requests leave empty";
+		return REQUEST_LIE;
+	}
+	if (!from_admin && msg->kind != KEEPER_READY && msg->kind != KEEPER_FULL) {
+		*why = "a request that only the admin worker may make";
+		return REQUEST_LIE;
+	}
+
+	switch (msg->kind) {
+	case KEEPER_READY:
+		if (!msg->value && !msg->ask && prefix_unused(msg))
+			return REQUEST_OK;
+		break;
+	case KEEPER_FULL:
+		if (msg->value <= 1 && !msg->ask && prefix_unused(msg))
+			return REQUEST_OK;
+		break;
+	case KEEPER_STATUS:
+		if (msg->value <= UINT16_MAX && prefix_unused(msg))
+			return REQUEST_OK;
+		break;
+	case KEEPER_DENY_ADD:
+		verdict = check_note(msg, why);
+		if (verdict != REQUEST_OK)
+			return verdict;
+		if (msg->value > KEEPER_DENY_MAX_S) {
+			*why = "a denial of more than a year: leave the time out instead";
+			return REQUEST_REFUSED;
+		}
+		return check_prefix(msg, why);
+	case KEEPER_DENY_DEL:
+		if (msg->value)
+			break;
+		return check_prefix(msg, why);
+	default:
+		*why = "a message of no known kind";
+		return REQUEST_LIE;
+	}
+	*why = "something in a field that this request leaves empty";
+	return REQUEST_LIE;
+}
+
+static uint64_t interval_ns(const struct request_bucket *b)
+{
+	return 1000000000u / b->per_s;
+}
+
+void request_bucket_init(struct request_bucket *b, uint32_t per_s, uint32_t burst)
+{
+	assert(per_s > 0 && burst > 0);
+	*b = (struct request_bucket){.per_s = per_s, .burst = burst};
+}
+
+uint64_t request_bucket_wait_ns(const struct request_bucket *b, uint64_t now_ns)
+{
+	uint64_t full = MAX(b->_spent_until_ns, now_ns) + interval_ns(b);
+	uint64_t depth = now_ns + b->burst * interval_ns(b);
+	return full > depth ? full - depth : 0;
+}
+
+bool request_bucket_take(struct request_bucket *b, uint64_t now_ns)
+{
+	if (request_bucket_wait_ns(b, now_ns))
+		return false;
+	b->_spent_until_ns = MAX(b->_spent_until_ns, now_ns) + interval_ns(b);
+	return true;
+}
