@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* internal.h - what the files of the keeper share; nobody else includes it.
+ *
+ *    keeper.c     opens everything in order, closes it in reverse
+ *    member.c     one process: start, death, what it is told
+ *    child.c      what the new process does before it is a worker
+ *    serve.c      what members ask
+ *    supervise.c  the loop: signals, channels, deadlines */
+#ifndef SLUICE_KEEPER_INTERNAL_H
+#define SLUICE_KEEPER_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "base/bytes.h"
+#include "config/config.h"
+#include "keeper/backoff.h"
+#include "keeper/channel.h"
+#include "keeper/privilege.h"
+#include "keeper/request.h"
+#include "keeper/runtime.h"
+#include "shield/shield.h"
+#include "tls/tls.h"
+#include "worker/mailbox.h"
+
+#define KEEPER_REAP_MS        5000   /* expired denials are looked for */
+#define KEEPER_START_MS       15000  /* a new process says READY within this, or is killed */
+#define KEEPER_GRACE_MS       2000   /* beyond shutdown_timeout, before stragglers are killed */
+#define KEEPER_GONE_MS        1000   /* a channel has ended: its process follows, or is killed */
+#define KEEPER_FIRST_FAILURES 5      /* of one member before the daemon was ever ready: give up */
+
+struct member {
+	/* for the member's whole time */
+	int slab_fd;
+	struct mailbox_ends ends;
+	struct backoff backoff;
+	struct request_bucket bucket;
+
+	/* of this life */
+	uint32_t incarnation; /* lives so far */
+	pid_t pid;            /* 0: down */
+	int channel;          /* -1: down, or the other side has closed it */
+	enum keeper_member_state state;
+	uint64_t started_ns;
+	uint64_t started_wall_ms;
+	uint64_t kill_at_ns;  /* 0: no reason */
+	const char *kill_why;
+
+	/* between lives */
+	uint64_t start_at_ns; /* while down; UINT64_MAX: never again */
+	uint64_t last_exit_wall_ms;
+	int last_exit;        /* as waitpid(2) has it */
+};
+
+struct keeper {
+	const struct config *cfg;
+	uint32_t n_workers, n_members; /* the admin worker is the last member */
+	uint32_t *cpu;                 /* cores that we may use */
+	uint32_t n_cpu;
+	uint32_t slab_max;
+	uint8_t hash_key[16];
+	uint64_t started_wall_ms;
+
+	struct runtime runtime;
+	struct privilege_user user;
+	struct tls_material *tls;
+	struct shield *shield;
+	bool shield_used;  /* something of it is loaded: its capabilities are kept */
+	struct mailbox_plan plan;
+	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
+	int control_fd;
+	int null_fd;
+	int signal_fd;
+	struct member *members;
+
+	bool announced;    /* every member was ready at once: the outside has been told */
+	bool shutting_down;
+	bool hurry;        /* asked twice: no more patience */
+	int exit_code;
+	uint64_t shutdown_end_ns;
+	uint64_t reap_at_ns;
+};
+
+static inline bool member_is_admin(const struct keeper *k, uint32_t id)
+{
+	return id == k->n_workers;
+}
+
+static inline uint32_t keeper_cpu_of(const struct keeper *k, uint32_t id)
+{
+	return k->cpu[id % k->n_cpu];
+}
+
+/* "worker 3", "admin worker": for the log. */
+const char *member_name(const struct keeper *k, uint32_t id);
+
+/* Forks the member's next life. If that fails it counts as one that died at once. */
+void member_start(struct keeper *k, uint32_t id);
+/* It has been reaped: cleans up behind it, tells the others, and decides when it lives again. */
+void member_died(struct keeper *k, uint32_t id, int wait_status);
+/* One message. A member that does not read its channel is to be killed. */
+void member_tell(struct keeper *k, uint32_t id, const struct keeper_msg *m);
+void member_tell_others(struct keeper *k, uint32_t id, const struct keeper_msg *m);
+/* SIGKILL, now; `why` for the log. Its death is seen by SIGCHLD like any other. */
+void member_kill(struct keeper *k, uint32_t id, const char *why);
+void member_mark(struct keeper *k, uint32_t id, enum shield_worker_state state);
+void keeper_write_members(struct keeper *k);
+
+/* Reads what the member has asked, as far as its bucket goes, and answers. */
+void serve_member(struct keeper *k, uint32_t id, uint64_t now_ns);
+
+/* Until everybody is gone; returns the exit code. */
+int supervise(struct keeper *k);
+/* The signals that the loop hears; blocked in the keeper, given back by every child. */
+int supervise_signals_open(void);
+
+/* In the forked child: becomes the member and runs it. */
+_Noreturn void child_run(struct keeper *k, uint32_t id, int channel);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* main.c - sluiced: what the command line says, then the keeper.
+ *
+ * It runs in the foreground and logs to standard error; systemd, runit or a container runtime does
+ * the rest. Exit codes: 0 fine, 1 could not run, 2 the command line or sluice.conf is wrong. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "config/config.h"
+#include "keeper/keeper.h"
+#include "tls/tls.h"
+
+#define DEFAULT_FILE "/etc/sluice/sluice.conf"
+
+enum { EXIT_FINE, EXIT_FAILED, EXIT_WRONG };
+
+static const char help_text[] =
+	"usage: sluiced [-c FILE] [-t | -T [-j]]\n"
+	"\n"
+	"Terminates TLS and WebSocket at the network edge. Stays in the foreground.\n"
+	"\n"
+	"  -c, --config FILE   read FILE (default: " DEFAULT_FILE ")\n"
+	"  -t, --test          check the configuration and its certificates, and exit\n"
+	"  -T, --show          print the effective configuration, defaults included, and exit\n"
+	"  -j, --json          with -T: as JSON\n"
+	"  -V, --version       print the version and exit\n"
+	"  -h, --help          print this and exit\n"
+	"\n"
+	"Examples:\n"
+	"  sluiced -t -c sluice.conf           is this file right?\n"
+	"  sluiced -T -j | jq .listeners       what would it listen on?\n"
+	"  sluiced -c sluice.conf              run; Ctrl-C closes every client and ends\n"
+	"\n"
+	"Signals: TERM and INT close every client with 1001 and end; a second one ends at once.\n"
+	"Exit codes: 0 fine, 1 could not run, 2 the command line or the configuration is wrong.\n";
+
+enum task { RUN, TEST, SHOW };
+
+struct options {
+	const char *file;
+	enum task task;
+	bool json;
+};
+
+static int wrong(const char *why)
+{
+	fprintf(stderr, "sluiced: %s\nTry \"sluiced --help\".\n", why);
+	return EXIT_WRONG;
+}
+
+/* -1: go on; otherwise the exit code. */
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option known[] = {
+		{"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
+		{"show", no_argument, NULL, 'T'},         {"json", no_argument, NULL, 'j'},
+		{"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	for (int c; (c = getopt_long(argc, argv, "c:tTjVh", known, NULL)) != -1;) {
+		switch (c) {
+		case 'c':
+			o->file = optarg;
+			break;
+		case 't':
+		case 'T':
+			if (o->task != RUN && o->task != (c == 't' ? TEST : SHOW))
+				return wrong("-t or -T, not both");
+			o->task = c == 't' ? TEST : SHOW;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'V':
+			printf("sluiced " SLUICE_VERSION "\n");
+			return EXIT_FINE;
+		case 'h':
+			fputs(help_text, stdout);
+			return EXIT_FINE;
+		default: /* getopt has said which option it was */
+			fprintf(stderr, "Try \"sluiced --help\".\n");
+			return EXIT_WRONG;
+		}
+	}
+	if (optind < argc) {
+		char why[256];
+		snprintf(why, sizeof(why), "\"%s\": a configuration file is named with -c", argv[optind]);
+		return wrong(why);
+	}
+	if (o->json && o->task != SHOW)
+		return wrong("-j goes with -T");
+	return -1;
+}
+
+/* Reads it, or says everything that is wrong with it. */
+static struct config *load(const char *file)
+{
+	struct config_errors errors = {0};
+	struct config *cfg = config_load(file, &errors);
+	if (!cfg)
+		config_error_print(&errors, stderr);
+	config_errors_fini(&errors);
+	return cfg;
+}
+
+/* A development certificate that has not been made yet is no mistake, and a check makes nothing. */
+static bool has_development_certificate(const struct config *cfg)
+{
+	for (uint32_t i = 0; i < cfg->n_certificates; i++)
+		if (cfg->certificates[i].dev)
+			return true;
+	return false;
+}
+
+/* What config_check() does, and a look into the certificates before it says that all is well. */
+static int test(const char *file)
+{
+	struct config *cfg = load(file);
+	if (!cfg)
+		return EXIT_WRONG;
+	bool ok = true;
+	log_init("sluiced", LOG_WARN, false);
+	if (!has_development_certificate(cfg)) {
+		struct tls_material *m = tls_material_load(cfg);
+		ok = m && tls_material_check(cfg, m);
+		tls_material_free(m);
+	}
+	config_free(cfg);
+	return ok ? config_check(file, stdout) : EXIT_WRONG;
+}
+
+static int show(const char *file, bool json)
+{
+	struct config *cfg = load(file);
+	if (!cfg)
+		return EXIT_WRONG;
+	(json ? config_show_json : config_show)(cfg, stdout);
+	config_free(cfg);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "sluiced: cannot write: %s\n", strerror(errno));
+		return EXIT_FAILED;
+	}
+	return EXIT_FINE;
+}
+
+static int run(const char *file)
+{
+	struct config *cfg = load(file);
+	if (!cfg)
+		return EXIT_WRONG;
+	int code = keeper_run(cfg);
+	config_free(cfg);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.file = DEFAULT_FILE, .task = RUN};
+	int code = parse(argc, argv, &o);
+	if (code >= 0)
+		return code;
+	switch (o.task) {
+	case TEST:
+		return test(o.file);
+	case SHOW:
+		return show(o.file, o.json);
+	case RUN:
+		break;
+	}
+	return run(o.file);
+}

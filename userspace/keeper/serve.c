@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* serve.c - what members ask of the keeper, done.
+ *
+ * Everything here has passed request_check(): fields are in range, and only the admin
+ * worker gets as far as denials and status. A sender that asks too fast is left unread until its
+ * bucket has filled; the channel's own bound then holds it back. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "keeper/internal.h"
+#include "keeper/notify.h"
+
+static void reply(struct keeper *k, uint32_t id, const struct keeper_msg *asked, int status,
+		  const char *text)
+{
+	struct keeper_msg m = {.kind = KEEPER_REPLY, .ask = asked->ask, .status = status};
+	snprintf(m.text, sizeof(m.text), "%s", text);
+	member_tell(k, id, &m);
+}
+
+/* ---- denials ------------------------------------------------------------------------------------ */
+
+static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m)
+{
+	struct shield_prefix p = {.bits = m->bits, .family = m->family};
+	memcpy(p.addr, m->addr, sizeof(p.addr));
+	int err = m->kind == KEEPER_DENY_ADD
+			  ? shield_deny_add(k->shield, &p, m->value, SHIELD_DENY_OPERATOR, m->text)
+			  : shield_deny_del(k->shield, &p);
+	char text[sizeof(m->text)] = "", prefix[SHIELD_PREFIX_TEXT_MAX];
+	shield_prefix_str(&p, prefix);
+	if (err == -EOPNOTSUPP)
+		snprintf(text, sizeof(text), "the shield is off: %s", shield_why_off(k->shield));
+	else if (err == -ENOENT)
+		snprintf(text, sizeof(text), "%s is not on the list", prefix);
+	else if (err == -ENOSPC)
+		snprintf(text, sizeof(text), "the list is full: it holds %d entries of a family",
+			 SHIELD_DENY_MAX);
+	else if (err)
+		snprintf(text, sizeof(text), "%s", strerror(-err));
+	else
+		log_info("deny list: %s %s%s%s", m->kind == KEEPER_DENY_ADD ? "added" : "removed", prefix,
+			 *m->text ? ": " : "", m->text);
+	reply(k, id, m, err, text);
+}
+
+/* ---- status --------------------------------------------------------------------------------------- */
+
+static void piece_self(const struct keeper *k, size_t n_interfaces, struct keeper_msg *out)
+{
+	out->kind = KEEPER_PIECE_SELF;
+	out->self = (struct keeper_piece_self){
+		.started_wall_ms = k->started_wall_ms,
+		.pid = getpid(),
+		.n_members = k->n_members,
+		.n_interfaces = (uint32_t)n_interfaces,
+		.shield_on = shield_is_on(k->shield),
+		.shutting_down = k->shutting_down,
+	};
+	snprintf(out->self.text, sizeof(out->self.text), "%s", shield_why_off(k->shield));
+}
+
+static void piece_member(const struct keeper *k, uint32_t id, struct keeper_msg *out)
+{
+	const struct member *m = &k->members[id];
+	uint64_t now = clock_mono_ns();
+	out->kind = KEEPER_PIECE_MEMBER;
+	out->member = (uint16_t)id;
+	out->incarnation = m->incarnation;
+	out->life = (struct keeper_piece_member){
+		.started_wall_ms = m->pid ? m->started_wall_ms : 0,
+		.last_exit_wall_ms = m->last_exit_wall_ms,
+		.pid = m->pid,
+		.last_exit = m->last_exit,
+		.restarts = m->incarnation ? m->incarnation - 1 : 0,
+		.state = (uint8_t)m->state,
+	};
+	if (!m->pid && m->start_at_ns != UINT64_MAX && m->start_at_ns > now)
+		out->life.next_start_ms = (uint32_t)((m->start_at_ns - now) / 1000000u);
+}
+
+static void piece_shield(const struct shield_attachment *a, struct keeper_msg *out)
+{
+	out->kind = KEEPER_PIECE_SHIELD;
+	out->shield = (struct keeper_piece_shield){.ifindex = a->ifindex};
+	snprintf(out->shield.interface, sizeof(out->shield.interface), "%s", a->name);
+	snprintf(out->shield.mode, sizeof(out->shield.mode), "%s", shield_mode_word(a->mode));
+	snprintf(out->shield.reason, sizeof(out->shield.reason), "%s", a->why);
+}
+
+static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg *asked)
+{
+	size_t n_interfaces;
+	const struct shield_attachment *interfaces = shield_attachments(k->shield, &n_interfaces);
+	uint64_t total = 1 + (uint64_t)k->n_members + n_interfaces;
+	uint64_t next = asked->value, end = MIN(total, next + KEEPER_STATUS_PIECES);
+	for (; next < end; next++) {
+		struct keeper_msg m = {.ask = asked->ask};
+		if (next == 0)
+			piece_self(k, n_interfaces, &m);
+		else if (next <= k->n_members)
+			piece_member(k, (uint32_t)next - 1, &m);
+		else
+			piece_shield(&interfaces[next - 1 - k->n_members], &m);
+		member_tell(k, id, &m);
+	}
+	struct keeper_msg done = {.kind = KEEPER_REPLY, .ask = asked->ask,
+				  .value = end < total ? end : 0};
+	member_tell(k, id, &done);
+}
+
+/* ---- state ------------------------------------------------------------------------------------------ */
+
+/* The daemon is ready when all members are, for the first time. */
+static void announce(struct keeper *k)
+{
+	for (uint32_t i = 0; i < k->n_members; i++)
+		if (k->members[i].state < KEEPER_MEMBER_READY)
+			return;
+	if (k->announced || k->shutting_down)
+		return;
+	k->announced = true;
+	log_info("ready: %u worker%s, %u listener%s", k->n_workers, k->n_workers == 1 ? "" : "s",
+		 k->cfg->n_listeners, k->cfg->n_listeners == 1 ? "" : "s");
+	notify_supervisor("READY=1");
+}
+
+static void serve_ready(struct keeper *k, uint32_t id)
+{
+	struct member *m = &k->members[id];
+	if (m->state != KEEPER_MEMBER_STARTING)
+		return;
+	m->state = KEEPER_MEMBER_READY;
+	m->kill_at_ns = 0;
+	member_mark(k, id, SHIELD_WORKER_UP);
+	if (m->incarnation > 1)
+		log_info("%s lives again as process %d", member_name(k, id), (int)m->pid);
+	announce(k);
+}
+
+static void serve_full(struct keeper *k, uint32_t id, bool full)
+{
+	struct member *m = &k->members[id];
+	if (m->state < KEEPER_MEMBER_READY)
+		return;
+	m->state = full ? KEEPER_MEMBER_FULL : KEEPER_MEMBER_READY;
+	member_mark(k, id, full ? SHIELD_WORKER_FULL : SHIELD_WORKER_UP);
+}
+
+static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_t n)
+{
+	struct keeper_msg m;
+	const char *why;
+	switch (request_check(datagram, n, member_is_admin(k, id), &m, &why)) {
+	case REQUEST_LIE:
+		member_kill(k, id, why);
+		close(k->members[id].channel); /* not one word more */
+		k->members[id].channel = -1;
+		return;
+	case REQUEST_REFUSED:
+		reply(k, id, &m, -EINVAL, why);
+		return;
+	case REQUEST_OK:
+		break;
+	}
+	if (m.kind == KEEPER_READY)
+		serve_ready(k, id);
+	else if (m.kind == KEEPER_FULL)
+		serve_full(k, id, m.value != 0);
+	else if (m.kind == KEEPER_STATUS)
+		serve_status(k, id, &m);
+	else
+		serve_deny(k, id, &m);
+}
+
+void serve_member(struct keeper *k, uint32_t id, uint64_t now_ns)
+{
+	struct member *m = &k->members[id];
+	struct keeper_msg buf[2]; /* room to see that a message is too long */
+	while (m->channel >= 0 && request_bucket_wait_ns(&m->bucket, now_ns) == 0) {
+		ssize_t n = recv(m->channel, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n > 0) {
+			request_bucket_take(&m->bucket, now_ns);
+			serve_one(k, id, buf, (size_t)n);
+			continue;
+		}
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		/* Its end of the channel is closed: it is about to die, or tries to live on unseen. */
+		close(m->channel);
+		m->channel = -1;
+		m->kill_at_ns = now_ns + KEEPER_GONE_MS * 1000000ull;
+		m->kill_why = "it has closed its channel and lives on";
+	}
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* supervise.c - the keeper's loop: signals, what members say, and time.
+ *
+ * It sleeps nearly always: a few descriptors, a few deadlines, poll(2). It holds the
+ * privileges, so it does little, and nothing that a stranger could make long. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "keeper/internal.h"
+#include "keeper/notify.h"
+
+int supervise_signals_open(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------- */
+
+static void kill_all(struct keeper *k, const char *why)
+{
+	for (uint32_t i = 0; i < k->n_members; i++)
+		member_kill(k, i, why);
+}
+
+static void shut_down(struct keeper *k)
+{
+	k->shutting_down = true;
+	k->shutdown_end_ns = clock_mono_ns() +
+			     (k->cfg->shutdown_timeout_ms + KEEPER_GRACE_MS) * 1000000ull;
+	notify_supervisor("STOPPING=1");
+	/* Our copies would keep the ports open, and newcomers waiting, until the very end. */
+	for (uint32_t i = 0; i < k->cfg->n_listeners * k->n_workers; i++) {
+		if (k->listener_fds[i] >= 0)
+			close(k->listener_fds[i]);
+		k->listener_fds[i] = -1;
+	}
+	struct keeper_msg m = {.kind = KEEPER_SHUTDOWN};
+	for (uint32_t i = 0; i < k->n_members; i++) {
+		k->members[i].start_at_ns = UINT64_MAX;
+		member_tell(k, i, &m);
+	}
+}
+
+static void asked_to_stop(struct keeper *k, int sig)
+{
+	if (!k->shutting_down) {
+		log_info("SIG%s: closing every client, at most %u ms", sigabbrev_np(sig),
+			 k->cfg->shutdown_timeout_ms);
+		shut_down(k);
+	} else if (!k->hurry) {
+		log_warn("SIG%s again: ending at once", sigabbrev_np(sig));
+		k->hurry = true;
+		k->shutdown_end_ns = 0;
+	}
+}
+
+static bool anybody_left(const struct keeper *k)
+{
+	for (uint32_t i = 0; i < k->n_members; i++)
+		if (k->members[i].pid > 0)
+			return true;
+	return false;
+}
+
+/* ---- signals --------------------------------------------------------------------------------------- */
+
+static void reap(struct keeper *k)
+{
+	int status;
+	bool any = false;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		for (uint32_t i = 0; i < k->n_members; i++) {
+			if (k->members[i].pid == pid) {
+				member_died(k, i, status);
+				any = true;
+				break;
+			}
+		}
+	}
+	if (any && !k->shutting_down)
+		keeper_write_members(k);
+}
+
+static void hear_signals(struct keeper *k)
+{
+	struct signalfd_siginfo s;
+	while (read(k->signal_fd, &s, sizeof(s)) == sizeof(s)) {
+		if (s.ssi_signo == SIGCHLD)
+			reap(k);
+		else if (s.ssi_signo == SIGHUP)
+			log_warn("SIGHUP: a running sluiced does not reload its configuration: "
+				 "restart it to apply changes");
+		else
+			asked_to_stop(k, (int)s.ssi_signo);
+	}
+}
+
+/* ---- time -------------------------------------------------------------------------------------------- */
+
+/* Does what is due for one member; returns when it is next due. */
+static uint64_t member_due(struct keeper *k, uint32_t id, uint64_t now)
+{
+	struct member *m = &k->members[id];
+	if (m->pid == 0 && now >= m->start_at_ns) {
+		member_start(k, id);
+		keeper_write_members(k);
+	}
+	if (m->pid > 0 && m->kill_at_ns && now >= m->kill_at_ns)
+		member_kill(k, id, m->kill_why);
+	if (m->pid == 0)
+		return m->start_at_ns;
+	uint64_t due = m->kill_at_ns ? m->kill_at_ns : UINT64_MAX;
+	uint64_t wait = m->channel >= 0 ? request_bucket_wait_ns(&m->bucket, now) : 0;
+	return wait ? MIN(due, now + wait) : due;
+}
+
+/* A member that dies again and again before everybody was ready once: the machine or the
+ * configuration is at fault, and whoever started us should hear of it. */
+static void give_up_if_hopeless(struct keeper *k)
+{
+	for (uint32_t i = 0; i < k->n_members && !k->announced && !k->shutting_down; i++) {
+		if (k->members[i].backoff.failures < KEEPER_FIRST_FAILURES)
+			continue;
+		log_error("%s cannot start, see above: giving up", member_name(k, i));
+		k->exit_code = 1;
+		shut_down(k);
+	}
+}
+
+static uint64_t shutdown_due(struct keeper *k, uint64_t now)
+{
+	if (now < k->shutdown_end_ns)
+		return k->shutdown_end_ns;
+	kill_all(k, k->hurry ? "asked twice to end" : "it did not end in time");
+	k->shutdown_end_ns = now + KEEPER_GRACE_MS * 1000000ull;
+	return k->shutdown_end_ns;
+}
+
+static uint64_t do_what_is_due(struct keeper *k)
+{
+	uint64_t now = clock_mono_ns(), next = UINT64_MAX;
+	give_up_if_hopeless(k);
+	for (uint32_t i = 0; i < k->n_members; i++) {
+		uint64_t due = member_due(k, i, now);
+		next = MIN(next, due);
+	}
+	if (k->shutting_down) {
+		uint64_t due = shutdown_due(k, now);
+		next = MIN(next, due);
+	}
+	if (k->shield_used) {
+		if (now >= k->reap_at_ns) {
+			shield_reap(k->shield);
+			k->reap_at_ns = now + KEEPER_REAP_MS * 1000000ull;
+		}
+		next = MIN(next, k->reap_at_ns);
+	}
+	return next;
+}
+
+static int timeout_ms(uint64_t due_ns)
+{
+	uint64_t now = clock_mono_ns();
+	if (due_ns <= now)
+		return 0;
+	uint64_t ms = (due_ns - now) / 1000000u + 1;
+	return ms > 60000 ? 60000 : (int)ms;
+}
+
+int supervise(struct keeper *k)
+{
+	struct pollfd *p = calloc(1 + k->n_members, sizeof(*p));
+	if (!p)
+		return 1;
+	while (!k->shutting_down || anybody_left(k)) {
+		uint64_t due = do_what_is_due(k), now = clock_mono_ns();
+		p[0] = (struct pollfd){.fd = k->signal_fd, .events = POLLIN};
+		for (uint32_t i = 0; i < k->n_members; i++) {
+			struct member *m = &k->members[i];
+			bool heard = m->channel >= 0 && !request_bucket_wait_ns(&m->bucket, now);
+			p[1 + i] = (struct pollfd){.fd = heard ? m->channel : -1, .events = POLLIN};
+		}
+		if (poll(p, 1 + k->n_members, timeout_ms(due)) < 0 && errno != EINTR) {
+			log_error("poll: %s", strerror(errno));
+			break;
+		}
+		now = clock_mono_ns();
+		for (uint32_t i = 0; i < k->n_members; i++)
+			if (p[1 + i].fd >= 0 && p[1 + i].revents)
+				serve_member(k, i, now);
+		hear_signals(k);
+	}
+	free(p);
+	return k->exit_code;
+}
