@@ -35,6 +35,7 @@
 #define MAILBOX_BUDGET_BYTES  (64u << 20)  /* default for all rings together */
 #define MAILBOX_ARENA_BYTES   (256u << 20) /* default, per member, sparse */
 #define MAILBOX_QUEUE_BYTES   (64u << 20)  /* default bound of a member's private queues */
+#define MAILBOX_STUCK_FACTOR  4u           /* times that bound for one peer: it is bad */
 
 /* ---- for the keeper --------------------------------------------------------------------- */
 
@@ -55,8 +56,9 @@ struct mailbox_ends {
 	int event_fd; /* wakes the member; non-blocking */
 };
 
-/* 2 <= n_members <= MAILBOX_MEMBERS_MAX. 0; -EINVAL; -ENOSPC when `budget_bytes` does not give
- * each pair MAILBOX_RING_MIN (64 members need the default). */
+/* 2 <= n_members <= MAILBOX_MEMBERS_MAX. 0; -EINVAL; -ENOTSUP where pages are not
+ * 4 KiB; -ENOSPC when `budget_bytes` does not give each pair MAILBOX_RING_MIN (the default budget
+ * is enough for 64 members). */
 int mailbox_plan(struct mailbox_plan *plan, uint32_t n_members, uint64_t budget_bytes,
 		 uint64_t arena_bytes);
 
@@ -86,10 +88,12 @@ enum mailbox_result {
 };
 
 /* What the mailbox tells its owner. All may be NULL. They may be called from within any function
- * below that takes the mailbox, and must not call mailbox_peer_*() or mailbox_drain(). */
+ * below that takes a mailbox which is not const, and must not call any such function. */
 struct mailbox_events {
-	/* `peer` wrote what no honest member writes: its messages are no longer read and what is
-	 * sent to it is dropped, until mailbox_peer_restarted(). `why` is a constant string. */
+	/* `peer` wrote what no honest member writes, or reads so little that even what may not be
+	 * refused piles up beyond all bounds: its messages are no longer read and what is sent to
+	 * it is dropped, until mailbox_peer_restarted(). `why` is a constant string. Tell the
+	 * keeper, who should end it. */
 	void (*on_bad)(void *ctx, uint32_t peer, const char *why);
 	/* Messages that had been taken and will never arrive, because the peer went down or bad.
 	 * (More may be lost in its ring; only it knew how many it had read.) */
@@ -141,7 +145,7 @@ struct mailbox *mailbox_attach(const struct mailbox_plan *plan, uint32_t self,
 			       uint64_t queue_bytes);
 /* Copied; before it is called nobody is told. */
 void mailbox_set_events(struct mailbox *mb, const struct mailbox_events *events);
-/* Unmaps and frees; what is still queued is lost. For a clean exit and for tests. */
+/* Unmaps and frees; what the peers have not read yet is lost. For a clean exit and for tests. */
 void mailbox_detach(struct mailbox *mb);
 
 uint32_t mailbox_self(const struct mailbox *mb);
@@ -176,7 +180,8 @@ void mailbox_flush(struct mailbox *mb);
 void mailbox_kick_all(struct mailbox *mb);
 
 /* Announces that this member is about to wait. True: there is something to do already, and the
- * announcement is withdrawn; do a turn instead. mailbox_sleep_end() after every wait. */
+ * announcement is withdrawn; do a turn instead. mailbox_sleep_end() after every wait, the sooner
+ * the fewer needless kicks; mailbox_woken() implies it. */
 bool mailbox_sleep_begin(struct mailbox *mb);
 void mailbox_sleep_end(struct mailbox *mb);
 /* Readable when a peer kicked. mailbox_woken() empties it: call it when it polls readable. A peer
@@ -190,10 +195,13 @@ bool mailbox_congested(const struct mailbox *mb);
 uint64_t mailbox_queued(const struct mailbox *mb, uint32_t peer);
 
 /* The keeper said so: `peer` is gone for now (sends to it are dropped, and counted), or lives
- * again as `generation`, with nothing of what was sent to its earlier lives. */
+ * again as `generation`, with nothing of what was sent to its earlier lives. A generation is
+ * larger than all before it; hearing of the one that is up already changes nothing. Not from
+ * within a callback. */
 void mailbox_peer_down(struct mailbox *mb, uint32_t peer);
 void mailbox_peer_restarted(struct mailbox *mb, uint32_t peer, uint32_t generation);
-bool mailbox_peer_is_up(const struct mailbox *mb, uint32_t peer);
+bool mailbox_peer_is_up(const struct mailbox *mb, uint32_t peer); /* neither down nor bad */
+uint32_t mailbox_peer_generation(const struct mailbox *mb, uint32_t peer);
 
 /* For a timer that finds the worker idle: unused arena pages and scratch memory go back. */
 void mailbox_trim(struct mailbox *mb);
