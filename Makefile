@@ -193,7 +193,7 @@ run: $(prepared) all ## install and build what is missing, then serve https://lo
 T-head := $(firstword $(subst /, ,$(T)))
 T-name := $(word 2,$(subst /, ,$(T)))
 ifeq ($(T),)
-wanted-tests := $(tests) $(fuzzers) $(benches)
+wanted-tests := $(programs) $(tests) $(fuzzers) $(benches)
 else ifeq ($(T-head),unit)
 wanted-tests := $(call exe,$(unit-src))
 else ifeq ($(T-head),bpf)
@@ -201,14 +201,14 @@ wanted-tests := $(call exe,$(bpftest-src))
 else ifeq ($(T-head),fuzz)
 wanted-tests := $(filter $(O)/tests/fuzz/fuzz_$(T-name)%,$(fuzzers))
 else ifneq ($(filter net conformance,$(T-head)),)
-wanted-tests :=
+wanted-tests := $(programs)
 else
 wanted-tests := $(or $(filter $(O)/tests/unit/$(T-head)/% %/test_$(T-head),$(call exe,$(unit-src))),\
                 $(call exe,$(unit-src)))
 endif
 
 .PHONY: test
-test: $(prepared) all $(wanted-tests) ## all tests, or T=fanout/two_rooms T=net/backpressure T=bpf T=fuzz/head; SAN=address,undefined
+test: $(prepared) $(wanted-tests) ## all tests, or T=fanout/two_rooms T=net/backpressure T=bpf T=fuzz/head; SAN=address,undefined
 	@/usr/bin/python3 tests/run.py --build '$(O)' --san '$(SAN)' '$(T)'
 
 .PHONY: bench
