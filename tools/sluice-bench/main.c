@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* main.c - sluice-bench: idle crowds, fan-out, handshakes; what was measured, in JSON. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tools/sluice-bench/bench.h"
+
+static struct shared *sh;
+static pid_t children[PROCS_MAX];
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"Usage: sluice-bench MODE [OPTIONS]\n\n"
+		"Modes:\n"
+		"  idle       connect, subscribe, hold; bytes per connection and CPU at rest\n"
+		"  fanout     publish to all; deliveries per second, CPU per delivery, latency, and\n"
+		"             whether every message came exactly once and in one order\n"
+		"  handshake  connect and close; handshakes per second and CPU per handshake\n\n"
+		"Options:\n"
+		"  -u, --url URL          wss://127.0.0.1:8443/ws (numeric IPv4 only)\n"
+		"  -n, --count N          clients (1000)\n"
+		"  -P, --procs N          client processes (1; one holds at most ~19,000)\n"
+		"  -m, --messages N       fanout: publications (1000)\n"
+		"  -w, --window N         fanout: publications under way at once (1)\n"
+		"  -r, --rate N           fanout: publications per second instead of a window\n"
+		"  -b, --publishers N     fanout: 1 to 8, taking turns (1)\n"
+		"  -s, --size BYTES       of a message's data (128)\n"
+		"  -t, --seconds N        idle, handshake: how long (10)\n"
+		"  -f, --in-flight N      handshakes at once per process (64)\n"
+		"      --resume           handshake: resume sessions\n"
+		"  -p, --pid PID          the server: its whole process tree is measured; repeatable\n"
+		"      --subscribe TEXT   sent after the upgrade; '' for nothing\n"
+		"      --expect TEXT      part of the message that acknowledges it; '' for none\n"
+		"      --publish TEXT     what publishes; %%s stands for the data\n"
+		"      --publish-url URL  publish by HTTP POST to http://… instead\n"
+		"  -j, --json             the result as one JSON object\n"
+		"  -q, --quiet            no progress line\n"
+		"  -h, --help\n\n"
+		"Examples:\n"
+		"  sluice-bench idle -n 10000 -p $(pidof -s sluiced)\n"
+		"  sluice-bench fanout -n 5000 -P 2 -m 1000 -w 4 -j\n"
+		"  sluice-bench handshake -t 5 --resume\n\n"
+		"On loopback the kernel does the receiver's TCP work inside the sender's send():\n"
+		"CPU per delivery holds both. Compare ratios within one run.\n"
+		"Exit codes: 0 all well, 1 something was lost, doubled, out of order or not\n"
+		"connected, 2 wrong command line.\n");
+}
+
+static bool parse_url(const char *text, struct url *u)
+{
+	static const struct {
+		const char *scheme;
+		bool tls;
+		uint16_t port;
+	} schemes[] = {{"wss://", true, 443}, {"ws://", false, 80}, {"https://", true, 443},
+		       {"http://", false, 80}};
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		size_t n = strlen(schemes[i].scheme);
+		if (strncmp(text, schemes[i].scheme, n) != 0)
+			continue;
+		unsigned port = schemes[i].port;
+		u->tls = schemes[i].tls;
+		strcpy(u->path, "/");
+		int got = sscanf(text + n, "%63[0-9.]:%u%255s", u->host, &port, u->path);
+		if (got < 2)
+			sscanf(text + n, "%63[0-9.]%255s", u->host, u->path);
+		u->port = (uint16_t)port;
+		u->addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(u->port)};
+		return port > 0 && port < 65536 && u->path[0] == '/' &&
+		       inet_pton(AF_INET, u->host, &u->addr.sin_addr) == 1;
+	}
+	return false;
+}
+
+/* ── the crowd from outside ── */
+
+static uint64_t total(size_t offset, uint32_t procs)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < procs; i++)
+		n += *(_Atomic uint64_t *)((char *)&sh->crowd[i] + offset);
+	return n;
+}
+#define TOTAL(field) total(offsetof(struct crowd_stats, field), o->procs)
+
+static void start(const struct options *o, bool handshakes)
+{
+	for (uint32_t i = 0; i < o->procs; i++) {
+		uint32_t share = o->count / o->procs + (i < o->count % o->procs);
+		children[i] = fork();
+		if (children[i] != 0)
+			continue;
+		if (handshakes)
+			crowd_handshakes(o, sh, i);
+		crowd_run(o, sh, i, share);
+	}
+}
+
+static void stop(const struct options *o)
+{
+	sh->phase = PHASE_STOP;
+	for (uint32_t i = 0; i < o->procs; i++)
+		waitpid(children[i], NULL, 0);
+}
+
+/* All connected, or given up on. */
+static double connect_all(const struct options *o)
+{
+	double began = now_s();
+	uint64_t before = 0;
+	double moved = began;
+	while (TOTAL(ready) + TOTAL(failed) < o->count) {
+		usleep(2000);
+		uint64_t now = TOTAL(ready) + TOTAL(failed);
+		if (now != before) {
+			before = now;
+			moved = now_s();
+		}
+		if (now_s() - moved > 20) {
+			fprintf(stderr, "no progress for 20 s: %" PRIu64 " of %u connected\n", now,
+				o->count);
+			break;
+		}
+		progress(o, "connecting", TOTAL(ready), o->count);
+	}
+	progress_end(o);
+	return now_s() - began;
+}
+
+static double ms(uint64_t ns)
+{
+	return (double)ns / 1e6;
+}
+
+/* ── modes ── */
+
+static int run_idle(const struct options *o)
+{
+	struct usage before, after, later;
+	measure(o, &before);
+	start(o, false);
+	double took = connect_all(o);
+	sleep(2); /* tickets, acknowledgements, freed handshake state */
+	measure(o, &after);
+	uint64_t n = TOTAL(ready);
+	double began = now_s();
+	while (now_s() - began < o->seconds) {
+		progress(o, "holding", (uint64_t)(now_s() - began), (uint64_t)o->seconds);
+		usleep(100000);
+	}
+	progress_end(o);
+	measure(o, &later);
+	uint64_t still = n - TOTAL(closed);
+	stop(o);
+	double per = n ? 1.0 / (double)n : 0;
+	double pss = ((double)after.pss - (double)before.pss) * per;
+	double uss = ((double)after.uss - (double)before.uss) * per;
+	double slab = ((double)after.kernel_slab - (double)before.kernel_slab) * per;
+	double rest = (later.cpu_s - after.cpu_s) / o->seconds;
+	if (o->json)
+		printf("{\"mode\":\"idle\",\"connections\":%" PRIu64 ",\"failed\":%" PRIu64
+		       ",\"still_there\":%" PRIu64 ",\"connect_s\":%.3f,\"pss_per_connection\":%.0f,"
+		       "\"uss_per_connection\":%.0f,\"pss_before\":%" PRIu64 ",\"pss_after\":%" PRIu64
+		       ",\"kernel_slab_per_connection_both_ends\":%.0f,\"cpu_at_rest\":%.5f,"
+		       "\"server_processes\":%u}\n",
+		       n, TOTAL(failed), still, took, pss, uss, before.pss, after.pss, slab, rest,
+		       after.processes);
+	else
+		printf("%" PRIu64 " connections in %.1f s (%.0f/s), %" PRIu64 " failed\n"
+		       "server memory: %.0f bytes per connection (PSS of %u processes, after minus "
+		       "before)\nkernel slab: %.0f bytes per connection, both ends\n"
+		       "CPU at rest: %.2f %% of a core; %" PRIu64 " connections still there\n",
+		       n, took, (double)n / took, TOTAL(failed), pss, after.processes, slab, 100 * rest,
+		       still);
+	return n == o->count && still == n ? 0 : 1;
+}
+
+/* Publishes all; returns the seconds from the first send to the last delivery. */
+static double publish_all(const struct options *o, struct publisher **pubs, uint64_t n)
+{
+	uint64_t base = TOTAL(received);
+	double began = now_s();
+	uint64_t seen = base;
+	double moved = began;
+	for (uint32_t i = 0; i < o->messages; i++) {
+		uint64_t turn = i / o->publishers + 1;
+		if (o->rate > 0) {
+			double due = began + i / o->rate;
+			while (now_s() < due)
+				usleep((useconds_t)((due - now_s()) * 1e6 > 1 ? (due - now_s()) * 1e6 : 1));
+		} else {
+			while ((TOTAL(received) - base) + n * o->window < (uint64_t)(i + 1) * n) {
+				if (TOTAL(received) != seen) {
+					seen = TOTAL(received);
+					moved = now_s();
+				}
+				if (now_s() - moved > 10)
+					return now_s() - began; /* something was lost */
+				sched_yield();
+			}
+		}
+		publisher_read(pubs[i % o->publishers]);
+		if (!publisher_send(pubs[i % o->publishers], turn)) {
+			fprintf(stderr, "publisher: the connection broke at message %u\n", i);
+			break;
+		}
+		progress(o, "publishing", i, o->messages);
+	}
+	uint64_t want = base + n * o->messages;
+	moved = now_s();
+	while (TOTAL(received) < want && now_s() - moved < 10) {
+		if (TOTAL(received) != seen) {
+			seen = TOTAL(received);
+			moved = now_s();
+		}
+		usleep(500);
+	}
+	progress_end(o);
+	return now_s() - began;
+}
+
+static int run_fanout(const struct options *o)
+{
+	struct usage before, after;
+	struct publisher *pubs[8];
+	struct usage empty;
+	measure(o, &empty);
+	start(o, false);
+	connect_all(o);
+	uint64_t n = TOTAL(ready);
+	for (uint32_t i = 0; i < o->publishers; i++)
+		if ((pubs[i] = publisher_open(o, i)) == NULL) {
+			stop(o);
+			return 1;
+		}
+	sleep(1);
+	sh->reset++;
+	usleep(100000);
+	uint64_t client_cpu = TOTAL(cpu_us);
+	measure(o, &before);
+	uint64_t base = TOTAL(received);
+	double took = publish_all(o, pubs, n);
+	usleep(100000);
+	measure(o, &after);
+	client_cpu = TOTAL(cpu_us) - client_cpu;
+	uint64_t got = TOTAL(received) - base, want = n * o->messages;
+	uint64_t differs = TOTAL(order_differs);
+	for (uint32_t i = 1; i < o->procs; i++)
+		differs += sh->crowd[i].order_hash != sh->crowd[0].order_hash;
+	stop(o);
+	uint64_t p50 = hist_quantile(sh, o->procs, .5), p99 = hist_quantile(sh, o->procs, .99),
+		 p999 = hist_quantile(sh, o->procs, .999), max = hist_max(sh, o->procs);
+	double cpu = got ? (after.cpu_s - before.cpu_s) * 1e6 / (double)got : 0;
+	double pss = n ? ((double)before.pss - (double)empty.pss) / (double)n : 0;
+	uint64_t missing = want > got ? want - got : 0;
+	bool well = n == o->count && missing == 0 && TOTAL(lost) == 0 && TOTAL(doubled) == 0 &&
+		    TOTAL(reordered) == 0 && differs == 0;
+	if (o->json)
+		printf("{\"mode\":\"fanout\",\"subscribers\":%" PRIu64 ",\"messages\":%u,\"size\":%u,"
+		       "\"window\":%u,\"rate\":%.1f,\"publishers\":%u,\"deliveries\":%" PRIu64
+		       ",\"missing\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"doubled\":%" PRIu64
+		       ",\"reordered\":%" PRIu64 ",\"order_differs\":%" PRIu64
+		       ",\"seconds\":%.3f,\"deliveries_per_s\":%.0f,\"server_cpu_us_per_delivery\":%.3f,"
+		       "\"client_cpu_us_per_delivery\":%.3f,\"pss_per_connection\":%.0f,"
+		       "\"latency_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f}}\n",
+		       n, o->messages, o->size, o->window, o->rate, o->publishers, got, missing,
+		       TOTAL(lost), TOTAL(doubled), TOTAL(reordered), differs, took,
+		       (double)got / took, cpu, got ? (double)client_cpu / (double)got : 0, pss, ms(p50),
+		       ms(p99), ms(p999), ms(max));
+	else
+		printf("%" PRIu64 " subscribers, %u messages: %" PRIu64 " of %" PRIu64
+		       " deliveries in %.2f s (%.0f/s)\n"
+		       "lost %" PRIu64 ", doubled %" PRIu64 ", out of order %" PRIu64
+		       ", clients with another order %" PRIu64 "\n"
+		       "server CPU per delivery: %.2f us; memory per connection: %.0f bytes (PSS)\n"
+		       "latency: p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\n",
+		       n, o->messages, got, want, took, (double)got / took, missing + TOTAL(lost),
+		       TOTAL(doubled), TOTAL(reordered), differs, cpu, pss, ms(p50), ms(p99), ms(p999),
+		       ms(max));
+	return well ? 0 : 1;
+}
+
+static int run_handshake(const struct options *o)
+{
+	struct usage before, after;
+	start(o, true);
+	usleep(300000);
+	measure(o, &before);
+	uint64_t base = TOTAL(handshakes);
+	double began = now_s();
+	while (now_s() - began < o->seconds) {
+		progress(o, "handshakes", (uint64_t)((now_s() - began) * 10), (uint64_t)(o->seconds * 10));
+		usleep(50000);
+	}
+	measure(o, &after);
+	double took = now_s() - began;
+	uint64_t n = TOTAL(handshakes) - base, failed = TOTAL(failed);
+	progress_end(o);
+	stop(o);
+	double cpu = n ? (after.cpu_s - before.cpu_s) * 1e6 / (double)n : 0;
+	if (o->json)
+		printf("{\"mode\":\"handshake\",\"resume\":%s,\"handshakes\":%" PRIu64
+		       ",\"failed\":%" PRIu64 ",\"seconds\":%.3f,\"handshakes_per_s\":%.0f,"
+		       "\"server_cpu_us_per_handshake\":%.1f}\n",
+		       o->resume ? "true" : "false", n, failed, took, (double)n / took, cpu);
+	else
+		printf("%" PRIu64 " handshakes up to the 101 in %.1f s (%.0f/s), %" PRIu64
+		       " failed; server CPU per handshake %.0f us\n",
+		       n, took, (double)n / took, failed, cpu);
+	return n > 0 && failed == 0 ? 0 : 1;
+}
+
+/* ── the command line ── */
+
+enum { OPT_RESUME = 256, OPT_SUBSCRIBE, OPT_EXPECT, OPT_PUBLISH, OPT_PUBLISH_URL };
+
+static bool number(const char *text, double min, double max, double *v)
+{
+	char *end;
+	*v = strtod(text, &end);
+	if (end != text && *end == 0 && *v >= min && *v <= max)
+		return true;
+	fprintf(stderr, "'%s' is not a number from %.0f to %.0f\n", text, min, max);
+	return false;
+}
+
+static bool option(struct options *o, int opt, const char *arg)
+{
+	double v = 0;
+	switch (opt) {
+	case 'u':
+		return parse_url(arg, &o->url) ||
+		       (fprintf(stderr, "'%s' is no URL like wss://127.0.0.1:8443/ws\n", arg), false);
+	case OPT_PUBLISH_URL:
+		return parse_url(arg, &o->publish_url) ||
+		       (fprintf(stderr, "'%s' is no URL like http://127.0.0.1:80/pub\n", arg), false);
+	case 'n':
+		return number(arg, 1, 10000000, &v) && (o->count = (uint32_t)v, true);
+	case 'P':
+		return number(arg, 1, PROCS_MAX, &v) && (o->procs = (uint32_t)v, true);
+	case 'm':
+		return number(arg, 1, 100000000, &v) && (o->messages = (uint32_t)v, true);
+	case 'w':
+		return number(arg, 1, 100000, &v) && (o->window = (uint32_t)v, true);
+	case 'r':
+		return number(arg, 0.01, 1000000, &v) && (o->rate = v, true);
+	case 'b':
+		return number(arg, 1, 8, &v) && (o->publishers = (uint32_t)v, true);
+	case 's':
+		return number(arg, 1, 60000, &v) && (o->size = (uint32_t)v, true);
+	case 't':
+		return number(arg, 0.1, 100000, &v) && (o->seconds = v, true);
+	case 'f':
+		return number(arg, 1, 10000, &v) && (o->handshakes_in_flight = (uint32_t)v, true);
+	case 'p':
+		if (o->n_pids == PIDS_MAX || !number(arg, 1, 4194304, &v))
+			return false;
+		o->pids[o->n_pids++] = (pid_t)v;
+		return true;
+	case OPT_RESUME:
+		return o->resume = true;
+	case OPT_SUBSCRIBE:
+		return (o->subscribe = arg) != NULL;
+	case OPT_EXPECT:
+		return (o->expect = arg) != NULL;
+	case OPT_PUBLISH:
+		return (o->publish = arg) != NULL;
+	case 'j':
+		return o->json = true;
+	case 'q':
+		return o->quiet = true;
+	default:
+		return false;
+	}
+}
+
+static const struct option longs[] = {
+	{"url", 1, 0, 'u'},	   {"count", 1, 0, 'n'},
+	{"procs", 1, 0, 'P'},	   {"messages", 1, 0, 'm'},
+	{"window", 1, 0, 'w'},	   {"rate", 1, 0, 'r'},
+	{"publishers", 1, 0, 'b'}, {"size", 1, 0, 's'},
+	{"seconds", 1, 0, 't'},	   {"in-flight", 1, 0, 'f'},
+	{"pid", 1, 0, 'p'},	   {"resume", 0, 0, OPT_RESUME},
+	{"subscribe", 1, 0, OPT_SUBSCRIBE}, {"expect", 1, 0, OPT_EXPECT},
+	{"publish", 1, 0, OPT_PUBLISH},	    {"publish-url", 1, 0, OPT_PUBLISH_URL},
+	{"json", 0, 0, 'j'},	   {"quiet", 0, 0, 'q'},
+	{"help", 0, 0, 'h'},	   {0},
+};
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(const struct options *);
+	} modes[] = {{"idle", run_idle}, {"fanout", run_fanout}, {"handshake", run_handshake}};
+	struct options o = {
+		.count = 1000, .procs = 1, .messages = 1000, .window = 1, .size = 128, .publishers = 1,
+		.seconds = 10, .handshakes_in_flight = 64, .channel = "bench",
+		.subscribe = "{\"type\":\"subscribe\",\"channel\":\"bench\"}",
+		.expect = "\"subscribed\"",
+		.publish = "{\"type\":\"publish\",\"channel\":\"bench\",\"data\":%s}",
+	};
+	parse_url("wss://127.0.0.1:8443/ws", &o.url);
+	int opt;
+	while ((opt = getopt_long(argc, argv, "u:n:P:m:w:r:b:s:t:f:p:jqh", longs, NULL)) != -1) {
+		if (opt == 'h') {
+			usage(stdout);
+			return 0;
+		}
+		if (!option(&o, opt, optarg)) {
+			fprintf(stderr, "See 'sluice-bench --help'.\n");
+			return 2;
+		}
+	}
+	if (optind + 1 != argc) {
+		usage(stderr);
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	struct rlimit rl;
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+		if (o.count / o.procs + 64 > rl.rlim_cur) {
+			fprintf(stderr, "%u clients in %u processes: one has only %llu descriptors: use "
+					"-P %llu\n",
+				o.count, o.procs, (unsigned long long)rl.rlim_cur,
+				(unsigned long long)(o.count / (rl.rlim_cur - 64) + 1));
+			return 2;
+		}
+	}
+	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (sh == MAP_FAILED)
+		return 1;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (strcmp(argv[optind], modes[i].name) == 0)
+			return modes[i].run(&o);
+	fprintf(stderr, "unknown mode '%s'\n", argv[optind]);
+	return 2;
+}

@@ -1,0 +1,1 @@
+bench-src += $(wildcard tools/sluice-bench/*.c)
