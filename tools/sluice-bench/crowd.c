@@ -123,8 +123,8 @@ static void client_open(struct crowd *cr, struct client *c, uint32_t number)
 		return;
 	}
 	uint32_t source = number / PER_SOURCE + 1 + cr->me * 8;
-	from.sin_addr.s_addr = htonl(0x7f000000u | (10u << 16) | (source / 250) << 8 |
-				     (source % 250 + 1));
+	from.sin_addr.s_addr =
+		htonl(0x7f000000u | (10u << 16) | (source / 250) << 8 | (source % 250 + 1));
 	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if ((ntohl(cr->o->url.addr.sin_addr.s_addr) >> 24) == 127)
@@ -163,8 +163,7 @@ static void ready(struct crowd *cr, struct client *c)
 static void on_message(struct crowd *cr, struct client *c, const uint8_t *p, size_t n)
 {
 	uint64_t seq, pub, sent;
-	if (c->state == C_WAIT &&
-	    memmem(p, n, cr->o->expect, strlen(cr->o->expect)) != NULL) {
+	if (c->state == C_WAIT && memmem(p, n, cr->o->expect, strlen(cr->o->expect)) != NULL) {
 		ready(cr, c);
 		return;
 	}
@@ -233,7 +232,8 @@ static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 	bump(&cr->s->handshakes, 1);
 	ws_frame_init(&c->rx, WS_RX_CLIENT);
 	c->state = C_WAIT;
-	if (*cr->o->subscribe && !send_frame(c, WS_TEXT, cr->o->subscribe, strlen(cr->o->subscribe))) {
+	if (*cr->o->subscribe &&
+	    !send_frame(c, WS_TEXT, cr->o->subscribe, strlen(cr->o->subscribe))) {
 		client_end(cr, c, true);
 		return;
 	}

@@ -64,7 +64,9 @@ static bool parse_url(const char *text, struct url *u)
 		const char *scheme;
 		bool tls;
 		uint16_t port;
-	} schemes[] = {{"wss://", true, 443}, {"ws://", false, 80}, {"https://", true, 443},
+	} schemes[] = {{"wss://", true, 443},
+		       {"ws://", false, 80},
+		       {"https://", true, 443},
 		       {"http://", false, 80}};
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
 		size_t n = strlen(schemes[i].scheme);
@@ -171,8 +173,10 @@ static int run_idle(const struct options *o)
 	double rest = (later.cpu_s - after.cpu_s) / o->seconds;
 	if (o->json)
 		printf("{\"mode\":\"idle\",\"connections\":%" PRIu64 ",\"failed\":%" PRIu64
-		       ",\"still_there\":%" PRIu64 ",\"connect_s\":%.3f,\"pss_per_connection\":%.0f,"
-		       "\"uss_per_connection\":%.0f,\"pss_before\":%" PRIu64 ",\"pss_after\":%" PRIu64
+		       ",\"still_there\":%" PRIu64
+		       ",\"connect_s\":%.3f,\"pss_per_connection\":%.0f,"
+		       "\"uss_per_connection\":%.0f,\"pss_before\":%" PRIu64
+		       ",\"pss_after\":%" PRIu64
 		       ",\"kernel_slab_per_connection_both_ends\":%.0f,\"cpu_at_rest\":%.5f,"
 		       "\"server_processes\":%u}\n",
 		       n, TOTAL(failed), still, took, pss, uss, before.pss, after.pss, slab, rest,
@@ -182,8 +186,8 @@ static int run_idle(const struct options *o)
 		       "server memory: %.0f bytes per connection (PSS of %u processes, after minus "
 		       "before)\nkernel slab: %.0f bytes per connection, both ends\n"
 		       "CPU at rest: %.2f %% of a core; %" PRIu64 " connections still there\n",
-		       n, took, (double)n / took, TOTAL(failed), pss, after.processes, slab, 100 * rest,
-		       still);
+		       n, took, (double)n / took, TOTAL(failed), pss, after.processes, slab,
+		       100 * rest, still);
 	return n == o->count && still == n ? 0 : 1;
 }
 
@@ -199,7 +203,9 @@ static double publish_all(const struct options *o, struct publisher **pubs, uint
 		if (o->rate > 0) {
 			double due = began + i / o->rate;
 			while (now_s() < due)
-				usleep((useconds_t)((due - now_s()) * 1e6 > 1 ? (due - now_s()) * 1e6 : 1));
+				usleep((useconds_t)((due - now_s()) * 1e6 > 1 ?
+							    (due - now_s()) * 1e6 :
+							    1));
 		} else {
 			while ((TOTAL(received) - base) + n * o->window < (uint64_t)(i + 1) * n) {
 				if (TOTAL(received) != seen) {
@@ -268,7 +274,8 @@ static int run_fanout(const struct options *o)
 	bool well = n == o->count && missing == 0 && TOTAL(lost) == 0 && TOTAL(doubled) == 0 &&
 		    TOTAL(reordered) == 0 && differs == 0;
 	if (o->json)
-		printf("{\"mode\":\"fanout\",\"subscribers\":%" PRIu64 ",\"messages\":%u,\"size\":%u,"
+		printf("{\"mode\":\"fanout\",\"subscribers\":%" PRIu64
+		       ",\"messages\":%u,\"size\":%u,"
 		       "\"window\":%u,\"rate\":%.1f,\"publishers\":%u,\"deliveries\":%" PRIu64
 		       ",\"missing\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"doubled\":%" PRIu64
 		       ",\"reordered\":%" PRIu64 ",\"order_differs\":%" PRIu64
@@ -277,8 +284,8 @@ static int run_fanout(const struct options *o)
 		       "\"latency_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f}}\n",
 		       n, o->messages, o->size, o->window, o->rate, o->publishers, got, missing,
 		       TOTAL(lost), TOTAL(doubled), TOTAL(reordered), differs, took,
-		       (double)got / took, cpu, got ? (double)client_cpu / (double)got : 0, pss, ms(p50),
-		       ms(p99), ms(p999), ms(max));
+		       (double)got / took, cpu, got ? (double)client_cpu / (double)got : 0, pss,
+		       ms(p50), ms(p99), ms(p999), ms(max));
 	else
 		printf("%" PRIu64 " subscribers, %u messages: %" PRIu64 " of %" PRIu64
 		       " deliveries in %.2f s (%.0f/s)\n"
@@ -287,8 +294,8 @@ static int run_fanout(const struct options *o)
 		       "server CPU per delivery: %.2f us; memory per connection: %.0f bytes (PSS)\n"
 		       "latency: p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\n",
 		       n, o->messages, got, want, took, (double)got / took, missing + TOTAL(lost),
-		       TOTAL(doubled), TOTAL(reordered), differs, cpu, pss, ms(p50), ms(p99), ms(p999),
-		       ms(max));
+		       TOTAL(doubled), TOTAL(reordered), differs, cpu, pss, ms(p50), ms(p99),
+		       ms(p999), ms(max));
 	return well ? 0 : 1;
 }
 
@@ -301,7 +308,8 @@ static int run_handshake(const struct options *o)
 	uint64_t base = TOTAL(handshakes);
 	double began = now_s();
 	while (now_s() - began < o->seconds) {
-		progress(o, "handshakes", (uint64_t)((now_s() - began) * 10), (uint64_t)(o->seconds * 10));
+		progress(o, "handshakes", (uint64_t)((now_s() - began) * 10),
+			 (uint64_t)(o->seconds * 10));
 		usleep(50000);
 	}
 	measure(o, &after);
@@ -342,61 +350,57 @@ static bool option(struct options *o, int opt, const char *arg)
 	switch (opt) {
 	case 'u':
 		return parse_url(arg, &o->url) ||
-		       (fprintf(stderr, "'%s' is no URL like wss://127.0.0.1:8443/ws\n", arg), false);
+		       (fprintf(stderr, "'%s' is no URL like wss://127.0.0.1:8443/ws\n", arg),
+			false);
 	case OPT_PUBLISH_URL:
 		return parse_url(arg, &o->publish_url) ||
-		       (fprintf(stderr, "'%s' is no URL like http://127.0.0.1:80/pub\n", arg), false);
-	case 'n':
-		return number(arg, 1, 10000000, &v) && (o->count = (uint32_t)v, true);
-	case 'P':
-		return number(arg, 1, PROCS_MAX, &v) && (o->procs = (uint32_t)v, true);
-	case 'm':
-		return number(arg, 1, 100000000, &v) && (o->messages = (uint32_t)v, true);
-	case 'w':
-		return number(arg, 1, 100000, &v) && (o->window = (uint32_t)v, true);
-	case 'r':
-		return number(arg, 0.01, 1000000, &v) && (o->rate = v, true);
-	case 'b':
-		return number(arg, 1, 8, &v) && (o->publishers = (uint32_t)v, true);
-	case 's':
-		return number(arg, 1, 60000, &v) && (o->size = (uint32_t)v, true);
-	case 't':
-		return number(arg, 0.1, 100000, &v) && (o->seconds = v, true);
-	case 'f':
-		return number(arg, 1, 10000, &v) && (o->handshakes_in_flight = (uint32_t)v, true);
+		       (fprintf(stderr, "'%s' is no URL like http://127.0.0.1:80/pub\n", arg),
+			false);
+	case 'n': return number(arg, 1, 10000000, &v) && (o->count = (uint32_t)v, true);
+	case 'P': return number(arg, 1, PROCS_MAX, &v) && (o->procs = (uint32_t)v, true);
+	case 'm': return number(arg, 1, 100000000, &v) && (o->messages = (uint32_t)v, true);
+	case 'w': return number(arg, 1, 100000, &v) && (o->window = (uint32_t)v, true);
+	case 'r': return number(arg, 0.01, 1000000, &v) && (o->rate = v, true);
+	case 'b': return number(arg, 1, 8, &v) && (o->publishers = (uint32_t)v, true);
+	case 's': return number(arg, 1, 60000, &v) && (o->size = (uint32_t)v, true);
+	case 't': return number(arg, 0.1, 100000, &v) && (o->seconds = v, true);
+	case 'f': return number(arg, 1, 10000, &v) && (o->handshakes_in_flight = (uint32_t)v, true);
 	case 'p':
 		if (o->n_pids == PIDS_MAX || !number(arg, 1, 4194304, &v))
 			return false;
 		o->pids[o->n_pids++] = (pid_t)v;
 		return true;
-	case OPT_RESUME:
-		return o->resume = true;
-	case OPT_SUBSCRIBE:
-		return (o->subscribe = arg) != NULL;
-	case OPT_EXPECT:
-		return (o->expect = arg) != NULL;
-	case OPT_PUBLISH:
-		return (o->publish = arg) != NULL;
-	case 'j':
-		return o->json = true;
-	case 'q':
-		return o->quiet = true;
-	default:
-		return false;
+	case OPT_RESUME: return o->resume = true;
+	case OPT_SUBSCRIBE: return (o->subscribe = arg) != NULL;
+	case OPT_EXPECT: return (o->expect = arg) != NULL;
+	case OPT_PUBLISH: return (o->publish = arg) != NULL;
+	case 'j': return o->json = true;
+	case 'q': return o->quiet = true;
+	default: return false;
 	}
 }
 
 static const struct option longs[] = {
-	{"url", 1, 0, 'u'},	   {"count", 1, 0, 'n'},
-	{"procs", 1, 0, 'P'},	   {"messages", 1, 0, 'm'},
-	{"window", 1, 0, 'w'},	   {"rate", 1, 0, 'r'},
-	{"publishers", 1, 0, 'b'}, {"size", 1, 0, 's'},
-	{"seconds", 1, 0, 't'},	   {"in-flight", 1, 0, 'f'},
-	{"pid", 1, 0, 'p'},	   {"resume", 0, 0, OPT_RESUME},
-	{"subscribe", 1, 0, OPT_SUBSCRIBE}, {"expect", 1, 0, OPT_EXPECT},
-	{"publish", 1, 0, OPT_PUBLISH},	    {"publish-url", 1, 0, OPT_PUBLISH_URL},
-	{"json", 0, 0, 'j'},	   {"quiet", 0, 0, 'q'},
-	{"help", 0, 0, 'h'},	   {0},
+	{"url", 1, 0, 'u'},
+	{"count", 1, 0, 'n'},
+	{"procs", 1, 0, 'P'},
+	{"messages", 1, 0, 'm'},
+	{"window", 1, 0, 'w'},
+	{"rate", 1, 0, 'r'},
+	{"publishers", 1, 0, 'b'},
+	{"size", 1, 0, 's'},
+	{"seconds", 1, 0, 't'},
+	{"in-flight", 1, 0, 'f'},
+	{"pid", 1, 0, 'p'},
+	{"resume", 0, 0, OPT_RESUME},
+	{"subscribe", 1, 0, OPT_SUBSCRIBE},
+	{"expect", 1, 0, OPT_EXPECT},
+	{"publish", 1, 0, OPT_PUBLISH},
+	{"publish-url", 1, 0, OPT_PUBLISH_URL},
+	{"json", 0, 0, 'j'},
+	{"quiet", 0, 0, 'q'},
+	{"help", 0, 0, 'h'},
+	{0},
 };
 
 int main(int argc, char **argv)
@@ -406,8 +410,15 @@ int main(int argc, char **argv)
 		int (*run)(const struct options *);
 	} modes[] = {{"idle", run_idle}, {"fanout", run_fanout}, {"handshake", run_handshake}};
 	struct options o = {
-		.count = 1000, .procs = 1, .messages = 1000, .window = 1, .size = 128, .publishers = 1,
-		.seconds = 10, .handshakes_in_flight = 64, .channel = "bench",
+		.count = 1000,
+		.procs = 1,
+		.messages = 1000,
+		.window = 1,
+		.size = 128,
+		.publishers = 1,
+		.seconds = 10,
+		.handshakes_in_flight = 64,
+		.channel = "bench",
 		.subscribe = "{\"type\":\"subscribe\",\"channel\":\"bench\"}",
 		.expect = "\"subscribed\"",
 		.publish = "{\"type\":\"publish\",\"channel\":\"bench\",\"data\":%s}",
@@ -434,8 +445,9 @@ int main(int argc, char **argv)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 		if (o.count / o.procs + 64 > rl.rlim_cur) {
-			fprintf(stderr, "%u clients in %u processes: one has only %llu descriptors: use "
-					"-P %llu\n",
+			fprintf(stderr,
+				"%u clients in %u processes: one has only %llu descriptors: use "
+				"-P %llu\n",
 				o.count, o.procs, (unsigned long long)rl.rlim_cur,
 				(unsigned long long)(o.count / (rl.rlim_cur - 64) + 1));
 			return 2;

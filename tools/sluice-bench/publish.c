@@ -100,18 +100,18 @@ bool publisher_send(struct publisher *p, uint64_t seq)
 	static char data[65000], text[66000];
 	static uint8_t frame[67000];
 	char pad[60001];
-	int n = snprintf(data, sizeof(data), "{\"p\":%u,\"n\":%llu,\"t\":%llu,\"pad\":\"\"}", p->number,
-			 (unsigned long long)seq, (unsigned long long)now_ns());
+	int n = snprintf(data, sizeof(data), "{\"p\":%u,\"n\":%llu,\"t\":%llu,\"pad\":\"\"}",
+			 p->number, (unsigned long long)seq, (unsigned long long)now_ns());
 	uint32_t more = p->o->size > (uint32_t)n ? p->o->size - (uint32_t)n : 0;
 	memset(pad, 'x', more);
 	pad[more] = 0;
-	n = snprintf(data, sizeof(data), "{\"p\":%u,\"n\":%llu,\"t\":%llu,\"pad\":\"%s\"}", p->number,
-		     (unsigned long long)seq, (unsigned long long)now_ns(), pad);
+	n = snprintf(data, sizeof(data), "{\"p\":%u,\"n\":%llu,\"t\":%llu,\"pad\":\"%s\"}",
+		     p->number, (unsigned long long)seq, (unsigned long long)now_ns(), pad);
 	if (p->http)
 		return send_http(p, data, n);
 	const char *at = strstr(p->o->publish, "%s");
-	n = snprintf(text, sizeof(text), "%.*s%s%s", at ? (int)(at - p->o->publish) : 0, p->o->publish,
-		     data, at ? at + 2 : "");
+	n = snprintf(text, sizeof(text), "%.*s%s%s", at ? (int)(at - p->o->publish) : 0,
+		     p->o->publish, data, at ? at + 2 : "");
 	uint8_t mask[4];
 	RAND_bytes(mask, sizeof(mask));
 	size_t len = ws_frame_write(frame, sizeof(frame), WS_TEXT | WS_FIN, BYTES(text, (size_t)n),

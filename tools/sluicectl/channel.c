@@ -14,24 +14,25 @@ static void add(json_t *all, const json_t *row)
 		 json_string_value(json_object_get(row, "name")));
 	json_t *e = json_object_get(all, key);
 	if (e == NULL) {
-		e = json_pack("{s:O,s:O,s:i,s:i,s:{}}", "name", json_object_get(row, "name"), "space",
-			      json_object_get(row, "space"), "subscribers", 0, "set_bytes", 0,
-			      "members");
+		e = json_pack("{s:O,s:O,s:i,s:i,s:{}}", "name", json_object_get(row, "name"),
+			      "space", json_object_get(row, "space"), "subscribers", 0, "set_bytes",
+			      0, "members");
 		json_object_set_new(all, key, e);
 	}
 	json_t *members = json_object_get(e, "members"), *n;
 	const char *encoding;
 	unsigned long long sum = ctl_u64(e, "subscribers");
-	json_object_foreach(json_object_get(row, "members"), encoding, n) {
+	json_object_foreach(json_object_get(row, "members"), encoding, n)
+	{
 		json_object_set_new(members, encoding,
 				    json_integer((json_int_t)ctl_u64(members, encoding) +
 						 json_integer_value(n)));
 		sum += (unsigned long long)json_integer_value(n);
 	}
 	json_object_set_new(e, "subscribers", json_integer((json_int_t)sum));
-	json_object_set_new(e, "set_bytes",
-			    json_integer((json_int_t)(ctl_u64(e, "set_bytes") +
-						      ctl_u64(row, "set_bytes"))));
+	json_object_set_new(
+		e, "set_bytes",
+		json_integer((json_int_t)(ctl_u64(e, "set_bytes") + ctl_u64(row, "set_bytes"))));
 	const json_t *home = json_object_get(row, "home");
 	if (home) {
 		json_object_set(e, "home", json_object_get(row, "worker"));
@@ -52,8 +53,7 @@ static int collect(struct ctl *ctl, int worker, const char *name, json_t *all)
 		if (a == NULL)
 			return code;
 		size_t i;
-		json_array_foreach(json_object_get(a, "answer"), i, row)
-			add(all, row);
+		json_array_foreach(json_object_get(a, "answer"), i, row) add(all, row);
 		const json_t *next = json_object_get(a, "next");
 		bool more = json_is_integer(next);
 		cursor = json_integer_value(next);
@@ -87,15 +87,15 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	}
 	if (ctl->json) {
 		json_t *list = json_array();
-		json_object_foreach(all, key, e)
-			json_array_append(list, e);
+		json_object_foreach(all, key, e) json_array_append(list, e);
 		json_decref(all);
 		ctl_print_json(ctl, list);
 		return last;
 	}
 	printf("%-32s %-16s %12s %10s %6s %10s\n", "CHANNEL", "SPACE", "SUBSCRIBERS", "OFFSET",
 	       "HOME", "SETS");
-	json_object_foreach(all, key, e) {
+	json_object_foreach(all, key, e)
+	{
 		char home[16] = "?";
 		if (json_object_get(e, "home"))
 			snprintf(home, sizeof(home), "w%llu", ctl_u64(e, "home"));

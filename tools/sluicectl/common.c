@@ -168,9 +168,9 @@ const char *ctl_span(unsigned long long s)
 unsigned long long ctl_u64(const json_t *o, const char *key)
 {
 	const json_t *v = json_object_get(o, key);
-	return json_is_integer(v) && json_integer_value(v) > 0
-		       ? (unsigned long long)json_integer_value(v)
-		       : 0;
+	return json_is_integer(v) && json_integer_value(v) > 0 ?
+		       (unsigned long long)json_integer_value(v) :
+		       0;
 }
 
 const char *ctl_str(const json_t *o, const char *key)

@@ -22,9 +22,9 @@ static void print_head(void)
 
 struct listing {
 	struct ctl *ctl;
-	long long left;  /* rows still wanted */
+	long long left; /* rows still wanted */
 	unsigned long long shown;
-	bool first;      /* of a JSON array */
+	bool first; /* of a JSON array */
 };
 
 static void put_row(struct listing *l, json_t *c)
@@ -58,8 +58,7 @@ static int list_worker(struct listing *l, int worker)
 			return code;
 		json_t *c;
 		size_t i;
-		json_array_foreach(json_object_get(a, "answer"), i, c)
-			put_row(l, c);
+		json_array_foreach(json_object_get(a, "answer"), i, c) put_row(l, c);
 		json_t *next = json_object_get(a, "next");
 		bool more = json_is_integer(next);
 		cursor = json_integer_value(next);
@@ -76,8 +75,8 @@ static int one(struct ctl *ctl, const char *ask, const char *id, json_t **row)
 	int code = CTL_OK, n = ctl_workers(ctl, &code);
 	*row = NULL;
 	for (int i = 0; i < n && *row == NULL; i++) {
-		json_t *a = ctl_ask(ctl, json_pack("{s:s,s:i,s:s}", "ask", ask, "member", i, "id", id),
-				    &code);
+		json_t *a = ctl_ask(
+			ctl, json_pack("{s:s,s:i,s:s}", "ask", ask, "member", i, "id", id), &code);
 		if (a == NULL)
 			return code;
 		json_t *found = json_array_get(json_object_get(a, "answer"), 0);
@@ -153,7 +152,8 @@ static int close_(struct ctl *ctl, int argc, char **argv)
 static const struct verb verbs[] = {
 	{"show", show, "[worker N] [id CLIENT-ID] [limit N]",
 	 "connections, at most 1000 unless limit says more"},
-	{"close", close_, "id CLIENT-ID", "close one: its client sees 4000 \"Closed by the operator\""},
+	{"close", close_, "id CLIENT-ID",
+	 "close one: its client sees 4000 \"Closed by the operator\""},
 	{0},
 };
 const struct object conn_object = {

@@ -35,10 +35,10 @@ static int connect_daemon(const struct ctl *ctl, int *code)
 	if (fd >= 0)
 		close(fd);
 	*code = ctl_fail(ctl, CTL_UNREACHABLE, "%s: %s%s", ctl->control, strerror(err),
-			 err == ENOENT || err == ECONNREFUSED
-				 ? ": is sluiced running? (-c names another control socket)"
-			 : err == EACCES ? ": run as root or as a member of admin.control_group"
-					 : "");
+			 err == ENOENT || err == ECONNREFUSED ?
+				 ": is sluiced running? (-c names another control socket)" :
+			 err == EACCES ? ": run as root or as a member of admin.control_group" :
+					 "");
 	return -1;
 }
 
@@ -213,10 +213,10 @@ json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code)
 	free(text);
 	if (v != NULL && bpftool_error(v) == NULL)
 		return v;
-	const char *why = WIFEXITED(status) && WEXITSTATUS(status) == 127
-				  ? "bpftool is not installed"
-			  : v ? bpftool_error(v)
-			      : "no JSON came from bpftool";
+	const char *why = WIFEXITED(status) && WEXITSTATUS(status) == 127 ?
+				  "bpftool is not installed" :
+			  v ? bpftool_error(v) :
+			      "no JSON came from bpftool";
 	*code = ctl_fail(ctl, CTL_REFUSED, "%s%s", why,
 			 geteuid() ? " (reading the shield needs root)" : "");
 	json_decref(v);

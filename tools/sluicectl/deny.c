@@ -21,7 +21,9 @@ static bool parse_prefix(const struct ctl *ctl, const char *text, char addr[64],
 	}
 	memcpy(addr, text, n);
 	addr[n] = 0;
-	int max = inet_pton(AF_INET, addr, raw) == 1 ? 32 : inet_pton(AF_INET6, addr, raw) == 1 ? 128 : 0;
+	int max = inet_pton(AF_INET, addr, raw) == 1  ? 32 :
+		  inet_pton(AF_INET6, addr, raw) == 1 ? 128 :
+							0;
 	if (max == 0) {
 		ctl_fail(ctl, CTL_USAGE,
 			 "'%s' is no address: 192.0.2.7, 203.0.113.0/24 or 2001:db8::/64", text);
@@ -65,7 +67,8 @@ static int add(struct ctl *ctl, int argc, char **argv)
 	    !ctl_keywords(ctl, argc - 1, argv + 1, words, 2))
 		return CTL_USAGE;
 	if (span && (!ctl_duration(span, &seconds) || seconds < 1 || seconds > 366LL * 86400))
-		return ctl_fail(ctl, CTL_USAGE, "for: 30s, 10m, 2h or 7d, at most 366d, not '%s'", span);
+		return ctl_fail(ctl, CTL_USAGE, "for: 30s, 10m, 2h or 7d, at most 366d, not '%s'",
+				span);
 	if (note && strlen(note) > 63)
 		return ctl_fail(ctl, CTL_USAGE, "note: at most 63 bytes");
 	json_t *q = request("deny-add", addr, bits);
@@ -106,18 +109,21 @@ static json_t *row_of(const json_t *entry)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	unsigned long long now_ns = (unsigned long long)now.tv_sec * 1000000000u;
-	unsigned long long expires = ctl_u64(value, "expires_ns"), created = ctl_u64(value, "created_ns");
+	unsigned long long expires = ctl_u64(value, "expires_ns"),
+			   created = ctl_u64(value, "created_ns");
 	const char *reason = ctl_str(value, "reason");
-	json_t *row = json_pack("{s:s,s:s,s:I,s:I,s:s}", "prefix", prefix, "reason",
-				strncmp(reason, "SHIELD_DENY_", 12) == 0 ? reason + 12 : reason, "hits",
-				(json_int_t)ctl_u64(value, "hits"), "age_s",
-				(json_int_t)(now_ns > created ? (now_ns - created) / 1000000000u : 0),
-				"note", ctl_str(value, "note"));
-	json_object_set_new(row, "left_s",
-			    expires == 0 ? json_null()
-					 : json_integer(expires > now_ns ? (json_int_t)((expires - now_ns) /
-										       1000000000u)
-									 : 0));
+	json_t *row =
+		json_pack("{s:s,s:s,s:I,s:I,s:s}", "prefix", prefix, "reason",
+			  strncmp(reason, "SHIELD_DENY_", 12) == 0 ? reason + 12 : reason, "hits",
+			  (json_int_t)ctl_u64(value, "hits"), "age_s",
+			  (json_int_t)(now_ns > created ? (now_ns - created) / 1000000000u : 0),
+			  "note", ctl_str(value, "note"));
+	json_object_set_new(
+		row, "left_s",
+		expires == 0 ? json_null() :
+			       json_integer(expires > now_ns ?
+						    (json_int_t)((expires - now_ns) / 1000000000u) :
+						    0));
 	return row;
 }
 
@@ -164,8 +170,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	printf("%-44s %-9s %-10s %12s  %s\n", "PREFIX", "REASON", "LEFT", "HITS", "NOTE");
 	json_array_foreach(rows, i, r)
 		printf("%-44s %-9s %-10s %12s  %s\n", ctl_str(r, "prefix"), ctl_str(r, "reason"),
-		       json_is_null(json_object_get(r, "left_s")) ? "for ever"
-								  : ctl_span(ctl_u64(r, "left_s")),
+		       json_is_null(json_object_get(r, "left_s")) ? "for ever" :
+								    ctl_span(ctl_u64(r, "left_s")),
 		       ctl_count(ctl_u64(r, "hits")), ctl_str(r, "note"));
 	json_decref(rows);
 	return CTL_OK;

@@ -19,8 +19,7 @@ static unsigned long long sum(const json_t *values, const char *field)
 	unsigned long long n = 0;
 	const json_t *v;
 	size_t i;
-	json_array_foreach(values, i, v)
-		n += ctl_u64(json_object_get(v, "value"), field);
+	json_array_foreach(values, i, v) n += ctl_u64(json_object_get(v, "value"), field);
 	return n;
 }
 
@@ -63,27 +62,27 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		unsigned long long n = sum(values, reasons[i].field);
 		dropped += n;
 		if (n || all || ctl->json)
-			json_array_append_new(list, json_pack("{s:s,s:I,s:s}", "reason", reasons[i].word,
-							      "packets", (json_int_t)n, "text",
-							      reasons[i].text));
+			json_array_append_new(
+				list, json_pack("{s:s,s:I,s:s}", "reason", reasons[i].word,
+						"packets", (json_int_t)n, "text", reasons[i].text));
 	}
 	json_decref(d);
 	if (ctl->json) {
-		ctl_print_json(ctl, json_pack("{s:I,s:I,s:o}", "passed", (json_int_t)passed, "dropped",
-					      (json_int_t)dropped, "reasons", list));
+		ctl_print_json(ctl, json_pack("{s:I,s:I,s:o}", "passed", (json_int_t)passed,
+					      "dropped", (json_int_t)dropped, "reasons", list));
 		return CTL_OK;
 	}
 	printf("judged %s packets to protected addresses and ports: %s passed, %s dropped\n",
 	       ctl_count(passed + dropped), ctl_count(passed), ctl_count(dropped));
-	json_array_foreach(list, i, r)
-		printf("%15s  %-20s %s\n", ctl_count(ctl_u64(r, "packets")), ctl_str(r, "reason"),
-		       ctl_str(r, "text"));
+	json_array_foreach(list, i, r) printf("%15s  %-20s %s\n", ctl_count(ctl_u64(r, "packets")),
+					      ctl_str(r, "reason"), ctl_str(r, "text"));
 	json_decref(list);
 	return CTL_OK;
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "[all]", "packets per reason; with all: also the reasons that never occurred"},
+	{"show", show, "[all]",
+	 "packets per reason; with all: also the reasons that never occurred"},
 	{0},
 };
 const struct object drop_object = {

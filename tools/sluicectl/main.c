@@ -12,7 +12,7 @@
 
 static const struct object *const objects[] = {
 	&status_object, &worker_object, &conn_object, &channel_object,
-	&deny_object,	&drop_object,	&prog_object,
+	&deny_object,   &drop_object,   &prog_object,
 };
 #define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 
@@ -134,27 +134,13 @@ int main(int argc, char **argv)
 		case 'p':
 			ctl.pretty = true;
 			/* fall through */
-		case 'j':
-			ctl.json = true;
-			break;
-		case 'c':
-			ctl.control = optarg;
-			break;
-		case OPT_PIN_DIR:
-			ctl.pin_dir = optarg;
-			break;
-		case OPT_SHOW:
-			ctl.show_command = true;
-			break;
-		case 'V':
-			printf("sluicectl %s\n", SLUICE_VERSION);
-			return CTL_OK;
-		case 'h':
-			usage(stdout);
-			return CTL_OK;
-		default:
-			fprintf(stderr, "See 'sluicectl --help'.\n");
-			return CTL_USAGE;
+		case 'j': ctl.json = true; break;
+		case 'c': ctl.control = optarg; break;
+		case OPT_PIN_DIR: ctl.pin_dir = optarg; break;
+		case OPT_SHOW: ctl.show_command = true; break;
+		case 'V': printf("sluicectl %s\n", SLUICE_VERSION); return CTL_OK;
+		case 'h': usage(stdout); return CTL_OK;
+		default: fprintf(stderr, "See 'sluicectl --help'.\n"); return CTL_USAGE;
 		}
 	int code = run(&ctl, argc - optind, argv + optind);
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -54,8 +54,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	printf("keeper: pid %llu, up %s, %s%s\n", ctl_u64(k, "pid"),
 	       ctl_span(since(ctl_u64(k, "started_ms"))), ctl_str(k, "config"),
 	       json_is_true(json_object_get(k, "shutting_down")) ? ", shutting down" : "");
-	json_array_foreach(json_object_get(a, "members"), i, e)
-		print_member(e);
+	json_array_foreach(json_object_get(a, "members"), i, e) print_member(e);
 	printf("shield: %s%s%s\n", json_is_true(json_object_get(s, "on")) ? "on" : "off",
 	       *ctl_str(s, "text") ? ": " : "", ctl_str(s, "text"));
 	json_array_foreach(json_object_get(a, "interfaces"), i, e)

@@ -6,7 +6,8 @@ static void print_worker(const json_t *w)
 {
 	const json_t *m = json_object_get(w, "memory"), *box = json_object_get(w, "mailbox"), *v;
 	const char *key;
-	printf("worker %llu: up %s\n", ctl_u64(w, "worker"), ctl_span(ctl_u64(w, "uptime_ms") / 1000));
+	printf("worker %llu: up %s\n", ctl_u64(w, "worker"),
+	       ctl_span(ctl_u64(w, "uptime_ms") / 1000));
 	printf("  connections   %s of %s, %s unfinished; accepted %s\n",
 	       ctl_count(ctl_u64(w, "connections")), ctl_count(ctl_u64(w, "connections_max")),
 	       ctl_count(ctl_u64(w, "unfinished")), ctl_count(ctl_u64(w, "accepted")));
@@ -29,8 +30,8 @@ static void print_worker(const json_t *w)
 	printf("  mailbox       %s sent, %s received, %s queued\n", ctl_count(ctl_u64(box, "sent")),
 	       ctl_count(ctl_u64(box, "received")), ctl_bytes(ctl_u64(box, "queued_bytes")));
 	printf("  closed       ");
-	json_object_foreach(json_object_get(w, "closed"), key, v)
-		printf(" %s %s", ctl_clean(key), ctl_count((unsigned long long)json_integer_value(v)));
+	json_object_foreach(json_object_get(w, "closed"), key, v) printf(
+		" %s %s", ctl_clean(key), ctl_count((unsigned long long)json_integer_value(v)));
 	printf("%s\n", json_object_size(json_object_get(w, "closed")) ? "" : " none");
 }
 
@@ -52,7 +53,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 				n - 1);
 	json_t *all = json_array();
 	for (int i = only < 0 ? 0 : (int)only; i < (only < 0 ? n : (int)only + 1); i++) {
-		json_t *a = ctl_ask(ctl, json_pack("{s:s,s:i}", "ask", "worker", "member", i), &last);
+		json_t *a =
+			ctl_ask(ctl, json_pack("{s:s,s:i}", "ask", "worker", "member", i), &last);
 		if (a == NULL)
 			continue; /* one that is being restarted does not hide the others */
 		if (ctl->json)

@@ -169,15 +169,27 @@ static void ask_status(struct client *c)
 
 /* ── requests ── */
 
-enum { F_ASK, F_MEMBER, F_CURSOR, F_LIMIT, F_ID, F_NAME, F_FAMILY, F_ADDR, F_BITS, F_SECONDS,
-       F_NOTE, F_COUNT };
+enum {
+	F_ASK,
+	F_MEMBER,
+	F_CURSOR,
+	F_LIMIT,
+	F_ID,
+	F_NAME,
+	F_FAMILY,
+	F_ADDR,
+	F_BITS,
+	F_SECONDS,
+	F_NOTE,
+	F_COUNT
+};
 
 static const struct json_field wanted[F_COUNT] = {
-	[F_ASK] = JSON_FIELD("ask"),         [F_MEMBER] = JSON_FIELD("member"),
-	[F_CURSOR] = JSON_FIELD("cursor"),   [F_LIMIT] = JSON_FIELD("limit"),
-	[F_ID] = JSON_FIELD("id"),           [F_NAME] = JSON_FIELD("name"),
-	[F_FAMILY] = JSON_FIELD("family"),   [F_ADDR] = JSON_FIELD("addr"),
-	[F_BITS] = JSON_FIELD("bits"),       [F_SECONDS] = JSON_FIELD("seconds"),
+	[F_ASK] = JSON_FIELD("ask"),       [F_MEMBER] = JSON_FIELD("member"),
+	[F_CURSOR] = JSON_FIELD("cursor"), [F_LIMIT] = JSON_FIELD("limit"),
+	[F_ID] = JSON_FIELD("id"),         [F_NAME] = JSON_FIELD("name"),
+	[F_FAMILY] = JSON_FIELD("family"), [F_ADDR] = JSON_FIELD("addr"),
+	[F_BITS] = JSON_FIELD("bits"),     [F_SECONDS] = JSON_FIELD("seconds"),
 	[F_NOTE] = JSON_FIELD("note"),
 };
 
@@ -213,7 +225,9 @@ static bool parse_uuid(const char *s, uint8_t id[16])
 		if (*s == '-')
 			continue;
 		uint8_t ch = byte_lower((uint8_t)*s);
-		unsigned v = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10u : 16;
+		unsigned v = ch >= '0' && ch <= '9' ? ch - '0' :
+			     ch >= 'a' && ch <= 'f' ? ch - 'a' + 10u :
+						      16;
 		if (v == 16 || n >= 32)
 			return false;
 		id[n / 2] = (uint8_t)(n % 2 ? id[n / 2] | v : v << 4);
@@ -320,7 +334,8 @@ static void request(struct client *c, struct bytes line)
 static struct client *asked(struct admin *a, uint32_t ask, enum waiting what)
 {
 	for (int i = 0; i < CLIENTS_MAX; i++)
-		if (a->clients[i].admin && a->clients[i].waiting == what && a->clients[i].ask == ask)
+		if (a->clients[i].admin && a->clients[i].waiting == what &&
+		    a->clients[i].ask == ask)
 			return &a->clients[i];
 	return NULL;
 }
@@ -404,7 +419,8 @@ static void put_member(struct json_out *o, const struct worker *w, const struct 
 static void put_interface(struct json_out *o, const struct keeper_piece_shield *s)
 {
 	json_put_open(o, '{');
-	json_key_str(o, "interface", BYTES(s->interface, strnlen(s->interface, sizeof(s->interface))));
+	json_key_str(o, "interface",
+		     BYTES(s->interface, strnlen(s->interface, sizeof(s->interface))));
 	json_key_u64(o, "ifindex", s->ifindex);
 	json_key_str(o, "mode", BYTES(s->mode, strnlen(s->mode, sizeof(s->mode))));
 	json_key_str(o, "reason", BYTES(s->reason, strnlen(s->reason, sizeof(s->reason))));
@@ -549,8 +565,8 @@ static void on_read(evutil_socket_t fd, short what, void *ctx)
 static void on_timeout(evutil_socket_t fd, short what, void *ctx)
 {
 	struct client *c = ctx;
-	fail(c, c->waiting == WAIT_MEMBER ? "the worker did not answer in time"
-					  : "the keeper did not answer in time");
+	fail(c, c->waiting == WAIT_MEMBER ? "the worker did not answer in time" :
+					    "the keeper did not answer in time");
 	go_on(c);
 }
 
@@ -565,7 +581,8 @@ static void on_control(evutil_socket_t fd, short what, void *ctx)
 		if (a->clients[i].admin == NULL)
 			c = &a->clients[i];
 	if (c == NULL) {
-		static const char busy[] = "{\"ok\":false,\"error\":\"too many control clients\"}\n";
+		static const char busy[] =
+			"{\"ok\":false,\"error\":\"too many control clients\"}\n";
 		ssize_t r = send(s, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)r;
 		close(s);

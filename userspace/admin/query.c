@@ -15,8 +15,8 @@
 #include "worker/worker.h"
 
 /* A row never takes more: a page ends while there is room for one. */
-#define ROW_MAX     2048
-#define SLOTS_SCAN  65536 /* slab slots looked at for one page */
+#define ROW_MAX    2048
+#define SLOTS_SCAN 65536 /* slab slots looked at for one page */
 
 static void put_closed(struct json_out *o, const struct worker *w)
 {
@@ -237,17 +237,10 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	if (q.kind != QUERY_WORKER)
 		json_put_open(&o, '[');
 	switch (q.kind) {
-	case QUERY_WORKER:
-		put_worker(&o, w);
-		break;
-	case QUERY_CONNS:
-		a.next = put_conns(&o, w, &q);
-		break;
-	case QUERY_CHANNELS:
-		a.next = put_channels(&o, w, &q);
-		break;
-	default:
-		put_found(&o, w, &q);
+	case QUERY_WORKER: put_worker(&o, w); break;
+	case QUERY_CONNS: a.next = put_conns(&o, w, &q); break;
+	case QUERY_CHANNELS: a.next = put_channels(&o, w, &q); break;
+	default: put_found(&o, w, &q);
 	}
 	if (q.kind != QUERY_WORKER)
 		json_put_close(&o, ']');

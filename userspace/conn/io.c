@@ -78,8 +78,7 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 		if (!flush_tls(w, c))
 			return;
 		switch (o) {
-		case TLS_MORE:
-			break;
+		case TLS_MORE: break;
 		case TLS_RECORD:
 			if (n > 0 && !climb(w, c, w->scratch_plain, n))
 				return;
@@ -88,12 +87,11 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 			w->stats.handshakes++;
 			c->state = CONN_HTTP;
 			break;
-		case TLS_CLOSED:
-			conn_eof(w, c);
-			return;
+		case TLS_CLOSED: conn_eof(w, c); return;
 		case TLS_BAD:
-			conn_end(w, c, c->state == CONN_HANDSHAKE ? CLOSE_TLS_HANDSHAKE
-								  : CLOSE_TLS_RECORD);
+			conn_end(w, c,
+				 c->state == CONN_HANDSHAKE ? CLOSE_TLS_HANDSHAKE :
+							      CLOSE_TLS_RECORD);
 			return;
 		}
 	} while (o != TLS_MORE);
@@ -227,8 +225,8 @@ static void put(struct worker *w, struct conn *c, const struct iovec *parts, uns
 			skip -= parts[i].iov_len;
 			continue;
 		}
-		struct bytes rest = BYTES((uint8_t *)parts[i].iov_base + skip,
-					  parts[i].iov_len - skip);
+		struct bytes rest =
+			BYTES((uint8_t *)parts[i].iov_base + skip, parts[i].iov_len - skip);
 		skip = 0;
 		if (!tail_append(w, c, rest, bound)) {
 			overflow(w, c);

@@ -106,8 +106,7 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 
 /* The upper layers are done with it: it leaves its channels now, not when the peer has
  * answered. Only then does the state change, since the step belongs to the state. */
-static void leave(struct worker *w, struct conn *c, enum conn_state state,
-		  enum close_reason reason)
+static void leave(struct worker *w, struct conn *c, enum conn_state state, enum close_reason reason)
 {
 	upper_gone(w, c);
 	if (c->close_reason == CLOSE_NONE)

@@ -211,8 +211,8 @@ static void upgrade(struct worker *w, struct conn *c, const struct http_head *h,
 		    const struct ws_upgrade *u)
 {
 	const struct config_endpoint *e = &w->cfg->endpoints[endpoint];
-	enum http_origin_verdict o = http_origin_check(&w->site->origins[endpoint], h,
-						       (c->flags & CONN_F_TLS) != 0);
+	enum http_origin_verdict o =
+		http_origin_check(&w->site->origins[endpoint], h, (c->flags & CONN_F_TLS) != 0);
 	if (o == HTTP_ORIGIN_REFUSED || o == HTTP_ORIGIN_BAD) {
 		refuse(w, c, 403, "this Origin is not allowed here");
 		return;
@@ -236,12 +236,10 @@ static void at_endpoint(struct worker *w, struct conn *c, const struct http_head
 	struct ws_upgrade u;
 	char buf[WS_UPGRADE_ANSWER_BYTES];
 	switch (ws_upgrade_check(&u, h)) {
-	case WS_UPGRADE_YES:
-		upgrade(w, c, h, endpoint, &u);
-		break;
+	case WS_UPGRADE_YES: upgrade(w, c, h, endpoint, &u); break;
 	case WS_UPGRADE_BAD:
-		batch_bytes(w, c, BYTES(buf, ws_upgrade_refuse(buf, sizeof(buf), u.bad,
-							       w->wall_ms)));
+		batch_bytes(w, c,
+			    BYTES(buf, ws_upgrade_refuse(buf, sizeof(buf), u.bad, w->wall_ms)));
 		conn_linger(w, c, CLOSE_HTTP_BAD);
 		break;
 	case WS_UPGRADE_NO:
@@ -257,8 +255,10 @@ static void health(struct worker *w, struct conn *c, const struct http_head *h, 
 	char body[96];
 	int n = snprintf(body, sizeof(body), "{\"status\":\"%s\",\"connections\":%u}\n",
 			 ok ? "ok" : "draining", w->slab.live);
-	answer(w, c, h, &(struct reply){.status = ok ? 200 : 503, .type = "application/json",
-					.body = BYTES(body, (size_t)n)});
+	answer(w, c, h,
+	       &(struct reply){.status = ok ? 200 : 503,
+			       .type = "application/json",
+			       .body = BYTES(body, (size_t)n)});
 }
 
 static const struct config_page *page_at(const struct worker *w, const struct http_head *h)
@@ -288,8 +288,11 @@ static void route(struct worker *w, struct conn *c, const struct http_head *h)
 	else if (page == NULL)
 		health(w, c, h, ready);
 	else
-		answer(w, c, h, &(struct reply){.status = 200, .type = page->type,
-						.body = page->body, .flags = HTTP_A_PAGE});
+		answer(w, c, h,
+		       &(struct reply){.status = 200,
+				       .type = page->type,
+				       .body = page->body,
+				       .flags = HTTP_A_PAGE});
 }
 
 /* A complete head. The conn may have another state afterwards, or be gone. */
@@ -301,11 +304,8 @@ static void request(struct worker *w, struct conn *c, const struct http_head *h)
 	case HTTP_BODY_BAD:
 		refuse(w, c, http_bad_status(c->body.bad), http_bad_help(c->body.bad));
 		return;
-	case HTTP_BODY_END:
-		break;
-	default:
-		c->flags |= CONN_F_BODY;
-		partial_begin(w, c);
+	case HTTP_BODY_END: break;
+	default: c->flags |= CONN_F_BODY; partial_begin(w, c);
 	}
 	route(w, c, h);
 }
@@ -325,14 +325,9 @@ static size_t whole_head(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 	struct http_head h;
 	http_head_init(&h);
 	switch (http_head_parse(&h, BYTES(p, n), &w->site->limits)) {
-	case HTTP_HEAD:
-		request(w, c, &h);
-		return h.head_bytes;
-	case HTTP_BAD:
-		bad_head(w, c, h.bad);
-		return n;
-	default:
-		break;
+	case HTTP_HEAD: request(w, c, &h); return h.head_bytes;
+	case HTTP_BAD: bad_head(w, c, h.bad); return n;
+	default: break;
 	}
 	size_t bound = sizeof(h) + w->site->limits.head_bytes + WORKER_SCRATCH;
 	partial_begin(w, c);
@@ -379,10 +374,8 @@ static size_t skip_body(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 	struct bytes in = BYTES(p, n), run;
 	for (;;) {
 		switch (http_body_next(&c->body, &in, &run)) {
-		case HTTP_BODY_RUN:
-			continue;
-		case HTTP_BODY_MORE:
-			return n;
+		case HTTP_BODY_RUN: continue;
+		case HTTP_BODY_MORE: return n;
 		case HTTP_BODY_END:
 			c->flags &= (uint16_t)~CONN_F_BODY;
 			partial_end(w, c);
@@ -400,9 +393,9 @@ static size_t http_bytes(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 	uint32_t index = conn_index(&w->slab, c), gen = c->gen;
 	size_t all = n;
 	while (n > 0 && c->state == CONN_HTTP) {
-		size_t used = c->flags & CONN_F_BODY   ? skip_body(w, c, p, n)
-			      : c->flags & CONN_F_HEAD ? more_head(w, c, p, n)
-						       : whole_head(w, c, p, n);
+		size_t used = c->flags & CONN_F_BODY ? skip_body(w, c, p, n) :
+			      c->flags & CONN_F_HEAD ? more_head(w, c, p, n) :
+						       whole_head(w, c, p, n);
 		if (conn_deref(&w->slab, index, gen) == NULL)
 			return all;
 		p += used;
@@ -415,10 +408,11 @@ void http_timeout(struct worker *w, struct conn *c)
 {
 	if (c->flags & (CONN_F_HEAD | CONN_F_BODY)) {
 		char buf[HTTP_ANSWER_BYTES];
-		size_t n = c->flags & CONN_F_BODY
-				   ? 0 /* answered already */
-				   : http_answer_error(buf, sizeof(buf), 408,
-						       "the request took too long", w->wall_ms, 0);
+		size_t n = c->flags & CONN_F_BODY ?
+				   0 /* answered already */
+				   :
+				   http_answer_error(buf, sizeof(buf), 408,
+						     "the request took too long", w->wall_ms, 0);
 		batch_bytes(w, c, BYTES(buf, n));
 		conn_linger(w, c, CLOSE_HANDSHAKE_TIMEOUT);
 	} else {

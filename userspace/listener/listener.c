@@ -19,8 +19,8 @@
 
 #define ACCEPTS_PER_EVENT 64
 /* Marked full this many slots before the end: SYNs on their way still find room. */
-#define ROOM_LOW  200
-#define ROOM_HIGH 400
+#define ROOM_LOW          200
+#define ROOM_HIGH         400
 
 struct listener {
 	struct worker *w;
@@ -69,11 +69,12 @@ int listener_open_group(const struct config_listener *l, int *fds, unsigned n)
 		int err = fds[i];
 		log_error("listener %s: %s port %u: %s%s", l->name, l->address, l->port,
 			  strerror(-err),
-			  err == -EADDRINUSE ? ": another program has it; stop that one or "
-					       "change the port in sluice.conf"
-			  : err == -EACCES   ? ": ports below 1024 need root or "
-					       "CAP_NET_BIND_SERVICE"
-			  : err == -EADDRNOTAVAIL ? ": no interface has this address" : "");
+			  err == -EADDRINUSE    ? ": another program has it; stop that one or "
+						  "change the port in sluice.conf" :
+			  err == -EACCES        ? ": ports below 1024 need root or "
+						  "CAP_NET_BIND_SERVICE" :
+			  err == -EADDRNOTAVAIL ? ": no interface has this address" :
+						  "");
 		while (i-- > 0)
 			close(fds[i]);
 		return err;

@@ -58,7 +58,7 @@ static int pick_certificate(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_NOACK;
 }
 
-static bool use_certificate(SSL_CTX *ctx, STACK_OF(X509) *chain, EVP_PKEY *key)
+static bool use_certificate(SSL_CTX *ctx, STACK_OF(X509) * chain, EVP_PKEY *key)
 {
 	if (!SSL_CTX_use_certificate(ctx, sk_X509_value(chain, 0)) ||
 	    !SSL_CTX_use_PrivateKey(ctx, key))
@@ -69,7 +69,7 @@ static bool use_certificate(SSL_CTX *ctx, STACK_OF(X509) *chain, EVP_PKEY *key)
 	return true;
 }
 
-static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X509) *chain,
+static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X509) * chain,
 			    EVP_PKEY *key)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_method());

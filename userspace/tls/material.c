@@ -107,8 +107,8 @@ static int write_pem(const char *file, mode_t mode, X509 *x, EVP_PKEY *key)
 	if (fd < 0)
 		return -errno;
 	FILE *f = fdopen(fd, "w");
-	bool ok = f && (x ? PEM_write_X509(f, x)
-			  : PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
+	bool ok = f && (x ? PEM_write_X509(f, x) :
+			    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
 	if (f ? fclose(f) != 0 : close(fd) != 0)
 		ok = false;
 	if (!ok || rename(beside, file) != 0) {
@@ -137,14 +137,9 @@ int tls_dev_certificate(const char *cert_file, const char *key_file)
 	return err;
 }
 
-/* state_dir/NAME.crt and .key; made when one of them is missing or has run out. */
-static bool dev_files(const struct config *cfg, const char *name, char *cert, char *key)
+/* Made when one of the two is missing or has run out. */
+static bool dev_files(const struct config *cfg, const char *cert, const char *key)
 {
-	if (snprintf(cert, PATH_MAX, "%s/%s.crt", cfg->state_dir, name) >= PATH_MAX ||
-	    snprintf(key, PATH_MAX, "%s/%s.key", cfg->state_dir, name) >= PATH_MAX) {
-		log_error("tls: state_dir %s: the path is too long", cfg->state_dir);
-		return false;
-	}
 	if (mkdir(cfg->state_dir, 0700) != 0 && errno != EEXIST) {
 		log_error("tls: state_dir %s: %s: make it, or name another in sluice.conf",
 			  cfg->state_dir, strerror(errno));
@@ -154,8 +149,8 @@ static bool dev_files(const struct config *cfg, const char *name, char *cert, ch
 	if (there) {
 		struct bytes pem = slurp(cert, "certificate");
 		STACK_OF(X509) *chain = tls_pem_chain(pem);
-		there = chain && X509_cmp_current_time(
-					 X509_get0_notAfter(sk_X509_value(chain, 0))) > 0;
+		there = chain &&
+			X509_cmp_current_time(X509_get0_notAfter(sk_X509_value(chain, 0))) > 0;
 		sk_X509_pop_free(chain, X509_free);
 		free((void *)pem.p);
 	}
@@ -211,20 +206,42 @@ static bool check_pem(const char *cert_file, const char *key_file, const struct 
 	return ok;
 }
 
-static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
+/* Where certificate i lies; the development one has its place in state_dir. */
+static bool file_names(const struct config *cfg, uint32_t i, char *cert_file, char *key_file)
 {
 	const struct config_certificate *cert = &cfg->certificates[i];
-	char dev_cert[PATH_MAX], dev_key[PATH_MAX];
-	const char *cert_file = cert->cert_file, *key_file = cert->key_file;
-	if (cert->dev) {
-		if (!dev_files(cfg, cert->name, dev_cert, dev_key))
-			return false;
-		cert_file = dev_cert;
-		key_file = dev_key;
-	}
+	const char *cert_fmt = cert->dev ? "%s/%s.crt" : "%s%s",
+		   *key_fmt = cert->dev ? "%s/%s.key" : "%s%s";
+	const char *dir = cert->dev ? cfg->state_dir : "";
+	if (snprintf(cert_file, PATH_MAX, cert_fmt, dir, cert->dev ? cert->name : cert->cert_file) <
+		    PATH_MAX &&
+	    snprintf(key_file, PATH_MAX, key_fmt, dir, cert->dev ? cert->name : cert->key_file) <
+		    PATH_MAX)
+		return true;
+	log_error("tls: certificate \"%s\": the path is too long", cert->name);
+	return false;
+}
+
+static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
+{
+	char cert_file[PATH_MAX], key_file[PATH_MAX];
+	if (!file_names(cfg, i, cert_file, key_file) ||
+	    (cfg->certificates[i].dev && !dev_files(cfg, cert_file, key_file)))
+		return false;
 	pem->cert = slurp(cert_file, "certificate");
 	pem->key = slurp(key_file, "key");
-	return pem->cert.p && pem->key.p && check_pem(cert_file, key_file, pem);
+	return pem->cert.p && pem->key.p;
+}
+
+bool tls_material_check(const struct config *cfg, const struct tls_material *m)
+{
+	bool ok = true;
+	for (uint32_t i = 0; i < m->n; i++) {
+		char cert_file[PATH_MAX], key_file[PATH_MAX];
+		ok &= file_names(cfg, i, cert_file, key_file) &&
+		      check_pem(cert_file, key_file, &m->pem[i]);
+	}
+	return ok;
 }
 
 struct tls_material *tls_material_load(const struct config *cfg)

@@ -26,7 +26,7 @@ static int no_password(char *buf, int size, int rw, void *arg)
 	return 0;
 }
 
-STACK_OF(X509) *tls_pem_chain(struct bytes pem)
+STACK_OF(X509) * tls_pem_chain(struct bytes pem)
 {
 	STACK_OF(X509) *chain = sk_X509_new_null();
 	BIO *bio = BIO_new_mem_buf(pem.p, pem.n > INT_MAX ? INT_MAX : (int)pem.n);
@@ -97,8 +97,7 @@ int tls_cert_names(X509 *leaf, char ***names, uint32_t *n)
 	X509_NAME *subject = X509_get_subject_name(leaf);
 	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 	if (at >= 0) {
-		const ASN1_STRING *cn =
-			X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+		const ASN1_STRING *cn = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
 		err = add_name(names, n, ASN1_STRING_get0_data(cn), ASN1_STRING_length(cn));
 	}
 	return err;

@@ -150,10 +150,8 @@ enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, ui
 	switch (SSL_get_error(ssl, r)) {
 	case SSL_ERROR_WANT_READ: /* a key update, an empty record, a second flight */
 		return TLS_RECORD;
-	case SSL_ERROR_ZERO_RETURN:
-		return TLS_CLOSED;
-	default:
-		return bad(w, c, "record");
+	case SSL_ERROR_ZERO_RETURN: return TLS_CLOSED;
+	default: return bad(w, c, "record");
 	}
 }
 
@@ -227,6 +225,7 @@ const char *tls_version(const struct worker *w, const struct conn *c)
 
 const char *tls_cipher(const struct worker *w, const struct conn *c)
 {
-	const SSL_CIPHER *cipher = c->flags & CONN_F_SSL ? SSL_get_current_cipher(ssl_of(w, c)) : NULL;
+	const SSL_CIPHER *cipher = c->flags & CONN_F_SSL ? SSL_get_current_cipher(ssl_of(w, c)) :
+							   NULL;
 	return cipher ? SSL_CIPHER_standard_name(cipher) : "";
 }

@@ -33,9 +33,9 @@
 #include "worker/worker.h"
 #include "ws/serve.h"
 
-#define SET_EVENTS       512
-#define MAILBOX_BUDGET   (256u << 10) /* bytes drained per turn */
-#define DRAIN_PER_TURN   256          /* clients told to go per turn at shutdown */
+#define SET_EVENTS     512
+#define MAILBOX_BUDGET (256u << 10) /* bytes drained per turn */
+#define DRAIN_PER_TURN 256          /* clients told to go per turn at shutdown */
 
 /* ── what libevent calls ── */
 
@@ -285,7 +285,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->hub = hub_new(w);
 	w->engine_ops = &engine_memory;
 	if (!w->is_admin) {
-		w->engine = w->engine_ops->new(w);
+		w->engine = w->engine_ops->new (w);
 		w->tls = tls_new(w, start->tls);
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&

@@ -74,14 +74,10 @@ static uint32_t deadline(const struct worker *w, const struct conn *c)
 	switch (c->state) {
 	case CONN_HANDSHAKE:
 		return born_tick(w, c) + worker_ticks(w->cfg->http.handshake_timeout_ms);
-	case CONN_HTTP:
-		return http_deadline(w, c);
-	case CONN_OPEN:
-		return open_deadline(w, c);
-	case CONN_CLOSING:
-		return c->partial_ticks + worker_ticks(CLOSING_TIMEOUT_MS);
-	default:
-		return c->partial_ticks + worker_ticks(LINGER_TIMEOUT_MS);
+	case CONN_HTTP: return http_deadline(w, c);
+	case CONN_OPEN: return open_deadline(w, c);
+	case CONN_CLOSING: return c->partial_ticks + worker_ticks(CLOSING_TIMEOUT_MS);
+	default: return c->partial_ticks + worker_ticks(LINGER_TIMEOUT_MS);
 	}
 }
 
@@ -122,23 +118,12 @@ static void fire(void *ctx, uint32_t index)
 		return;
 	}
 	switch (c->state) {
-	case CONN_HANDSHAKE:
-		conn_end(w, c, CLOSE_HANDSHAKE_TIMEOUT);
-		break;
-	case CONN_HTTP:
-		http_timeout(w, c);
-		break;
-	case CONN_OPEN:
-		fire_open(w, c);
-		break;
-	case CONN_CLOSING:
-		conn_end(w, c, CLOSE_CLOSE_TIMEOUT);
-		break;
-	case CONN_LINGER:
-		conn_end(w, c, CLOSE_NORMAL);
-		break;
-	default:
-		assert(!"a timer of a conn that is not there");
+	case CONN_HANDSHAKE: conn_end(w, c, CLOSE_HANDSHAKE_TIMEOUT); break;
+	case CONN_HTTP: http_timeout(w, c); break;
+	case CONN_OPEN: fire_open(w, c); break;
+	case CONN_CLOSING: conn_end(w, c, CLOSE_CLOSE_TIMEOUT); break;
+	case CONN_LINGER: conn_end(w, c, CLOSE_NORMAL); break;
+	default: assert(!"a timer of a conn that is not there");
 	}
 }
 

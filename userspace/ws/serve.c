@@ -62,12 +62,9 @@ void ws_send_close(struct worker *w, struct conn *c, uint16_t code, struct bytes
 static enum close_reason reason_of(uint16_t code)
 {
 	switch (code) {
-	case WS_CLOSE_BAD_DATA:
-		return CLOSE_WS_BAD_UTF8;
-	case WS_CLOSE_TOO_BIG:
-		return CLOSE_WS_TOO_BIG;
-	default:
-		return CLOSE_WS_PROTOCOL;
+	case WS_CLOSE_BAD_DATA: return CLOSE_WS_BAD_UTF8;
+	case WS_CLOSE_TOO_BIG: return CLOSE_WS_TOO_BIG;
+	default: return CLOSE_WS_PROTOCOL;
 	}
 }
 
