@@ -70,7 +70,7 @@ static int count_workers(struct keeper *k)
 	k->n_workers = k->cfg->workers ? k->cfg->workers : MIN(k->n_cpu, MAILBOX_MEMBERS_MAX - 1);
 	k->n_members = k->n_workers + 1;
 	if (k->n_members > MAILBOX_MEMBERS_MAX) {
-		log_error("daemon.workers: %u: at most %u workers can talk to each other", k->n_workers,
+		log_error("workers: %u: at most %u workers can talk to each other", k->n_workers,
 			  MAILBOX_MEMBERS_MAX - 1);
 		return -EINVAL;
 	}
@@ -103,7 +103,7 @@ static int count_connections(struct keeper *k)
 	uint64_t most = MIN(r.rlim_cur - spare, (uint64_t)CONN_MAX - 1);
 	k->slab_max = (uint32_t)(want ? MIN(want, most) : MIN(most, AUTO_CONNECTIONS));
 	if (want > most)
-		log_warn("daemon.max_connections: %llu per worker need %llu open files, the limit is "
+		log_warn("max_connections: %llu per worker need %llu open files, the limit is "
 			 "%llu: %u it is (ulimit -n, LimitNOFILE=, or more workers)",
 			 (unsigned long long)want, (unsigned long long)(want + spare),
 			 (unsigned long long)r.rlim_cur, k->slab_max);

@@ -60,7 +60,7 @@ static int find_group(const char *group, gid_t *gid)
 	errno = 0;
 	const struct group *g = getgrnam(group);
 	if (!g) {
-		log_error("daemon.group: there is no group \"%s\" here: create it or name another",
+		log_error("group: there is no group \"%s\" here: create it or name another",
 			  group);
 		return errno ? -errno : -ENOENT;
 	}
@@ -75,7 +75,7 @@ int privilege_find_user(const char *user, const char *group, struct privilege_us
 		errno = 0;
 		const struct passwd *pw = getpwnam(user);
 		if (!pw) {
-			log_error("daemon.user: there is no user \"%s\" here: create it (useradd "
+			log_error("user: there is no user \"%s\" here: create it (useradd "
 				  "--system %s) or name another", user, user);
 			return errno ? -errno : -ENOENT;
 		}
@@ -93,7 +93,7 @@ int privilege_find_user(const char *user, const char *group, struct privilege_us
 		*out = (struct privilege_user){.uid = geteuid(), .gid = getegid()};
 	}
 	if (out->uid == 0)
-		log_warn("workers run as root (without capabilities): set daemon.user to a user "
+		log_warn("workers run as root (without capabilities): set user to a user "
 			 "that owns nothing");
 	return 0;
 }

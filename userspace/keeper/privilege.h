@@ -17,7 +17,7 @@ struct privilege_user {
 	char name[64]; /* for the log */
 };
 
-/* Looks up daemon.user and daemon.group. An unprivileged keeper cannot change users: its workers
+/* Looks up `user` and `group`. An unprivileged keeper cannot change users: its workers
  * stay who it is, and a line says so. 0, or -errno after a line that says what to do. */
 int privilege_find_user(const char *user, const char *group, struct privilege_user *out);
 

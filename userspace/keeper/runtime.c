@@ -64,26 +64,26 @@ static int open_dir(struct runtime *r, const char *path)
 {
 	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
 		int err = errno;
-		log_error("daemon.runtime_dir: cannot make %s: %s%s", path, strerror(err),
+		log_error("runtime_dir: cannot make %s: %s%s", path, strerror(err),
 			  err == ENOENT ? " (only its last part is made)" : "");
 		return -err;
 	}
 	r->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dir_fd < 0) {
 		int err = errno;
-		log_error("daemon.runtime_dir: cannot open %s: %s", path, strerror(err));
+		log_error("runtime_dir: cannot open %s: %s", path, strerror(err));
 		return -err;
 	}
 	struct stat st;
 	if (fstat(r->dir_fd, &st) < 0)
 		return -errno;
 	if (st.st_uid != geteuid()) {
-		log_error("daemon.runtime_dir: %s belongs to uid %u and not to us (uid %u): remove it "
+		log_error("runtime_dir: %s belongs to uid %u and not to us (uid %u): remove it "
 			  "or name another", path, st.st_uid, geteuid());
 		return -EPERM;
 	}
 	if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-		log_error("daemon.runtime_dir: others may write to %s: chmod 755 it", path);
+		log_error("runtime_dir: others may write to %s: chmod 755 it", path);
 		return -EPERM;
 	}
 	return 0;
@@ -103,7 +103,7 @@ static int take_lock(struct runtime *r, const char *path)
 		ssize_t n = pread(r->lock_fd, who, sizeof(who) - 1, 0);
 		who[n > 0 ? strcspn(who, "\n") : 0] = '\0';
 		log_error("another sluiced (process %s) runs on %s: stop it, or give this one its "
-			  "own daemon.runtime_dir", *who ? who : "unknown", path);
+			  "own runtime_dir", *who ? who : "unknown", path);
 		return err == EWOULDBLOCK ? -EBUSY : -err;
 	}
 	char pid[16];
