@@ -94,6 +94,15 @@ void buffer_consume(struct pool *p, uint32_t *handle, size_t n)
 		buffer_free(p, handle);
 }
 
+void buffer_truncate(struct pool *p, uint32_t *handle, size_t n)
+{
+	assert(n <= buffer_size(p, *handle));
+	if (n == 0)
+		buffer_free(p, handle);
+	else
+		((struct head *)pool_ptr(p, *handle))->n = (uint32_t)n;
+}
+
 void buffer_free(struct pool *p, uint32_t *handle)
 {
 	pool_return(p, *handle);
