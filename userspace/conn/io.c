@@ -329,6 +329,6 @@ void conn_watch(struct worker *w, struct conn *c)
 			  (c->flags & CONN_F_TAIL_WAIT ? EPOLLOUT : 0),
 	};
 	if (epoll_ctl(w->set_fd, EPOLL_CTL_MOD, fd, &e) != 0)
-		log_error("worker %u: conn %u: epoll_ctl: %s", w->id, conn_index(&w->slab, c),
+		log_error("conn %u: epoll_ctl: %s", conn_index(&w->slab, c),
 			  strerror(errno));
 }

@@ -62,7 +62,7 @@ struct conn *conn_open(struct worker *w, int fd, uint16_t listener, const struct
 		.events = EPOLLIN,
 	};
 	if (epoll_ctl(w->set_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
-		log_error("worker %u: epoll_ctl: %s", w->id, strerror(errno));
+		log_error("epoll_ctl: %s", strerror(errno));
 		conn_end(w, c, CLOSE_NO_MEMORY);
 		return NULL;
 	}
@@ -86,7 +86,7 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 	if (c->close_reason != CLOSE_NONE)
 		reason = c->close_reason;
 	w->stats.closed[reason]++;
-	log_debug("worker %u: conn %u: ended: %s", w->id, conn_index(&w->slab, c),
+	log_debug("conn %u: ended: %s", conn_index(&w->slab, c),
 		  close_reason_info(reason)->word);
 	upper_gone(w, c);
 	batch_drop(w, c);

@@ -314,7 +314,7 @@ static void request(struct worker *w, struct conn *c, const struct http_head *h)
 
 static void bad_head(struct worker *w, struct conn *c, enum http_bad b)
 {
-	log_debug("worker %u: conn %u: bad request: %s", w->id, conn_index(&w->slab, c),
+	log_debug("conn %u: bad request: %s", conn_index(&w->slab, c),
 		  http_bad_word(b));
 	refuse(w, c, http_bad_status(b), http_bad_help(b));
 }

@@ -71,8 +71,12 @@ static struct mailbox *join_mailbox(struct keeper *k, uint32_t id, bool *up)
 	struct mailbox *mb = NULL;
 	if (generation && ends) {
 		for (uint32_t i = 0; i < k->n_members; i++) {
-			up[i] = i == id || k->members[i].pid > 0;
-			generation[i] = up[i] ? k->members[i].incarnation : 0;
+			const struct member *m = &k->members[i];
+			/* Those that are about to be started for the first time count as alive:
+			 * what is sent to them waits in the ring. */
+			bool first = m->incarnation == 0;
+			up[i] = i == id || m->pid > 0 || first;
+			generation[i] = first ? 1 : up[i] ? m->incarnation : 0;
 			ends[i] = k->members[i].ends;
 		}
 		mb = mailbox_attach(&k->plan, id, generation, ends, k->cfg->memory.mailbox_overflow_bytes);

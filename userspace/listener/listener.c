@@ -130,7 +130,7 @@ static void on_accept(evutil_socket_t fd, short what, void *ctx)
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			log_warn("worker %u: accept: %s: waiting for room", w->id, strerror(errno));
+			log_warn("accept: %s: waiting for room", strerror(errno));
 			pause_all(one->all);
 		}
 		if (errno != EINTR && errno != ECONNABORTED)

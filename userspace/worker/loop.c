@@ -88,7 +88,7 @@ static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags
 	else
 		ok = !w->is_admin && w->engine_ops->message(w, from, type, data);
 	if (!ok)
-		log_warn("member %u: message %u from member %u is malformed: dropped", w->id, type,
+		log_warn("message %u from member %u is malformed: dropped", type,
 			 from);
 }
 
@@ -114,8 +114,8 @@ static void on_congestion(void *ctx, bool congested)
 static void on_bad_peer(void *ctx, uint32_t peer, const char *why)
 {
 	struct worker *w = ctx;
-	log_error("member %u: member %u writes what no honest one does (%s): not read any more",
-		  w->id, peer, why);
+	log_error("member %u writes what no honest one does (%s): not read any more",
+		  peer, why);
 }
 
 /* ── the keeper ── */
@@ -158,7 +158,7 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 		if (n <= 0) {
 			event_del(w->_keeper_event);
 			w->_keeper_fd = -1;
-			log_error("member %u: the keeper is gone: closing every client", w->id);
+			log_error("the keeper is gone: closing every client");
 			worker_drain(w, CLOSE_KEEPER_GONE);
 			return;
 		}
@@ -309,13 +309,13 @@ static bool init(struct worker *w, const struct worker_start *start)
 	update_clock(w);
 	int err = conn_slab_init(&w->slab, start->slab_fd, start->slab_max, start->incarnation);
 	if (err != 0) {
-		log_error("member %u: slab: %s", w->id, strerror(-err));
+		log_error("slab: %s", strerror(-err));
 		return false;
 	}
 	wheel_init(&w->wheel, w->slab.conns, sizeof(struct conn), offsetof(struct conn, timer),
 		   w->slab.max, w->tick);
 	if (!init_parts(w, start) || !init_loop(w, start)) {
-		log_error("member %u: cannot start: %s", w->id, strerror(errno));
+		log_error("cannot start: %s", strerror(errno));
 		return false;
 	}
 	mailbox_set_events(w->mailbox, &(struct mailbox_events){
@@ -341,6 +341,6 @@ int worker_main(const struct worker_start *start)
 	}
 	/* What could not be flushed in time is lost with its connection: say how much. */
 	if (w->slab.live > 0)
-		log_warn("member %u: %u connections did not close in time", w->id, w->slab.live);
+		log_warn("%u connections did not close in time", w->slab.live);
 	return w->shutdown_reason == CLOSE_KEEPER_GONE ? 1 : 0;
 }

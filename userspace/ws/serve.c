@@ -70,7 +70,7 @@ static enum close_reason reason_of(uint16_t code)
 
 static void bad(struct worker *w, struct conn *c, const struct ws_frame *f)
 {
-	log_debug("worker %u: conn %u: bad frame: %s", w->id, conn_index(&w->slab, c),
+	log_debug("conn %u: bad frame: %s", conn_index(&w->slab, c),
 		  ws_bad_word(f->bad));
 	if (c->state == CONN_CLOSING)
 		conn_linger(w, c, c->close_reason);
