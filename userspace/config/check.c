@@ -190,6 +190,12 @@ const char *check_channel(const char *s)
 							    "a channel name of 1 to 100 bytes";
 }
 
+/* As long as a path, which is what a space is called if nobody names it. */
+const char *check_space(const char *s)
+{
+	return *s && strlen(s) <= 255 ? NULL : "a name of 1 to 255 bytes";
+}
+
 const char *check_field(const char *s)
 {
 	return made_of(s, "-._:", CONFIG_MAX_FIELD_NAME) ?

@@ -107,7 +107,7 @@ static const char *text_of(struct load *l, const struct option *o, const config_
 	return text;
 }
 
-static bool word(struct load *l, const struct option *o, const char *text, size_t n, uint32_t *v)
+static bool word(const struct option *o, const char *text, size_t n, uint32_t *v)
 {
 	for (const struct option_choice *c = o->choices; c->word; c++)
 		if (strlen(c->word) == n && memcmp(c->word, text, n) == 0) {
@@ -124,7 +124,7 @@ static bool choice(struct load *l, const struct option *o, const config_setting_
 	char allowed[256];
 	uint32_t v;
 
-	if (text && word(l, o, text, strlen(text), &v)) {
+	if (text && word(o, text, strlen(text), &v)) {
 		value_store(obj + o->offset, o->width, v);
 		return true;
 	}
@@ -198,7 +198,7 @@ static bool flags(struct load *l, const struct option *o, const config_setting_t
 	bool ok = n >= 0;
 
 	for (int i = 0; i < n; i++) {
-		if (word(l, o, items[i].text, strlen(items[i].text), &v)) {
+		if (word(o, items[i].text, strlen(items[i].text), &v)) {
 			all |= v;
 		} else {
 			char allowed[256];

@@ -173,8 +173,8 @@ static const struct option endpoint_options[] = {
 	{"words", OPT_FLAGS, AT(config_endpoint, words), .reload = true, .choices = words,
 	 .def = "[\"channels\", \"rooms\", \"chat\"]",
 	 .help = "The sets of words that a native endpoint speaks, beside ping and its like."},
-	{"space", OPT_STRING, AT(config_endpoint, space), .check = check_channel,
-	 .unset = "the path", .sample = "\"main\"",
+	{"space", OPT_STRING, AT(config_endpoint, space), .check = check_space, .unset = "the path",
+	 .sample = "\"main\"",
 	 .help = "Endpoints that name the same space share their channels; others do not hear "
 		 "of each other."},
 	{"lobby", OPT_STRING, AT(config_endpoint, lobby), .check = check_channel,

@@ -151,6 +151,7 @@ const char *check_server_name(const char *s);
 const char *check_origin(const char *s);
 const char *check_token(const char *s);
 const char *check_channel(const char *s);
+const char *check_space(const char *s);
 const char *check_relay_channel(const char *s);
 const char *check_field(const char *s);
 const char *check_type(const char *s);
