@@ -113,9 +113,7 @@ static void on_congestion(void *ctx, bool congested)
 
 static void on_bad_peer(void *ctx, uint32_t peer, const char *why)
 {
-	struct worker *w = ctx;
-	log_error("member %u writes what no honest one does (%s): not read any more",
-		  peer, why);
+	log_error("member %u writes what no honest one does (%s): not read any more", peer, why);
 }
 
 /* ── the keeper ── */
