@@ -147,27 +147,39 @@ AVX2 static inline __m256i block_errors(__m256i v, __m256i last)
 	return _mm256_xor_si256(must, errors);
 }
 
-/* p[0..n) begins between two characters; all whole blocks of 32 are checked but
- * for a character that the last of them cuts. Returns how many bytes are good
- * and end between two characters, or -1. */
+/* How many bytes at the end of p[0..n) may be the beginning of a character. */
+static size_t cut_character(const uint8_t *p, size_t n)
+{
+	for (size_t k = 1; k <= 3 && k <= n; k++) {
+		uint8_t c = p[n - k];
+		if (c < 0x80)
+			return 0;
+		if (c >= 0xc0) /* a first byte: of two, three or four */
+			return k < (c >= 0xf0 ? 4u : c >= 0xe0 ? 3u : 2u) ? k : 0;
+	}
+	return 0;
+}
+
+/* p[0..n) begins between two characters. Returns how many bytes are good, all but
+ * a character cut at the end, or -1. The last block is filled up with zeros, which
+ * nothing in front of them can take amiss once the cut character is off. */
 AVX2 static long check_blocks(const uint8_t *p, size_t n)
 {
 	__m256i last = _mm256_setzero_si256(), errors = last;
-	size_t i = 0;
-	for (; n - i >= 32; i += 32) {
+	uint8_t tail[32] = {0};
+	size_t i = 0, whole = n - cut_character(p, n);
+	for (; whole - i >= 32; i += 32) {
 		__m256i v = _mm256_loadu_si256((const __m256i *)(p + i));
 		errors = _mm256_or_si256(errors, block_errors(v, last));
 		last = v;
 	}
-	if (!_mm256_testz_si256(errors, errors))
-		return -1;
-	/* back to the start of the last character: the automaton sees it again */
-	while (i && (p[i - 1] & 0xc0) == 0x80)
-		i--;
-	return (long)(i && p[i - 1] >= 0xc0 ? i - 1 : i);
+	memcpy(tail, p + i, whole - i);
+	errors = _mm256_or_si256(errors,
+				 block_errors(_mm256_loadu_si256((const __m256i *)tail), last));
+	return _mm256_testz_si256(errors, errors) ? (long)whole : -1;
 }
 
-#define VECTOR_MIN 64 /* below, loading the tables costs more than they save */
+#define VECTOR_MIN 16 /* below, loading the tables costs more than they save */
 
 static long check_vectors(const uint8_t *p, size_t n)
 {
