@@ -38,15 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(size - 1 == sizeof(m) && memcmp(&m, data + 1, sizeof(m)) == 0);
 	assert(m.member == 0 && m.status == 0 && m.incarnation == 0);
 	switch (m.kind) {
-	case KEEPER_READY:
-		assert(m.value == 0);
-		break;
-	case KEEPER_FULL:
-		assert(m.value <= 1);
-		break;
-	case KEEPER_STATUS:
-		assert(admin && m.value <= UINT16_MAX);
-		break;
+	case KEEPER_READY: assert(m.value == 0); break;
+	case KEEPER_FULL: assert(m.value <= 1); break;
+	case KEEPER_STATUS: assert(admin && m.value <= UINT16_MAX); break;
 	case KEEPER_DENY_ADD:
 		assert(admin && m.value <= KEEPER_DENY_MAX_S);
 		assert(strnlen(m.text, sizeof(m.text)) <= KEEPER_NOTE_MAX);
@@ -56,8 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(admin && m.value == 0);
 		check_prefix(&m);
 		break;
-	default:
-		assert(!"a kind that nobody may send");
+	default: assert(!"a kind that nobody may send");
 	}
 	return 0;
 }

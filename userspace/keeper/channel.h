@@ -24,16 +24,16 @@ enum keeper_msg_kind {
 	KEEPER_PEER_DOWN = 1, /* member has died */
 	KEEPER_PEER_UP,       /* member lives, with this incarnation; its rings may be used */
 	KEEPER_SHUTDOWN,      /* close every client with 1001 and exit 0 */
-	KEEPER_REPLY,         /* to a request: `status` 0 or -errno, `ask` as asked, `text` says why */
-	KEEPER_PIECE_SELF,    /* of the answer to KEEPER_STATUS: `self` */
-	KEEPER_PIECE_MEMBER,  /* `life` of `member`, in its life `incarnation` */
-	KEEPER_PIECE_SHIELD,  /* `shield`: one interface */
+	KEEPER_REPLY,      /* to a request: `status` 0 or -errno, `ask` as asked, `text` says why */
+	KEEPER_PIECE_SELF, /* of the answer to KEEPER_STATUS: `self` */
+	KEEPER_PIECE_MEMBER, /* `life` of `member`, in its life `incarnation` */
+	KEEPER_PIECE_SHIELD, /* `shield`: one interface */
 	/* process → keeper */
-	KEEPER_READY = 64,    /* the loop runs */
-	KEEPER_FULL,          /* value 1: send me no new connections; 0: I have room again */
-	KEEPER_DENY_ADD,      /* admin worker only, from here on: addr, bits, family, value, text */
-	KEEPER_DENY_DEL,      /* addr, bits, family */
-	KEEPER_STATUS,        /* value: first piece */
+	KEEPER_READY = 64, /* the loop runs */
+	KEEPER_FULL,       /* value 1: send me no new connections; 0: I have room again */
+	KEEPER_DENY_ADD,   /* admin worker only, from here on: addr, bits, family, value, text */
+	KEEPER_DENY_DEL,   /* addr, bits, family */
+	KEEPER_STATUS,     /* value: first piece */
 };
 
 #define KEEPER_STATUS_PIECES 16u
@@ -44,17 +44,17 @@ enum keeper_member_state {
 	KEEPER_MEMBER_DOWN,     /* waits for its next start */
 	KEEPER_MEMBER_STARTING, /* forked, has not said READY yet */
 	KEEPER_MEMBER_READY,
-	KEEPER_MEMBER_FULL,     /* ready, but wants no new connections */
+	KEEPER_MEMBER_FULL, /* ready, but wants no new connections */
 };
 
 struct keeper_piece_self {
 	uint64_t started_wall_ms;
 	int32_t pid;
-	uint32_t n_members;      /* the admin worker is the last of them */
+	uint32_t n_members; /* the admin worker is the last of them */
 	uint32_t n_interfaces;
-	uint8_t shield_on;       /* 1: attached to at least one interface */
+	uint8_t shield_on; /* 1: attached to at least one interface */
 	uint8_t shutting_down;
-	char text[170];          /* of the shield as a whole: why it is off; NUL-terminated */
+	char text[170]; /* of the shield as a whole: why it is off; NUL-terminated */
 };
 
 struct keeper_piece_member {
@@ -63,14 +63,14 @@ struct keeper_piece_member {
 	int32_t pid;                /* 0 while down */
 	int32_t last_exit;          /* as waitpid(2) has it; only if last_exit_wall_ms */
 	uint32_t restarts;
-	uint32_t next_start_ms;     /* while down: from now */
-	uint8_t state;              /* enum keeper_member_state */
+	uint32_t next_start_ms; /* while down: from now */
+	uint8_t state;          /* enum keeper_member_state */
 };
 
 struct keeper_piece_shield {
 	uint32_t ifindex;
 	char interface[16];
-	char mode[12];   /* "native", "generic", "off" */
+	char mode[12];    /* "native", "generic", "off" */
 	char reason[160]; /* why that mode; "" if there is nothing to say */
 };
 
@@ -82,12 +82,12 @@ struct keeper_msg {
 	uint32_t incarnation; /* lives of `member` so far, from 1 */
 	union {
 		struct {
-			uint64_t value;   /* FULL, STATUS: see above; DENY_ADD: seconds, 0 for ever */
+			uint64_t value; /* FULL, STATUS: see above; DENY_ADD: seconds, 0 for ever */
 			uint8_t addr[16]; /* network order; IPv4 in the first four bytes */
 			uint8_t bits;
-			uint8_t family;   /* AF_INET or AF_INET6 */
+			uint8_t family; /* AF_INET or AF_INET6 */
 			uint8_t _zero[6];
-			char text[160];   /* DENY_ADD: the note, may be ""; REPLY: a message.
+			char text[160]; /* DENY_ADD: the note, may be ""; REPLY: a message.
 					   * NUL-terminated, and zero from there on */
 		};
 		struct keeper_piece_self self;

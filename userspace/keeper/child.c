@@ -79,7 +79,8 @@ static struct mailbox *join_mailbox(struct keeper *k, uint32_t id, bool *up)
 			generation[i] = first ? 1 : up[i] ? m->incarnation : 0;
 			ends[i] = k->members[i].ends;
 		}
-		mb = mailbox_attach(&k->plan, id, generation, ends, k->cfg->memory.mailbox_overflow_bytes);
+		mb = mailbox_attach(&k->plan, id, generation, ends,
+				    k->cfg->memory.mailbox_overflow_bytes);
 	}
 	free(generation);
 	free(ends);

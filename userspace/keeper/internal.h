@@ -22,11 +22,11 @@
 #include "tls/tls.h"
 #include "worker/mailbox.h"
 
-#define KEEPER_REAP_MS        5000   /* expired denials are looked for */
-#define KEEPER_START_MS       15000  /* a new process says READY within this, or is killed */
-#define KEEPER_GRACE_MS       2000   /* beyond shutdown_timeout, before stragglers are killed */
-#define KEEPER_GONE_MS        1000   /* a channel has ended: its process follows, or is killed */
-#define KEEPER_FIRST_FAILURES 5      /* of one member before the daemon was ever ready: give up */
+#define KEEPER_REAP_MS        5000  /* expired denials are looked for */
+#define KEEPER_START_MS       15000 /* a new process says READY within this, or is killed */
+#define KEEPER_GRACE_MS       2000  /* beyond shutdown_timeout, before stragglers are killed */
+#define KEEPER_GONE_MS        1000  /* a channel has ended: its process follows, or is killed */
+#define KEEPER_FIRST_FAILURES 5     /* of one member before the daemon was ever ready: give up */
 
 struct member {
 	/* for the member's whole time */
@@ -42,13 +42,13 @@ struct member {
 	enum keeper_member_state state;
 	uint64_t started_ns;
 	uint64_t started_wall_ms;
-	uint64_t kill_at_ns;  /* 0: no reason */
+	uint64_t kill_at_ns; /* 0: no reason */
 	const char *kill_why;
 
 	/* between lives */
 	uint64_t start_at_ns; /* while down; UINT64_MAX: never again */
 	uint64_t last_exit_wall_ms;
-	int last_exit;        /* as waitpid(2) has it */
+	int last_exit; /* as waitpid(2) has it */
 };
 
 struct keeper {
@@ -64,7 +64,7 @@ struct keeper {
 	struct privilege_user user;
 	struct tls_material *tls;
 	struct shield *shield;
-	bool shield_used;  /* something of it is loaded: its capabilities are kept */
+	bool shield_used; /* something of it is loaded: its capabilities are kept */
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
 	int control_fd;
@@ -72,9 +72,9 @@ struct keeper {
 	int signal_fd;
 	struct member *members;
 
-	bool announced;    /* every member was ready at once: the outside has been told */
+	bool announced; /* every member was ready at once: the outside has been told */
 	bool shutting_down;
-	bool hurry;        /* asked twice: no more patience */
+	bool hurry; /* asked twice: no more patience */
 	int exit_code;
 	uint64_t shutdown_end_ns;
 	uint64_t reap_at_ns;

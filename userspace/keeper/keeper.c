@@ -95,9 +95,10 @@ static int count_connections(struct keeper *k)
 		getrlimit(RLIMIT_NOFILE, &r);
 	}
 	if (r.rlim_cur <= spare) {
-		log_error("a process may open %llu files here, and %llu are needed beside the clients: "
-			  "raise the limit (ulimit -n, LimitNOFILE=)", (unsigned long long)r.rlim_cur,
-			  (unsigned long long)spare);
+		log_error(
+			"a process may open %llu files here, and %llu are needed beside the clients: "
+			"raise the limit (ulimit -n, LimitNOFILE=)",
+			(unsigned long long)r.rlim_cur, (unsigned long long)spare);
 		return -EMFILE;
 	}
 	uint64_t most = MIN(r.rlim_cur - spare, (uint64_t)CONN_MAX - 1);
@@ -198,8 +199,9 @@ static void open_groups(struct keeper *k)
 					k->n_workers) == 0)
 			k->shield_used = true;
 	if (can && k->cfg->n_listeners > SHIELD_GROUPS_MAX)
-		log_info("%u listeners: the kernel spreads the connections of those after the first %d",
-			 k->cfg->n_listeners, SHIELD_GROUPS_MAX);
+		log_info(
+			"%u listeners: the kernel spreads the connections of those after the first %d",
+			k->cfg->n_listeners, SHIELD_GROUPS_MAX);
 	free(cpu);
 }
 
@@ -242,9 +244,10 @@ static int open_memory(struct keeper *k)
 	int err = mailbox_plan(&k->plan, k->n_members, k->cfg->memory.mailbox_bytes,
 			       MAILBOX_ARENA_BYTES);
 	if (err) {
-		log_error("memory.mailbox: %llu bytes do not give every pair of %u members a ring of %u",
-			  (unsigned long long)k->cfg->memory.mailbox_bytes, k->n_members,
-			  MAILBOX_RING_MIN);
+		log_error(
+			"memory.mailbox: %llu bytes do not give every pair of %u members a ring of %u",
+			(unsigned long long)k->cfg->memory.mailbox_bytes, k->n_members,
+			MAILBOX_RING_MIN);
 		return err;
 	}
 	for (uint32_t i = 0; i < k->n_members; i++) {
@@ -257,7 +260,8 @@ static int open_memory(struct keeper *k)
 			err = m->slab_fd < 0 ? m->slab_fd : 0;
 		}
 		if (err) {
-			log_error("%s: cannot make its shared memory: %s", member_name(k, i), strerror(-err));
+			log_error("%s: cannot make its shared memory: %s", member_name(k, i),
+				  strerror(-err));
 			return err;
 		}
 	}
@@ -301,8 +305,9 @@ static int start_and_supervise(struct keeper *k)
 		return 1;
 	}
 	if (seccomp_is_wide())
-		log_warn("a sanitizer's build: the workers' filter of system calls is wide, do not serve "
-			 "strangers with it");
+		log_warn(
+			"a sanitizer's build: the workers' filter of system calls is wide, do not serve "
+			"strangers with it");
 	for (uint32_t i = 0; i < k->n_members; i++)
 		member_start(k, i);
 	keeper_write_members(k);
@@ -348,8 +353,8 @@ no_secrets:
 
 int keeper_run(const struct config *cfg)
 {
-	struct keeper k = {.cfg = cfg, .started_wall_ms = clock_wall_ms(), .control_fd = -1,
-			   .null_fd = -1};
+	struct keeper k = {
+		.cfg = cfg, .started_wall_ms = clock_wall_ms(), .control_fd = -1, .null_fd = -1};
 	log_init("keeper", cfg->log_level, cfg->log_json);
 	random_bytes(k.hash_key, sizeof(k.hash_key));
 	tzset(); /* workers cannot open the file that it reads */

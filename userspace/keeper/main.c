@@ -57,31 +57,26 @@ static int wrong(const char *why)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
-		{"show", no_argument, NULL, 'T'},         {"json", no_argument, NULL, 'j'},
-		{"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+		{"config", required_argument, NULL, 'c'},
+		{"test", no_argument, NULL, 't'},
+		{"show", no_argument, NULL, 'T'},
+		{"json", no_argument, NULL, 'j'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	for (int c; (c = getopt_long(argc, argv, "c:tTjVh", known, NULL)) != -1;) {
 		switch (c) {
-		case 'c':
-			o->file = optarg;
-			break;
+		case 'c': o->file = optarg; break;
 		case 't':
 		case 'T':
 			if (o->task != RUN && o->task != (c == 't' ? TEST : SHOW))
 				return wrong("-t or -T, not both");
 			o->task = c == 't' ? TEST : SHOW;
 			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'V':
-			printf("sluiced " SLUICE_VERSION "\n");
-			return EXIT_FINE;
-		case 'h':
-			fputs(help_text, stdout);
-			return EXIT_FINE;
+		case 'j': o->json = true; break;
+		case 'V': printf("sluiced " SLUICE_VERSION "\n"); return EXIT_FINE;
+		case 'h': fputs(help_text, stdout); return EXIT_FINE;
 		default: /* getopt has said which option it was */
 			fprintf(stderr, "Try \"sluiced --help\".\n");
 			return EXIT_WRONG;
@@ -89,7 +84,8 @@ static int parse(int argc, char **argv, struct options *o)
 	}
 	if (optind < argc) {
 		char why[256];
-		snprintf(why, sizeof(why), "\"%s\": a configuration file is named with -c", argv[optind]);
+		snprintf(why, sizeof(why), "\"%s\": a configuration file is named with -c",
+			 argv[optind]);
 		return wrong(why);
 	}
 	if (o->json && o->task != SHOW)
@@ -165,12 +161,9 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	switch (o.task) {
-	case TEST:
-		return test(o.file);
-	case SHOW:
-		return show(o.file, o.json);
-	case RUN:
-		break;
+	case TEST: return test(o.file);
+	case SHOW: return show(o.file, o.json);
+	case RUN: break;
 	}
 	return run(o.file);
 }

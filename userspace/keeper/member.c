@@ -104,7 +104,8 @@ static void schedule(struct keeper *k, uint32_t id, uint64_t lived_ms)
 
 static void tell_down(struct keeper *k, uint32_t id)
 {
-	struct keeper_msg down = {.kind = KEEPER_PEER_DOWN, .member = (uint16_t)id,
+	struct keeper_msg down = {.kind = KEEPER_PEER_DOWN,
+				  .member = (uint16_t)id,
 				  .incarnation = k->members[id].incarnation};
 	member_tell_others(k, id, &down);
 }
@@ -121,8 +122,8 @@ void member_start(struct keeper *k, uint32_t id)
 	}
 
 	m->incarnation++;
-	struct keeper_msg up = {.kind = KEEPER_PEER_UP, .member = (uint16_t)id,
-				.incarnation = m->incarnation};
+	struct keeper_msg up = {
+		.kind = KEEPER_PEER_UP, .member = (uint16_t)id, .incarnation = m->incarnation};
 	if (m->incarnation > 1) /* at the first start everybody takes everybody for alive */
 		member_tell_others(k, id, &up);
 
@@ -156,7 +157,8 @@ void member_start(struct keeper *k, uint32_t id)
 static void describe(int st, char *buf, size_t cap)
 {
 	if (WIFSIGNALED(st) && WTERMSIG(st) == SIGSYS)
-		snprintf(buf, cap, "made a forbidden system call (the kernel's log has its number)");
+		snprintf(buf, cap,
+			 "made a forbidden system call (the kernel's log has its number)");
 	else if (WIFSIGNALED(st))
 		snprintf(buf, cap, "was killed by signal %d (SIG%s)", WTERMSIG(st),
 			 sigabbrev_np(WTERMSIG(st)) ? sigabbrev_np(WTERMSIG(st)) : "?");
@@ -173,7 +175,8 @@ static void wipe(struct keeper *k, uint32_t id)
 		log_error("%s: cannot reset its outbox: %s", member_name(k, id), strerror(-err));
 	if (fallocate(m->slab_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)conn_slab_bytes(k->slab_max)) < 0)
-		log_error("%s: cannot wipe its connections: %s", member_name(k, id), strerror(errno));
+		log_error("%s: cannot wipe its connections: %s", member_name(k, id),
+			  strerror(errno));
 }
 
 void member_died(struct keeper *k, uint32_t id, int wait_status)
@@ -184,8 +187,9 @@ void member_died(struct keeper *k, uint32_t id, int wait_status)
 	describe(wait_status, how, sizeof(how));
 	bool fine = k->shutting_down && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
 	if (!fine)
-		log_error("%s (process %d) %s after %llu.%03llu s", member_name(k, id), (int)m->pid, how,
-			  (unsigned long long)lived_ms / 1000, (unsigned long long)lived_ms % 1000);
+		log_error("%s (process %d) %s after %llu.%03llu s", member_name(k, id), (int)m->pid,
+			  how, (unsigned long long)lived_ms / 1000,
+			  (unsigned long long)lived_ms % 1000);
 	if (!fine && k->shutting_down && !k->hurry)
 		k->exit_code = 1; /* some clients may not have heard 1001 */
 

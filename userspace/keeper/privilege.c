@@ -29,6 +29,7 @@ static int capabilities_get(uint64_t *effective, uint64_t *permitted)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
+	*effective = *permitted = 0;
 	if (syscall(SYS_capget, &head, data) < 0)
 		return -errno;
 	*effective = data[0].effective | (uint64_t)data[1].effective << 32;
@@ -60,8 +61,7 @@ static int find_group(const char *group, gid_t *gid)
 	errno = 0;
 	const struct group *g = getgrnam(group);
 	if (!g) {
-		log_error("group: there is no group \"%s\" here: create it or name another",
-			  group);
+		log_error("group: there is no group \"%s\" here: create it or name another", group);
 		return errno ? -errno : -ENOENT;
 	}
 	*gid = g->gr_gid;
@@ -76,7 +76,8 @@ int privilege_find_user(const char *user, const char *group, struct privilege_us
 		const struct passwd *pw = getpwnam(user);
 		if (!pw) {
 			log_error("user: there is no user \"%s\" here: create it (useradd "
-				  "--system %s) or name another", user, user);
+				  "--system %s) or name another",
+				  user, user);
 			return errno ? -errno : -ENOENT;
 		}
 		out->uid = pw->pw_uid;
@@ -123,7 +124,8 @@ static void forget_the_way_back(void)
 {
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
-				 SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED);
+					 SECBIT_NO_CAP_AMBIENT_RAISE |
+					 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED);
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		prctl(PR_CAPBSET_DROP, cap);
 }

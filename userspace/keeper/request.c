@@ -126,9 +126,7 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 		if (msg->value)
 			break;
 		return check_prefix(msg, why);
-	default:
-		*why = "a message of no known kind";
-		return REQUEST_LIE;
+	default: *why = "a message of no known kind"; return REQUEST_LIE;
 	}
 	*why = "something in a field that this request leaves empty";
 	return REQUEST_LIE;

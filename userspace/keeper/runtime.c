@@ -29,8 +29,8 @@
 #define LOCK_NAME    "keeper.lock"
 #define PID_NAME     "sluiced.pid"
 #define MEMBERS_NAME "members"
-#define MEMBERS_MAX  1200         /* lines of it that are believed */
-#define ORPHAN_MS    6000         /* workers promise 5 seconds */
+#define MEMBERS_MAX  1200 /* lines of it that are believed */
+#define ORPHAN_MS    6000 /* workers promise 5 seconds */
 
 /* Reads a small file whole. Length, or -1. */
 static ssize_t read_small(int dir_fd, const char *name, char *buf, size_t cap)
@@ -79,7 +79,8 @@ static int open_dir(struct runtime *r, const char *path)
 		return -errno;
 	if (st.st_uid != geteuid()) {
 		log_error("runtime_dir: %s belongs to uid %u and not to us (uid %u): remove it "
-			  "or name another", path, st.st_uid, geteuid());
+			  "or name another",
+			  path, st.st_uid, geteuid());
 		return -EPERM;
 	}
 	if (st.st_mode & (S_IWGRP | S_IWOTH)) {
@@ -103,7 +104,8 @@ static int take_lock(struct runtime *r, const char *path)
 		ssize_t n = pread(r->lock_fd, who, sizeof(who) - 1, 0);
 		who[n > 0 ? strcspn(who, "\n") : 0] = '\0';
 		log_error("another sluiced (process %s) runs on %s: stop it, or give this one its "
-			  "own runtime_dir", *who ? who : "unknown", path);
+			  "own runtime_dir",
+			  *who ? who : "unknown", path);
 		return err == EWOULDBLOCK ? -EBUSY : -err;
 	}
 	char pid[16];
@@ -179,7 +181,8 @@ static int write_small(int dir_fd, const char *name, const char *text, size_t n)
 {
 	char beside[32];
 	snprintf(beside, sizeof(beside), "%s.new", name);
-	int fd = openat(dir_fd, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int fd =
+		openat(dir_fd, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
 	ssize_t w = write(fd, text, n);
@@ -203,16 +206,19 @@ void runtime_members_write(struct runtime *r, const struct runtime_member *list,
 	if (text) {
 		for (size_t i = 0; i < n; i++)
 			if (list[i].pid > 0)
-				used += (size_t)snprintf(text + used, cap - used, "%s %d %llu\n", list[i].name,
-							 (int)list[i].pid,
-							 (unsigned long long)runtime_start_time(list[i].pid));
+				used += (size_t)snprintf(
+					text + used, cap - used, "%s %d %llu\n", list[i].name,
+					(int)list[i].pid,
+					(unsigned long long)runtime_start_time(list[i].pid));
 		int err2 = write_small(r->dir_fd, MEMBERS_NAME, text, used);
 		err = err ? err : err2;
 		free(text);
 	}
 	if (err)
-		log_warn("cannot write to runtime_dir: %s: if this keeper is killed, the next one will not "
-			 "know its workers", strerror(-err));
+		log_warn(
+			"cannot write to runtime_dir: %s: if this keeper is killed, the next one will not "
+			"know its workers",
+			strerror(-err));
 }
 
 /* ---- the control socket -------------------------------------------------------------------------- */
@@ -252,8 +258,10 @@ static int set_owner(const char *path, const struct config *cfg)
 	if (*group) {
 		const struct group *g = getgrnam(group);
 		if (!g) {
-			log_error("admin.control_group: there is no group \"%s\" here: create it or "
-				  "name another", group);
+			log_error(
+				"admin.control_group: there is no group \"%s\" here: create it or "
+				"name another",
+				group);
 			return -ENOENT;
 		}
 		if (chown(path, (uid_t)-1, g->gr_gid) < 0) {
@@ -280,8 +288,10 @@ int runtime_control_open(struct runtime *r, const struct config *cfg)
 	const char *path = cfg->admin.control_socket;
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(sa.sun_path)) {
-		log_error("admin.control_socket: %s is longer than the %zu bytes that a socket's name "
-			  "may have", path, sizeof(sa.sun_path) - 1);
+		log_error(
+			"admin.control_socket: %s is longer than the %zu bytes that a socket's name "
+			"may have",
+			path, sizeof(sa.sun_path) - 1);
 		return -ENAMETOOLONG;
 	}
 	strcpy(sa.sun_path, path);

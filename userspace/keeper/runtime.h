@@ -19,7 +19,7 @@
 #include "config/config.h"
 
 struct runtime {
-	int dir_fd;  /* -1: not open */
+	int dir_fd; /* -1: not open */
 	int lock_fd;
 	char control_path[108]; /* as bound; "" if there is none of ours */
 };

@@ -121,6 +121,7 @@ static void block_end(struct program *p, unsigned begin)
 	p->at[begin].jf = (uint8_t)(p->n - begin - 1);
 }
 
+/* clang-format off */
 static const uint16_t always[] = {
 	/* every turn */
 	SYS_recvfrom, SYS_sendto, SYS_sendmsg, SYS_recvmsg, SYS_read, SYS_write, SYS_readv,
@@ -155,6 +156,7 @@ static const uint16_t files[] = {
 	SYS_open, SYS_creat, SYS_access, SYS_stat, SYS_lstat, SYS_readlink,
 #endif
 };
+/* clang-format on */
 
 /* mmap and mprotect, but never code. */
 static void memory_without_code(struct program *p)
@@ -178,9 +180,13 @@ static void socket_options(struct program *p)
 	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOL_SOCKET, 1, 0));
 	answer(p, ALLOW);
 	load_arg(p, 2);
-	const uint32_t programs[] = {SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_ATTACH_BPF,
-				     SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF,
-				     SO_DETACH_REUSEPORT_BPF, SO_LOCK_FILTER};
+	const uint32_t programs[] = {SO_ATTACH_FILTER,
+				     SO_DETACH_FILTER,
+				     SO_ATTACH_BPF,
+				     SO_ATTACH_REUSEPORT_CBPF,
+				     SO_ATTACH_REUSEPORT_EBPF,
+				     SO_DETACH_REUSEPORT_BPF,
+				     SO_LOCK_FILTER};
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		equal(p, programs[i], KILL);
 	answer(p, ALLOW);
@@ -259,6 +265,7 @@ static void build(struct program *p)
 
 /* Sanitizers open files, start threads, trace and run a symbolizer: only what none of
  * them needs is forbidden. */
+/* clang-format off */
 static const uint16_t forbidden[] = {
 	SYS_bpf, SYS_socket, SYS_bind, SYS_connect, SYS_listen, SYS_mount, SYS_umount2,
 	SYS_pivot_root, SYS_chroot, SYS_setns, SYS_unshare, SYS_perf_event_open, SYS_keyctl,
@@ -266,6 +273,7 @@ static const uint16_t forbidden[] = {
 	SYS_kexec_load, SYS_io_uring_setup, SYS_userfaultfd, SYS_reboot, SYS_settimeofday,
 	SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_symlinkat, SYS_mknodat, SYS_process_vm_writev,
 };
+/* clang-format on */
 
 static void build(struct program *p)
 {

@@ -29,9 +29,9 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 {
 	struct shield_prefix p = {.bits = m->bits, .family = m->family};
 	memcpy(p.addr, m->addr, sizeof(p.addr));
-	int err = m->kind == KEEPER_DENY_ADD
-			  ? shield_deny_add(k->shield, &p, m->value, SHIELD_DENY_OPERATOR, m->text)
-			  : shield_deny_del(k->shield, &p);
+	int err = m->kind == KEEPER_DENY_ADD ?
+			  shield_deny_add(k->shield, &p, m->value, SHIELD_DENY_OPERATOR, m->text) :
+			  shield_deny_del(k->shield, &p);
 	char text[sizeof(m->text)] = "", prefix[SHIELD_PREFIX_TEXT_MAX];
 	shield_prefix_str(&p, prefix);
 	if (err == -EOPNOTSUPP)
@@ -44,8 +44,8 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 	else if (err)
 		snprintf(text, sizeof(text), "%s", strerror(-err));
 	else
-		log_info("deny list: %s %s%s%s", m->kind == KEEPER_DENY_ADD ? "added" : "removed", prefix,
-			 *m->text ? ": " : "", m->text);
+		log_info("deny list: %s %s%s%s", m->kind == KEEPER_DENY_ADD ? "added" : "removed",
+			 prefix, *m->text ? ": " : "", m->text);
 	reply(k, id, m, err, text);
 }
 
@@ -109,8 +109,8 @@ static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg 
 			piece_shield(&interfaces[next - 1 - k->n_members], &m);
 		member_tell(k, id, &m);
 	}
-	struct keeper_msg done = {.kind = KEEPER_REPLY, .ask = asked->ask,
-				  .value = end < total ? end : 0};
+	struct keeper_msg done = {
+		.kind = KEEPER_REPLY, .ask = asked->ask, .value = end < total ? end : 0};
 	member_tell(k, id, &done);
 }
 
@@ -162,11 +162,8 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		close(k->members[id].channel); /* not one word more */
 		k->members[id].channel = -1;
 		return;
-	case REQUEST_REFUSED:
-		reply(k, id, &m, -EINVAL, why);
-		return;
-	case REQUEST_OK:
-		break;
+	case REQUEST_REFUSED: reply(k, id, &m, -EINVAL, why); return;
+	case REQUEST_OK: break;
 	}
 	if (m.kind == KEEPER_READY)
 		serve_ready(k, id);

@@ -43,8 +43,8 @@ static void kill_all(struct keeper *k, const char *why)
 static void shut_down(struct keeper *k)
 {
 	k->shutting_down = true;
-	k->shutdown_end_ns = clock_mono_ns() +
-			     (k->cfg->shutdown_timeout_ms + KEEPER_GRACE_MS) * 1000000ull;
+	k->shutdown_end_ns =
+		clock_mono_ns() + (k->cfg->shutdown_timeout_ms + KEEPER_GRACE_MS) * 1000000ull;
 	notify_supervisor("STOPPING=1");
 	/* Our copies would keep the ports open, and newcomers waiting, until the very end. */
 	for (uint32_t i = 0; i < k->cfg->n_listeners * k->n_workers; i++) {

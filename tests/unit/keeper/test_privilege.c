@@ -10,8 +10,8 @@
 #include "child.h"
 #include "keeper/privilege.h"
 
-static const struct privilege_user nobody = {.change = true, .uid = 65534, .gid = 65534,
-					     .name = "nobody"};
+static const struct privilege_user nobody = {
+	.change = true, .uid = 65534, .gid = 65534, .name = "nobody"};
 
 /* One line of /proc/self/status as a number. */
 static uint64_t status_hex(const char *field)

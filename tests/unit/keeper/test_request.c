@@ -71,7 +71,9 @@ TEST(request, no_kind_but_the_requests_is_known)
 TEST(request, unused_bytes_are_zero)
 {
 	const struct keeper_msg kinds[] = {
-		{.kind = KEEPER_READY}, {.kind = KEEPER_FULL}, {.kind = KEEPER_STATUS},
+		{.kind = KEEPER_READY},
+		{.kind = KEEPER_FULL},
+		{.kind = KEEPER_STATUS},
 		{.kind = KEEPER_DENY_DEL, .family = AF_INET, .addr = {192, 0, 2}, .bits = 24},
 	};
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
@@ -84,10 +86,11 @@ TEST(request, unused_bytes_are_zero)
 				    (m.kind == KEEPER_DENY_DEL &&
 				     i >= offsetof(struct keeper_msg, addr) &&
 				     i < offsetof(struct keeper_msg, addr) + 4) ||
-				    (m.kind == KEEPER_DENY_DEL && (m.bits != 24 || m.family != AF_INET));
+				    (m.kind == KEEPER_DENY_DEL &&
+				     (m.bits != 24 || m.family != AF_INET));
 			if (!used)
-				assert_msg(judge(&m, true) == REQUEST_LIE, "kind %u byte %zu: %s", m.kind,
-					   i, why ? why : "accepted");
+				assert_msg(judge(&m, true) == REQUEST_LIE, "kind %u byte %zu: %s",
+					   m.kind, i, why ? why : "accepted");
 		}
 	}
 }
@@ -123,7 +126,8 @@ TEST(request, prefixes_are_checked_and_mistakes_are_not_lies)
 TEST(request, host_bits_are_found_at_every_length)
 {
 	for (unsigned bits = 0; bits < 128; bits++) {
-		struct keeper_msg m = {.kind = KEEPER_DENY_ADD, .family = AF_INET6, .bits = (uint8_t)bits};
+		struct keeper_msg m = {
+			.kind = KEEPER_DENY_ADD, .family = AF_INET6, .bits = (uint8_t)bits};
 		for (unsigned at = bits; at < 128; at++) {
 			memset(m.addr, 0, sizeof(m.addr));
 			m.addr[at / 8] = (uint8_t)(0x80 >> at % 8);

@@ -160,8 +160,8 @@ TEST(runtime, a_name_too_long_for_a_socket_is_said)
 static void leave_behind(pid_t orphan, uint64_t start_time)
 {
 	char text[128], path[160];
-	int n = snprintf(text, sizeof(text), "worker-0 %d %llu\nnonsense\nworker-1 1 0\n", (int)orphan,
-			 (unsigned long long)start_time);
+	int n = snprintf(text, sizeof(text), "worker-0 %d %llu\nnonsense\nworker-1 1 0\n",
+			 (int)orphan, (unsigned long long)start_time);
 	assert_int_equal(mkdir(dir, 0755), 0);
 	snprintf(path, sizeof(path), "%s/members", dir);
 	int fd = open(path, O_WRONLY | O_CREAT, 0644);

@@ -49,6 +49,7 @@ static void call_fork(void)
 	if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0)
 		_exit(0);
 }
+/* clang-format off */
 static void call_ptrace(void) { ptrace(PTRACE_TRACEME, 0, 0, 0); }
 static void call_socket(void) { socket(AF_INET, SOCK_STREAM, 0); }
 static void call_bind(void) { bind(listening, NULL, 0); }
@@ -65,12 +66,16 @@ static void call_setuid(void) { syscall(SYS_setuid, 0); }
 static void call_memfd(void) { syscall(SYS_memfd_create, "x", 0); }
 static void call_userfaultfd(void) { syscall(SYS_userfaultfd, 0); }
 static void call_process_vm(void) { syscall(SYS_process_vm_writev, 1, NULL, 0, NULL, 0, 0); }
+/* clang-format on */
 static void call_mmap_exec(void)
 {
 	mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 static void *page; /* made before the filter */
-static void call_mprotect_exec(void) { mprotect(page, 4096, PROT_READ | PROT_EXEC); }
+static void call_mprotect_exec(void)
+{
+	mprotect(page, 4096, PROT_READ | PROT_EXEC);
+}
 static void call_reuseport_program(void)
 {
 	setsockopt(listening, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, NULL, 0);
@@ -79,8 +84,14 @@ static void call_reuseport_detach(void)
 {
 	setsockopt(listening, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, NULL, 0);
 }
-static void call_fcntl_owner(void) { fcntl(listening, F_SETOWN, getppid()); }
-static void call_x32(void) { syscall(0x40000000 | 39); }
+static void call_fcntl_owner(void)
+{
+	fcntl(listening, F_SETOWN, getppid());
+}
+static void call_x32(void)
+{
+	syscall(0x40000000 | 39);
+}
 
 static const struct forbidden forbidden[] = {
 	{"execve", call_execve, false},
