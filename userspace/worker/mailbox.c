@@ -223,6 +223,7 @@ struct mailbox *mailbox_new(const struct mailbox_plan *plan, uint32_t self,
 	mb->box = maps[self].box;
 	mb->event_fd = ends[self].event_fd;
 	mb->queue_bound = queue_bytes;
+	mb->starving = NOBODY;
 	mb->scratch = aligned_alloc(64, plan->ring_bytes / 4);
 	if (!mb->scratch || !arena_init(&mb->arena, maps[self].arena, plan->arena_bytes)) {
 		free(mb->scratch);

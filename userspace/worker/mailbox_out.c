@@ -62,17 +62,26 @@ static void congestion_update(struct mailbox *mb)
 		mb->events.on_congestion(mb->events.ctx, now);
 }
 
-static void parcel_unref(struct mailbox *mb, struct parcel *a)
+static void parcel_free_unused(struct mailbox *mb, struct parcel *a)
 {
-	assert(a->refs > 0);
-	if (--a->refs)
-		return;
-	if (a->bytes)
+	if (!a->waits && a->bytes) {
 		mb->queue_bytes -= COPY_BYTES(a->length);
-	if (a->run.n)
+		free(a->bytes);
+		a->bytes = NULL;
+	}
+	if (!a->flights && a->run.n) {
 		arena_free(&mb->arena, a->run);
-	free(a->bytes);
-	free(a);
+		a->run.n = 0;
+	}
+	if (!a->waits && !a->flights)
+		free(a);
+}
+
+static void parcel_waits_less(struct mailbox *mb, struct parcel *a)
+{
+	assert(a->waits > 0);
+	a->waits--;
+	parcel_free_unused(mb, a);
 }
 
 static void gather(uint8_t *to, const struct bytes *parts, size_t n_parts)
@@ -84,18 +93,30 @@ static void gather(uint8_t *to, const struct bytes *parts, size_t n_parts)
 	}
 }
 
-/* Held once by the caller. `bytes` becomes the parcel's, or `run` does. */
+/* Held by its maker (one of `waits`). `bytes` and `run` become the parcel's. */
 static struct parcel *parcel_new(struct mailbox *mb, uint16_t type, uint16_t flags,
 				 uint64_t length, uint8_t *bytes, struct arena_run run)
 {
 	struct parcel *a = malloc(sizeof(*a));
 
 	assert(a);
-	*a = (struct parcel){.refs = 1, .type = type, .flags = flags, .length = length};
+	*a = (struct parcel){.waits = 1, .type = type, .flags = flags, .length = length};
 	a->bytes = bytes;
 	a->run = run;
 	mb->queue_bytes += bytes ? COPY_BYTES(length) : 0;
 	return a;
+}
+
+/* The peer has read its oldest block, or never will. */
+static void flight_land(struct mailbox *mb, struct peer *p)
+{
+	struct parcel *a = fifo_first(&p->flight).parcel;
+
+	assert(a->flights > 0);
+	a->flights--;
+	p->flight_pages -= a->run.n;
+	fifo_pop(&p->flight);
+	parcel_free_unused(mb, a);
 }
 
 /* True if it asks for room now and did not before. */
@@ -113,17 +134,18 @@ void mailbox_out_forget(struct mailbox *mb, struct peer *p)
 	uint64_t messages = p->queue.n, bytes = p->queue_bytes;
 
 	while (p->queue.n) {
-		parcel_unref(mb, fifo_first(&p->queue).parcel);
+		parcel_waits_less(mb, fifo_first(&p->queue).parcel);
 		mb->queue_bytes -= PLACE_BYTES;
 		fifo_pop(&p->queue);
 	}
 	while (p->flight.n) {
-		parcel_unref(mb, fifo_first(&p->flight).parcel);
-		fifo_pop(&p->flight);
+		flight_land(mb, p);
 	}
 	p->queue_bytes = 0;
 	p->in_adopted = false;
 	mailbox_set_del(&mb->busy, peer_index(mb, p));
+	if (mb->starving == peer_index(mb, p))
+		mb->starving = NOBODY;
 	atomic_store_explicit(&p->mine->session, 0, memory_order_release);
 	want_room(p, false);
 	mb->stats.dropped += messages;
@@ -149,8 +171,7 @@ void mailbox_out_refresh(struct mailbox *mb, struct peer *p)
 	}
 	p->tail = tail;
 	while (p->flight.n && (int64_t)(tail - fifo_first(&p->flight).end) >= 0) {
-		parcel_unref(mb, fifo_first(&p->flight).parcel);
-		fifo_pop(&p->flight);
+		flight_land(mb, p);
 	}
 	if (!p->queue.n && !p->flight.n) {
 		mailbox_set_del(&mb->busy, peer_index(mb, p));
@@ -158,19 +179,34 @@ void mailbox_out_refresh(struct mailbox *mb, struct peer *p)
 	}
 }
 
-static bool has_room(const struct mailbox *mb, const struct peer *p, uint64_t bytes)
+static uint64_t entry_bytes(const struct mailbox *mb, uint64_t length)
 {
-	return mb->plan.ring_bytes - (p->head - p->tail) >= bytes;
+	bool big = length > small_max(mb);
+	return sizeof(struct ring_entry) + (big ? sizeof(struct block_ref) : pad8(length));
 }
 
-/* Room for an entry right now, nothing queued before it. May find the peer bad. */
-static bool is_ready(struct mailbox *mb, struct peer *p, uint64_t entry_bytes)
+static uint32_t block_pages(uint64_t length)
+{
+	return (uint32_t)((length + ARENA_PAGE - 1) / ARENA_PAGE);
+}
+
+/* Room in the ring; and one peer's unread blocks take at most half of the arena, so that a single
+ * peer that hangs does not stop the large messages to all the others. */
+static bool has_room(const struct mailbox *mb, const struct peer *p, uint64_t length)
+{
+	if (length > small_max(mb) && p->flight_pages + block_pages(length) > mb->arena.n_pages / 2)
+		return false;
+	return mb->plan.ring_bytes - (p->head - p->tail) >= entry_bytes(mb, length);
+}
+
+/* Room for a message right now, nothing queued before it. May find the peer bad. */
+static bool is_ready(struct mailbox *mb, struct peer *p, uint64_t length)
 {
 	if (p->queue.n)
 		return false;
-	if (!has_room(mb, p, entry_bytes))
+	if (!has_room(mb, p, length))
 		mailbox_out_refresh(mb, p);
-	return p->state == PEER_UP && has_room(mb, p, entry_bytes);
+	return p->state == PEER_UP && has_room(mb, p, length);
 }
 
 static void put(struct mailbox *mb, struct peer *p, struct ring_entry entry,
@@ -193,7 +229,8 @@ static void put_block(struct mailbox *mb, struct peer *p, struct parcel *a)
 				   .flags = a->flags | ENTRY_BLOCK};
 
 	put(mb, p, entry, &BYTES(&ref, sizeof(ref)), 1);
-	a->refs++;
+	a->flights++;
+	p->flight_pages += a->run.n;
 	fifo_push(&p->flight, (struct place){.parcel = a, .end = p->head});
 	mailbox_set_add(&mb->busy, peer_index(mb, p));
 	mb->stats.sent_bytes += a->length;
@@ -219,7 +256,7 @@ static void want_arena(struct mailbox *mb)
 
 static void enqueue(struct mailbox *mb, struct peer *p, struct parcel *a)
 {
-	a->refs++;
+	a->waits++;
 	fifo_push(&p->queue, (struct place){.parcel = a});
 	p->queue_bytes += a->length;
 	mb->queue_bytes += PLACE_BYTES;
@@ -230,15 +267,12 @@ static void enqueue(struct mailbox *mb, struct peer *p, struct parcel *a)
 		mailbox_peer_bad(mb, p, "it does not read what it is sent");
 }
 
-static uint64_t entry_bytes(const struct mailbox *mb, uint64_t length)
-{
-	bool big = length > small_max(mb);
-	return sizeof(struct ring_entry) + (big ? sizeof(struct block_ref) : pad8(length));
-}
-
-/* Pages for a message. Blocks that have been read are looked for only when none are free. */
+/* Pages for a new message, unless somebody waits for pages already. Blocks that have been read are
+ * looked for only when none are free. */
 static bool block_alloc(struct mailbox *mb, uint64_t length, struct arena_run *run)
 {
+	if (mb->starving != NOBODY)
+		return false;
 	if (arena_alloc(&mb->arena, length, run))
 		return true;
 	FOR_EACH_MEMBER (k, &mb->busy)
@@ -250,8 +284,9 @@ static bool block_alloc(struct mailbox *mb, uint64_t length, struct arena_run *r
 	return false;
 }
 
-/* The slow way, for blocks and for what must wait: one copy, shared by all who get it. `ready`
- * are those whose ring has room. */
+/* The slow way, for blocks and for what must wait: one copy, shared by all who get it, and one block
+ * for those in `ready`, whose rings have room. What waits never holds pages: they would be held by
+ * a message behind one that needs pages, and neither would ever move. */
 static enum mailbox_result send_parcel(struct mailbox *mb, const struct mailbox_set *peers,
 				       const struct mailbox_set *ready, uint16_t type,
 				       uint16_t flags, const struct bytes *parts, size_t n_parts,
@@ -267,13 +302,13 @@ static enum mailbox_result send_parcel(struct mailbox *mb, const struct mailbox_
 	FOR_EACH_MEMBER (k, peers)
 		if (mb->peers[k].state == PEER_UP)
 			waits += !may_go || !mailbox_set_has(ready, k);
-	if (waits && !in_arena) {
+	if (waits) {
 		bytes = malloc(length ? length : 1);
 		assert(bytes || class == MAILBOX_MAY_REFUSE);
 	}
-	uint64_t cost = waits * PLACE_BYTES + (in_arena ? 0 : COPY_BYTES(length));
+	uint64_t cost = waits * PLACE_BYTES + COPY_BYTES(length);
 	if (waits && class == MAILBOX_MAY_REFUSE &&
-	    ((!bytes && !in_arena) || mb->queue_bytes + cost > mb->queue_bound)) {
+	    (!bytes || mb->queue_bytes + cost > mb->queue_bound)) {
 		free(bytes);
 		if (in_arena)
 			arena_free(&mb->arena, run);
@@ -281,8 +316,10 @@ static enum mailbox_result send_parcel(struct mailbox *mb, const struct mailbox_
 		return MAILBOX_OVERLOADED;
 	}
 
-	gather(in_arena ? arena_ptr(&mb->arena, run) : bytes, parts,
-	       in_arena || bytes ? n_parts : 0);
+	if (in_arena)
+		gather(arena_ptr(&mb->arena, run), parts, n_parts);
+	if (bytes)
+		gather(bytes, parts, n_parts);
 	struct parcel *a = parcel_new(mb, type, flags, length, bytes, run);
 	FOR_EACH_MEMBER (k, peers) {
 		struct peer *p = &mb->peers[k];
@@ -295,7 +332,7 @@ static enum mailbox_result send_parcel(struct mailbox *mb, const struct mailbox_
 		else
 			put_small(mb, p, type, flags, length, parts, n_parts);
 	}
-	parcel_unref(mb, a);
+	parcel_waits_less(mb, a);
 	congestion_update(mb);
 	return MAILBOX_OK;
 }
@@ -322,12 +359,11 @@ enum mailbox_result mailbox_send_many(struct mailbox *mb, const struct mailbox_s
 	assert(type != 0 && !(flags & ~MAILBOX_FLAGS_MASK));
 	if (length > mailbox_message_max(mb))
 		return MAILBOX_TOO_BIG;
-	uint64_t need = entry_bytes(mb, length);
 	FOR_EACH_MEMBER (k, peers) {
 		struct peer *p = mailbox_peer(mb, k);
 		if (p->state != PEER_UP)
 			continue;
-		if (is_ready(mb, p, need))
+		if (is_ready(mb, p, length))
 			mailbox_set_add(&ready, k);
 		else
 			all_ready = false;
@@ -350,8 +386,7 @@ enum mailbox_result mailbox_send(struct mailbox *mb, uint32_t peer, uint16_t typ
 	struct peer *p = mailbox_peer(mb, peer);
 	uint64_t length = length_of(parts, n_parts);
 
-	if (p->state == PEER_UP && length <= small_max(mb) &&
-	    is_ready(mb, p, entry_bytes(mb, length))) {
+	if (p->state == PEER_UP && length <= small_max(mb) && is_ready(mb, p, length)) {
 		assert(type != 0 && !(flags & ~MAILBOX_FLAGS_MASK));
 		put_small(mb, p, type, flags, length, parts, n_parts);
 		return MAILBOX_OK;
@@ -363,18 +398,20 @@ enum mailbox_result mailbox_send(struct mailbox *mb, uint32_t peer, uint16_t typ
 
 /* ---- what waits moves on ------------------------------------------------------------------- */
 
-/* A private copy becomes a block, for everyone in whose queue it is. Tails have been looked at
- * just before, by mailbox_out_flush(): here nobody can turn out to be bad. */
-static bool parcel_to_arena(struct mailbox *mb, struct parcel *a)
+/* A block for a message that waited. Tails have been looked at just before, by mailbox_out_flush():
+ * here nobody can turn out to be bad. */
+static bool parcel_to_arena(struct mailbox *mb, struct peer *p, struct parcel *a)
 {
 	if (a->run.n)
 		return true;
-	if (!arena_alloc(&mb->arena, a->length, &a->run))
+	if ((mb->starving != NOBODY && mb->starving != peer_index(mb, p)) ||
+	    !arena_alloc(&mb->arena, a->length, &a->run)) {
+		if (mb->starving == NOBODY)
+			mb->starving = peer_index(mb, p);
 		return false;
+	}
 	memcpy(arena_ptr(&mb->arena, a->run), a->bytes, a->length);
-	free(a->bytes);
-	a->bytes = NULL;
-	mb->queue_bytes -= COPY_BYTES(a->length);
+	mb->starving = NOBODY;
 	return true;
 }
 
@@ -385,20 +422,31 @@ static enum step queue_step(struct mailbox *mb, struct peer *p)
 {
 	struct parcel *a = fifo_first(&p->queue).parcel;
 
-	if (!has_room(mb, p, entry_bytes(mb, a->length)))
+	if (!has_room(mb, p, a->length))
 		return STEP_NO_ROOM;
 	if (a->length <= small_max(mb)) {
 		put_small(mb, p, a->type, a->flags, a->length, &BYTES(a->bytes, a->length), 1);
 	} else {
-		if (!parcel_to_arena(mb, a))
+		if (!parcel_to_arena(mb, p, a))
 			return STEP_NO_PAGES;
 		put_block(mb, p, a);
 	}
 	fifo_pop(&p->queue);
 	p->queue_bytes -= a->length;
 	mb->queue_bytes -= PLACE_BYTES;
-	parcel_unref(mb, a);
+	parcel_waits_less(mb, a);
 	return STEP_MOVED;
+}
+
+/* Moves what can be moved of one queue. True if anything did; *step is what stopped it. */
+static bool queue_run(struct mailbox *mb, struct peer *p, enum step *step)
+{
+	bool moved = false;
+
+	*step = STEP_MOVED;
+	while (p->queue.n && (*step = queue_step(mb, p)) == STEP_MOVED)
+		moved = true;
+	return moved;
 }
 
 /* Who goes to sleep relies on what it asked for before its fence (mailbox_sleep_begin). So a wish
@@ -407,15 +455,16 @@ bool mailbox_out_flush(struct mailbox *mb)
 {
 	struct mailbox_set busy = mb->busy;
 	bool moved = false, no_pages = false, wish = false;
+	enum step step;
 
 	FOR_EACH_MEMBER (k, &busy)
 		mailbox_out_refresh(mb, &mb->peers[k]);
 	busy = mb->busy;
+	if (mb->starving != NOBODY)
+		moved = queue_run(mb, &mb->peers[mb->starving], &step);
 	FOR_EACH_MEMBER (k, &busy) {
 		struct peer *p = &mb->peers[k];
-		enum step step = STEP_MOVED;
-		while (p->queue.n && (step = queue_step(mb, p)) == STEP_MOVED)
-			moved = true;
+		moved |= queue_run(mb, p, &step);
 		no_pages |= step == STEP_NO_PAGES;
 		if (step == STEP_NO_ROOM)
 			wish |= want_room(p, true);

@@ -7,13 +7,15 @@
 #include "worker/arena.h"
 #include "worker/outbox.h"
 
-/* A message that waits, or a block in the arena with all who still have to read it. */
+/* A message that is in more than one place: a private copy for those in whose queue it waits, and
+ * a block in the arena for those who have it in their ring and must still read it. */
 struct parcel {
-	uint32_t refs; /* places in queues and flights */
+	uint32_t waits;       /* places in queues, and one while it is being made */
+	uint32_t flights;
 	uint16_t type, flags;
 	uint64_t length;
-	uint8_t *bytes;       /* owned private copy; NULL: in the arena */
-	struct arena_run run; /* n > 0: in the arena */
+	uint8_t *bytes;       /* owned; while it waits somewhere */
+	struct arena_run run; /* n > 0: while it is in flight somewhere */
 };
 
 struct place {
@@ -41,13 +43,16 @@ struct peer {
 	uint64_t head, tail;         /* tail: the last believable one */
 	bool wants_room;             /* as mine->want_room says */
 	struct fifo queue, flight;
-	uint64_t queue_bytes;
+	uint64_t queue_bytes;        /* of the messages alone */
+	uint32_t flight_pages;
 	/* the ring from it */
 	const uint8_t *in;
 	const uint8_t *in_arena;
 	uint64_t in_tail;
 	bool in_adopted;             /* in_tail belongs to this session */
 };
+
+#define NOBODY UINT32_MAX
 
 struct mailbox {
 	struct mailbox_plan plan;
@@ -63,6 +68,7 @@ struct mailbox {
 	struct mailbox_set told;     /* heads published since the last kicks */
 	struct mailbox_set heard;    /* tails published since the last kicks */
 	struct mailbox_set busy;     /* queue or flight not empty */
+	uint32_t starving;           /* whose queue waits for pages, and has the next free ones */
 	uint32_t turn;               /* whose turn it is in the next drain */
 	uint8_t *scratch;            /* owned, for a message of the ring */
 	uint8_t *big;                /* owned, for a block */

@@ -402,11 +402,13 @@ TEST(mailbox, without_free_pages_blocks_wait_in_order)
 {
 	uint16_t next = 1;
 
-	world_open(&w, 3, 16 * KIB, 4 * MIB, 64 * MIB);
-	for (uint16_t i = 1; i <= 12; i++)
-		send_must(0, 1, i, 700000); /* five fit into the arena */
-	send_must(0, 2, 1, 700000);
-	assert_true(stats(0).queue_bytes > 7 * 700000);
+	world_open(&w, 4, 16 * KIB, 4 * MIB, 64 * MIB);
+	for (uint16_t i = 1; i <= 12; i++) {
+		send_must(0, 1, i, 900000); /* two fit into half of the arena */
+		send_must(0, 3, i, 900000);
+	}
+	send_must(0, 2, 1, 900000);
+	assert_true(stats(0).queue_bytes > 21 * 900000);
 	assert_int_equal(drain(2), 0);
 	while (next <= 12) {
 		assert_true(drain(1) > 0);
@@ -414,9 +416,11 @@ TEST(mailbox, without_free_pages_blocks_wait_in_order)
 			assert_int_equal(got.type[i], next++);
 		mailbox_flush(w.mb[0]);
 	}
-	mailbox_flush(w.mb[0]);
 	assert_int_equal(drain(2), 1);
-	mailbox_flush(w.mb[0]);
+	for (int i = 0; i < 12; i++) {
+		drain(3);
+		mailbox_flush(w.mb[0]);
+	}
 	assert_int_equal(stats(0).queue_bytes, 0);
 	assert_int_equal(stats(0).arena_bytes, 0);
 	world_close(&w);
@@ -486,22 +490,62 @@ TEST(mailbox, a_sender_that_waits_for_room_is_kicked_when_there_is_some)
 
 TEST(mailbox, a_sender_that_waits_for_pages_is_kicked_by_who_holds_them)
 {
-	world_open(&w, 3, 16 * KIB, 4 * MIB, 64 * MIB);
+	world_open(&w, 4, 16 * KIB, 4 * MIB, 64 * MIB);
 	send_must(0, 1, 1, 2 * MIB);
-	send_must(0, 1, 2, 2 * MIB);
-	send_must(0, 2, 3, 2 * MIB); /* for 2, but 1 has to read first */
-	assert_false(mailbox_sleep_begin(w.mb[0]));
-	assert_int_equal(drain(2), 0);
-	assert_int_equal(drain(1), 2);
+	send_must(0, 2, 2, 2 * MIB);
+	send_must(0, 3, 3, 2 * MIB); /* for 3, but 1 or 2 has to read first */
+	while (mailbox_sleep_begin(w.mb[0]))
+		mailbox_flush(w.mb[0]);
+	assert_int_equal(drain(3), 0);
+	assert_int_equal(drain(1), 1);
 	mailbox_kick_all(w.mb[1]);
 	assert_true(kicked(0));
 	mailbox_sleep_end(w.mb[0]);
 	mailbox_flush(w.mb[0]);
-	assert_int_equal(drain(2), 1);
+	assert_int_equal(drain(3), 1);
 	mailbox_flush(w.mb[0]);
 	assert_false(mailbox_sleep_begin(w.mb[0]));
-	assert_int_equal(w.maps[0].box->lanes[1].want_room, 0); /* and asks no longer */
-	assert_int_equal(w.maps[0].box->lanes[2].want_room, 0);
+	for (uint32_t k = 1; k < 4; k++) /* and asks no longer */
+		assert_int_equal(w.maps[0].box->lanes[k].want_room, 0);
+	world_close(&w);
+}
+
+TEST(mailbox, large_messages_behind_each_other_never_hold_the_pages_they_need)
+{
+	struct mailbox_set both = {{0}};
+
+	/* one that is behind another in one queue, and first in the other */
+	world_open(&w, 3, 16 * KIB, 4 * MIB, 64 * MIB);
+	mailbox_set_add(&both, 1);
+	mailbox_set_add(&both, 2);
+	for (uint16_t i = 1; i <= 30; i++) {
+		memset(filled, i, 1500000);
+		struct bytes b = BYTES(filled, 1500000 - i * 20000);
+		mailbox_send(w.mb[0], 1 + i % 2, i, 0, &b, 1, MAILBOX_MUST);
+		mailbox_send_many(w.mb[0], &both, i, 0, &b, 1, MAILBOX_MUST);
+	}
+	size_t n[3] = {0};
+	for (int i = 0; i < 400; i++) {
+		n[1] += drain(1);
+		n[2] += i % 3 ? 0 : drain(2);
+		mailbox_flush(w.mb[0]);
+	}
+	assert_int_equal(n[1], 45);
+	assert_int_equal(n[2], 45);
+	assert_int_equal(stats(0).queue_bytes, 0);
+	assert_int_equal(stats(0).arena_bytes, 0);
+	world_close(&w);
+}
+
+TEST(mailbox, one_peer_that_hangs_leaves_half_of_the_arena_to_the_others)
+{
+	world_open(&w, 3, 16 * KIB, 4 * MIB, 64 * MIB);
+	for (uint16_t i = 1; i <= 20; i++)
+		send_must(0, 1, i, 300000);
+	for (uint16_t i = 1; i <= 20; i++) {
+		send_must(0, 2, i, 300000);
+		assert_int_equal(drain(2), 1);
+	}
 	world_close(&w);
 }
 
