@@ -292,7 +292,7 @@ static void round_trip(const uint8_t *p, size_t n, bool client)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct ws_limits limits[] = {{100000, 1000}, {200, 4}, {10, 1}, {UINT32_MAX, 65535}};
+	static const struct ws_limits limits[] = {{100000, 1000}, {200, 4}, {10, 1}, {UINT32_MAX, UINT32_MAX}};
 	if (size < 6)
 		return 0;
 	unsigned flags = data[0] & (WS_RX_CLIENT | WS_RX_DEFLATE);

@@ -88,8 +88,8 @@ static enum ws_bad check_first(const struct ws_rx *rx, const struct ws_limits *l
 	if (!starts && !rx->opcode)
 		return WS_BAD_CONTINUATION;
 	/* a frame that is not the last announces one more */
-	uint32_t frames = (starts ? 0u : rx->fragments) + 1u + !fin;
-	return frames > MIN(l->fragments, UINT16_MAX) ? WS_BAD_FRAGMENTS : WS_BAD_NONE;
+	uint64_t frames = (starts ? 0u : (uint64_t)rx->fragments) + 1u + !fin;
+	return frames > l->fragments ? WS_BAD_FRAGMENTS : WS_BAD_NONE;
 }
 
 /* The second byte: mask bit and short length. */

@@ -64,8 +64,7 @@ uint16_t ws_bad_close_code(enum ws_bad b);
 /* Of an endpoint; shared by all its connections. */
 struct ws_limits {
 	uint32_t message_bytes; /* payload of one message as it comes over the wire */
-	uint32_t fragments;     /* frames of one message, empty ones too; at least 1, which forbids
-				* fragments; 65535 is the most that is counted */
+	uint32_t fragments;     /* frames of one message, empty ones too; 1 forbids fragments */
 };
 
 /* ws_frame_init() */
@@ -80,12 +79,11 @@ struct ws_rx {
 	uint32_t left;      /* payload bytes of the open frame that have not come yet */
 	uint32_t message;   /* payload bytes of the open message announced so far */
 	uint32_t _key;      /* mask, turned to fit the next byte */
-	uint16_t fragments; /* frames of the open message so far */
+	uint32_t fragments; /* frames of the open message so far */
 	uint8_t _flags;     /* WS_RX_* and RX_* in frame.c */
 	uint8_t opcode;     /* of the open message: TEXT, BINARY; 0: none is open */
 	uint8_t _utf8;
 	uint8_t bad;        /* enum ws_bad */
-	uint8_t _spare[2];
 };
 static_assert(sizeof(struct ws_rx) == 20, "lies in every conn");
 
