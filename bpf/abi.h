@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* abi.h - what the kernel's side and the daemon's side of the shield both see:
+ * the keys and values of every map, with their sizes asserted.
+ *
+ * The same words are read a third time, by people: `bpftool map dump` prints
+ * them from BTF. Hence enums where a number would say nothing, host byte order
+ * for ports, single bytes for addresses, and no bare arrays of counters.
+ *
+ * BPF programs include vmlinux.h first; everybody else gets linux/types.h. */
+#ifndef SLUICE_BPF_ABI_H
+#define SLUICE_BPF_ABI_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/* Raised by hand whenever the meaning of a map changes and its size may not.
+ * Pinned maps of another number are rebuilt at start, and a line says so. */
+#define SHIELD_ABI 1
+
+#define SHIELD_GROUPS_MAX  256  /* listen addresses */
+#define SHIELD_WORKERS_MAX 1024 /* workers of one keeper; a power of two */
+#define SHIELD_LISTENERS   (SHIELD_GROUPS_MAX * SHIELD_WORKERS_MAX)
+#define SHIELD_PROTECT_MAX 64   /* distinct protected prefixes */
+#define SHIELD_PORTS_MAX   1024 /* protected {protocol, port} */
+#define SHIELD_IFACES_MAX  64
+#define SHIELD_DENY_MAX    16384 /* per family */
+
+/* ---- drops ---------------------------------------------------------------- */
+
+enum drop_reason {
+	DROP_NONE,
+#define REASON(name, word, points, text) DROP_##name,
+#include "drop_reason.def"
+#undef REASON
+	DROP_REASONS, /* one more than the last */
+};
+
+/* drop_count, one entry per CPU: packets dropped for each reason. Field i is
+ * enum drop_reason i; BPF adds to it by index, people read it by name. */
+struct drop_count {
+	__u64 NONE; /* judged and passed */
+#define REASON(name, word, points, text) __u64 name;
+#include "drop_reason.def"
+#undef REASON
+};
+_Static_assert(sizeof(struct drop_count) == DROP_REASONS * sizeof(__u64), "a field per reason");
+
+/* ---- policy: what is protected -------------------------------------------- */
+
+enum shield_steer {
+	SHIELD_STEER_BY_HASH, /* core by flow hash: the NIC does not spread for us */
+	SHIELD_STEER_BY_CPU,  /* core = the CPU the packet came in on: RSS or cpumap spreads */
+};
+
+/* policy, one entry: the switch that everything else is read through. What is
+ * protected lies in two banks; the new one is filled, then `bank` is set. */
+struct shield_policy {
+	__u32 abi;  /* SHIELD_ABI of whoever wrote the maps */
+	__u32 bank; /* 0 or 1 */
+	enum shield_steer steer;
+	__u32 cores; /* entries of core_nth that count; 0: no worker is ready */
+};
+_Static_assert(sizeof(struct shield_policy) == 16, "shield_policy");
+
+enum l4_proto {
+	L4_ANY = 0, /* the protocol cannot be known */
+	L4_TCP = 6,
+	L4_UDP = 17,
+};
+
+/* Ports are sorted into classes: all ports of a class are protected at the same
+ * addresses. Most hosts have one class. port_class holds the number for each
+ * port, at [bank * 2 + (0 TCP, 1 UDP)]; at port 0 stands the union over all ports,
+ * for fragments and cut headers, which show none. */
+enum {
+	CLASS_NONE = 0,  /* not protected */
+	CLASS_UNION = 1, /* of every port of both protocols */
+	CLASSES_MAX = 64,
+};
+
+struct port_class {
+	__u8 of[65536];
+};
+_Static_assert(sizeof(struct port_class) == 65536, "port_class");
+
+/* protect_class, at [bank * CLASSES_MAX + class] */
+struct protect_class {
+	__u32 any_v4; /* 1: every IPv4 destination */
+	__u32 any_v6;
+	__u64 prefixes; /* else bit i: protect_addr[bank].at[i] */
+};
+_Static_assert(sizeof(struct protect_class) == 16, "protect_class");
+
+/* protect_port: the same once more, for people; the program reads port_class */
+struct protect_key {
+	enum l4_proto proto;
+	__u32 port; /* host byte order; 0: without a port */
+};
+_Static_assert(sizeof(struct protect_key) == 8, "protect_key");
+
+struct protect_prefix {
+	__u8 addr[16] __attribute__((aligned(8))); /* IPv4 in the first four, the rest 0 */
+	__u8 mask[16];                             /* IPv4: the last twelve bytes 0 */
+	__u32 family;                              /* 4 or 6; 0: an unused slot */
+	__u32 len;
+};
+_Static_assert(sizeof(struct protect_prefix) == 40, "protect_prefix");
+
+/* protect_addr: one entry per bank */
+struct protect_addr {
+	struct protect_prefix at[SHIELD_PROTECT_MAX];
+};
+_Static_assert(sizeof(struct protect_addr) == 40 * SHIELD_PROTECT_MAX, "protect_addr");
+
+/* ---- deny list -------------------------------------------------------------- */
+
+struct deny_key_v4 {
+	__u32 len;
+	__u8 addr[4];
+};
+_Static_assert(sizeof(struct deny_key_v4) == 8, "deny_key_v4");
+
+struct deny_key_v6 {
+	__u32 len;
+	__u8 addr[16];
+};
+_Static_assert(sizeof(struct deny_key_v6) == 20, "deny_key_v6");
+
+enum shield_deny_reason {
+	SHIELD_DENY_CONFIG = 1, /* sluice.conf; goes when it is gone from there */
+	SHIELD_DENY_OPERATOR,   /* somebody asked for it */
+	SHIELD_DENY_OFFENCE,    /* a validated source collected too many points */
+};
+
+/* deny_v4, deny_v6. Times are CLOCK_MONOTONIC, so that nobody's clock setting
+ * frees or condemns. `hits` is added to by XDP, atomically. */
+struct shield_deny {
+	__u64 expires_ns; /* 0: never */
+	__u64 created_ns;
+	__u64 hits; /* packets dropped */
+	enum shield_deny_reason reason;
+	__u32 len;     /* of the prefix, as in the key: the way to the next shorter one */
+	char note[64]; /* for people; NUL-terminated */
+};
+_Static_assert(sizeof(struct shield_deny) == 96, "shield_deny");
+
+/* ---- interfaces ------------------------------------------------------------- */
+
+enum shield_mode {
+	SHIELD_OFF, /* not attached; shield.h says why */
+	SHIELD_NATIVE,
+	SHIELD_GENERIC,
+};
+
+/* iface, by slot, per CPU; the slots stand in the program's read-only data.
+ * Only packets to protected destinations count. */
+struct shield_iface {
+	__u32 ifindex; /* 0: an unused slot */
+	enum shield_mode mode;
+	__u32 loopback; /* 1: sources 127/8 and ::1 are at home here */
+	__u32 _zero;
+	__u64 passed;
+	__u64 dropped;
+};
+_Static_assert(sizeof(struct shield_iface) == 32, "shield_iface");
+
+/* ---- which worker accepts --------------------------------------------------- */
+
+enum shield_worker_state {
+	SHIELD_WORKER_DOWN, /* no process, or not ready yet */
+	SHIELD_WORKER_UP,
+	SHIELD_WORKER_FULL, /* lives, but wants no more connections */
+};
+
+/* worker, by worker number: for people; the program reads core_worker */
+struct shield_worker {
+	enum shield_worker_state state;
+	__u32 cpu;
+};
+_Static_assert(sizeof(struct shield_worker) == 8, "shield_worker");
+
+/* core_worker, by CPU: the workers of that CPU that are SHIELD_WORKER_UP. The entry
+ * after the last CPU holds all of them, whatever their CPU. */
+struct core_worker {
+	__u32 n;
+	__u16 worker[SHIELD_WORKERS_MAX];
+};
+_Static_assert(sizeof(struct core_worker) == 4 + 2 * SHIELD_WORKERS_MAX, "core_worker");
+
+/* pick_count, one entry per CPU: how new connections found their worker */
+struct pick_count {
+	__u64 by_core;   /* a worker of the wanted core */
+	__u64 elsewhere; /* that core had none that was ready */
+	__u64 by_kernel; /* nobody is ready: the kernel's own choice */
+};
+_Static_assert(sizeof(struct pick_count) == 24, "pick_count");
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* maps.h - every map in one place. abi.h has the keys and values, shield.h says
+ * how they read in bpftool's JSON. Each is pinned under its own name in the
+ * pin directory, so that it outlives the keeper and anybody with the right can
+ * look. BPF only counts and marks; userspace writes everything else.
+ *
+ * Each object defines MAPS_XDP or MAPS_REUSEPORT for its half; the policy is
+ * in both and the daemon makes them share it. */
+#ifndef SLUICE_BPF_MAPS_H
+#define SLUICE_BPF_MAPS_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shield_policy);
+} policy SEC(".maps");
+
+#ifdef MAPS_XDP
+
+/* A byte per port: one load where a hash costs thirty nanoseconds, for every
+ * TCP packet that the machine receives. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, struct port_class);
+} port_class SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * CLASSES_MAX);
+	__type(key, __u32);
+	__type(value, struct protect_class);
+} protect_class SEC(".maps");
+
+/* one entry per bank */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct protect_addr);
+} protect_addr SEC(".maps");
+
+/* for people only */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SHIELD_PORTS_MAX);
+	__type(key, struct protect_key);
+	__type(value, struct protect_class);
+} protect_port SEC(".maps");
+
+/* Tries walk a node per bit that differs, each a cache miss: good for the few
+ * entries that operators type, not for a country. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, SHIELD_DENY_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct deny_key_v4);
+	__type(value, struct shield_deny);
+} deny_v4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, SHIELD_DENY_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct deny_key_v6);
+	__type(value, struct shield_deny);
+} deny_v6 SEC(".maps");
+
+/* One struct with a named field per reason: an array indexed by an enum loses
+ * its BTF in bpftool and prints as hex. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct drop_count);
+} drop_count SEC(".maps");
+
+/* by slot: see iface_find() */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SHIELD_IFACES_MAX);
+	__type(key, __u32);
+	__type(value, struct shield_iface);
+} iface SEC(".maps");
+
+#endif
+
+#ifdef MAPS_REUSEPORT
+
+/* [group * SHIELD_WORKERS_MAX + worker]; the kernel empties a slot when its socket closes */
+struct {
+	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
+	__uint(max_entries, SHIELD_LISTENERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} listener SEC(".maps");
+
+/* by worker number; read by people only, see core_worker */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIELD_WORKERS_MAX);
+	__type(key, __u32);
+	__type(value, struct shield_worker);
+} worker SEC(".maps");
+
+/* by CPU, and one more for everybody; the daemon sets max_entries to CPUs + 1 */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct core_worker);
+} core_worker SEC(".maps");
+
+/* the CPUs that have a ready worker, densely: policy.cores of them count */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} core_nth SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pick_count);
+} pick_count SEC(".maps");
+
+#endif
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* shield_protect.h - is this packet ours to judge at all?
+ *
+ *   port ─► class (one byte) ─► any address? ─► else the class's prefixes
+ *
+ * Foreign traffic ends at the first arrow. What shows no port is looked up under
+ * port 0, the union over all ports of its protocol. */
+#ifndef SLUICE_BPF_SHIELD_PROTECT_H
+#define SLUICE_BPF_SHIELD_PROTECT_H
+
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline bool prefix_holds(const struct protect_prefix *at, const struct packet *p)
+{
+	union addr addr, mask;
+
+	__builtin_memcpy(&addr, at->addr, sizeof(addr));
+	__builtin_memcpy(&mask, at->mask, sizeof(mask));
+	return at->family == p->family && !((p->dst.half[0] ^ addr.half[0]) & mask.half[0]) &&
+	       !((p->dst.half[1] ^ addr.half[1]) & mask.half[1]);
+}
+
+static __always_inline __u32 class_of(const struct packet *p, __u32 bank)
+{
+	const struct port_class *port;
+	__u32 key = bank * 2 + (p->proto == L4_UDP);
+
+	if (p->proto == L4_ANY)
+		return CLASS_UNION;
+	port = bpf_map_lookup_elem(&port_class, &key);
+	return port ? port->of[p->dst_port & 0xffff] : CLASS_NONE;
+}
+
+static __always_inline bool shield_protects(const struct packet *p)
+{
+	const struct shield_policy *now;
+	const struct protect_class *class;
+	const struct protect_addr *addr;
+	__u32 zero = 0, bank, key;
+	__u64 left;
+
+	now = bpf_map_lookup_elem(&policy, &zero);
+	if (!now)
+		return false;
+	bank = now->bank;
+	key = class_of(p, bank);
+	if (key == CLASS_NONE)
+		return false;
+	key += bank * CLASSES_MAX;
+	class = bpf_map_lookup_elem(&protect_class, &key);
+	if (!class)
+		return false;
+	if (p->family == 4 ? class->any_v4 : class->any_v6)
+		return true;
+
+	addr = bpf_map_lookup_elem(&protect_addr, &bank);
+	if (!addr)
+		return false;
+	left = class->prefixes;
+	for (int i = 0; i < SHIELD_PROTECT_MAX && left; i++, left >>= 1)
+		if ((left & 1) && prefix_holds(&addr->at[i], p))
+			return true;
+	return false;
+}
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* sluice_xdp - the first program that a packet meets.
+ *
+ *   frame ─► parse ─► protected? ─► judge ─► count ─► up the stack
+ *              │          │           └──────────────► drop
+ *              └──────────┴─► up the stack, unseen by any rule
+ *
+ * Two doors stand before the rules and no policy can shut them: whatever is not
+ * TCP or UDP (ARP, neighbour discovery, ICMP and its path-MTU messages), and
+ * whatever goes to an address or port that is not protected. So no rule, list
+ * or mistake in them can cut off a machine's ssh or its neighbours. */
+#include "vmlinux.h"
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define MAPS_XDP
+#include "maps.h"
+#include "parse.h"
+#include "shield_list.h"
+#include "shield_malformed.h"
+#include "shield_protect.h"
+
+/* The order of judgement, cheapest first. */
+static __always_inline enum drop_reason judge(const struct packet *p)
+{
+	enum drop_reason why;
+
+	why = shield_malformed(p);
+	if (why)
+		return why;
+	why = shield_list(p);
+	if (why)
+		return why;
+	return DROP_NONE;
+}
+
+/* The interfaces that this copy is attached to; slot i of the map `iface` is
+ * theirs. Read-only data, so the loop is as long as the list. */
+const volatile __u32 ifaces = 0;
+const volatile __u32 iface_index[SHIELD_IFACES_MAX] = {};
+
+static __always_inline struct shield_iface *iface_find(__u32 ifindex)
+{
+	for (__u32 i = 0; i < SHIELD_IFACES_MAX && i < ifaces; i++) {
+		__u32 slot = i;
+
+		if (iface_index[i] == ifindex)
+			return bpf_map_lookup_elem(&iface, &slot);
+	}
+	return NULL;
+}
+
+static __always_inline int settle(struct shield_iface *at, enum drop_reason why)
+{
+	struct drop_count *count;
+	__u32 zero = 0;
+
+	count = bpf_map_lookup_elem(&drop_count, &zero);
+	if (count && why < DROP_REASONS)
+		((__u64 *)count)[why]++;
+	if (at && why)
+		at->dropped++;
+	else if (at)
+		at->passed++;
+	return why ? XDP_DROP : XDP_PASS;
+}
+
+SEC("xdp.frags")
+int sluice_xdp(struct xdp_md *ctx)
+{
+	struct shield_iface *at;
+	struct packet p;
+
+	if (!parse_packet(ctx, &p))
+		return XDP_PASS;
+	if (!shield_protects(&p))
+		return XDP_PASS;
+	at = iface_find(ctx->ingress_ifindex);
+	p.loopback = at && at->loopback;
+	return settle(at, judge(&p));
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
