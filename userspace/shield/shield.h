@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* shield.h - the user half of bpf/: what the keeper asks of XDP and sk_reuseport.
+ *
+ *   config ─► shield_open ─► load, pin, attach ─► (frames judged in the kernel)
+ *   keeper ─► shield_group_attach, shield_worker_mark ─► (workers picked in the kernel)
+ *   admin  ─► keeper ─► shield_deny_add … ─► maps
+ *
+ * libbpf stays behind this header. One keeper at a time owns a pin directory (a
+ * lock on it says so); everything here is called by that one process, from one
+ * thread. Functions return 0 or a negative errno, and have then logged what the
+ * operator can do about it, except where noted.
+ *
+ * **It runs without.** A kernel, container or user that may not load BPF makes
+ * shield_open() succeed with the shield off, one log line that says which
+ * capability is missing, and every other call answer -EOPNOTSUPP silently.
+ *
+ * **It outlives us.** Maps, programs and links are pinned. If the keeper dies
+ * the shield goes on judging; the next shield_open() takes over the maps (deny
+ * entries and counters stay) and swaps the program inside the pinned link, in
+ * one step that no packet notices. Only shield_close(s, true) takes it down.
+ *
+ * **Capabilities.** shield_open() needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON
+ * (without the last the verifier refuses packet code); CAP_SYS_ADMIN only to
+ * mount a bpffs where none is mounted. The keeper keeps the three to the end.
+ *
+ * **What is pinned** in pin_dir, and how `bpftool -j map dump pinned PATH` shows
+ * it: an array of entries, under "formatted" if the type carries BTF. abi.h has
+ * the C structs. 64-bit numbers are plain JSON numbers.
+ *   deny_v4, deny_v6  {"key":{"len":24,"addr":[203,0,113,0]},"value":{"expires_ns":0,
+ *                     "created_ns":1,"hits":7,"reason":"SHIELD_DENY_OPERATOR","len":24,
+ *                     "note":"by hand"}}; times are CLOCK_MONOTONIC, 0 is never; v6 has
+ *                     16 numbers in addr
+ *   drop_count        {"key":0,"values":[{"cpu":0,"value":{"NONE":9,"BAD_IP_HEADER":0,
+ *                     …,"DENIED":3}},…]}: a field per reason of drop_reason.def, NONE
+ *                     for packets judged and passed; add up over the CPUs
+ *   iface             {"key":0,"values":[{"cpu":0,"value":{"ifindex":2,
+ *                     "mode":"SHIELD_NATIVE","loopback":0,"_zero":0,"passed":9,
+ *                     "dropped":3}},…]}; the key is a slot, ifindex 0 an unused one;
+ *                     packets to protected destinations only
+ *   policy            {"key":0,"value":{"abi":1,"bank":1,"steer":"SHIELD_STEER_BY_HASH",
+ *                     "cores":2}}
+ *   protect_port      {"key":{"proto":"L4_TCP","port":443},"value":{"any_v4":1,"any_v6":0,
+ *                     "prefixes":3}}; port 0 is the union over the ports, for packets that
+ *                     show none. The program itself reads port_class (64 KiB of bytes
+ *                     per bank and protocol: leave it) and protect_class
+ *   protect_addr      the key is the bank (see policy.bank); value {"at":[{"addr":[…16],
+ *                     "mask":[…16],"family":4,"len":8},…]}; bit i of "prefixes" is at[i]
+ *   worker            {"key":0,"value":{"state":"SHIELD_WORKER_UP","cpu":0}}; the key is
+ *                     the worker; all SHIELD_WORKERS_MAX are there, unused ones are DOWN
+ *   core_worker       {"key":0,"value":{"n":1,"worker":[0,…]}}; the key is the CPU, the
+ *                     last entry stands for all CPUs; the first n numbers count
+ *   core_nth          {"key":0,"value":0}: CPUs with a ready worker, policy.cores of them
+ *   pick_count        {"key":0,"values":[{"cpu":0,"value":{"by_core":5,"elsewhere":0,
+ *                     "by_kernel":0}},…]}
+ *   listener          a REUSEPORT_SOCKARRAY: carries no BTF; key group*1024+worker as hex
+ *                     bytes, value the socket's cookie
+ *   xdp               the program;  link_IFINDEX  the link that attaches it;
+ *   reuseport_GROUP   the copy of the sk_reuseport program of that listen address */
+#ifndef SLUICE_SHIELD_SHIELD_H
+#define SLUICE_SHIELD_SHIELD_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/abi.h"
+
+struct shield; /* opaque */
+
+struct shield_prefix {
+	uint8_t addr[16]; /* network order; IPv4 in the first four bytes */
+	uint8_t bits;     /* 0..32 or 0..128; bits of addr beyond them are ignored */
+	uint8_t family;   /* AF_INET or AF_INET6 */
+};
+
+/* One protected destination. 0.0.0.0/0 and ::/0 are every address of a family. */
+struct shield_protect {
+	struct shield_prefix to;
+	uint16_t port; /* host order, 1..65535 */
+	enum l4_proto proto;
+};
+
+enum shield_want {
+	SHIELD_WANT_AUTO, /* native where the driver can, else generic */
+	SHIELD_WANT_NATIVE,
+	SHIELD_WANT_GENERIC,
+	SHIELD_WANT_OFF, /* no XDP; workers are still picked by our program */
+};
+
+/* Borrowed during the call only. */
+struct shield_config {
+	const char *pin_dir; /* absolute; made if missing; NULL: /sys/fs/bpf/sluice */
+	enum shield_want mode;
+	const char *const *ifaces; /* names; none is the same as SHIELD_WANT_OFF */
+	size_t n_ifaces;           /* at most SHIELD_IFACES_MAX */
+	const struct shield_protect *protect;
+	size_t n_protect;
+	const struct shield_prefix *deny; /* sluice.conf's, without expiry */
+	size_t n_deny;
+	enum shield_steer steer;
+};
+
+/* How one interface fared. */
+struct shield_attachment {
+	char name[IFNAMSIZ];
+	unsigned ifindex; /* 0: there is no such interface */
+	enum shield_mode mode;
+	bool taken_over; /* the link of an earlier keeper, updated in place */
+	char why[160];   /* why generic, why off; "" if native */
+};
+
+/* ---- set up and take down -------------------------------------------------- */
+
+/* 0 and *out, which is never NULL then, though the shield may be off; -EBUSY if
+ * another keeper holds pin_dir; -EINVAL for a config that cannot be; -ENOMEM. */
+int shield_open(const struct shield_config *cfg, struct shield **out);
+
+/* clean: detach, unpin, remove the directory; established connections do not
+ * notice. Not clean: only forget it, the kernel's side stays as it is (what a
+ * forked worker does, too, before it closes its descriptors). NULL is fine. */
+void shield_close(struct shield *s, bool clean);
+
+/* Is XDP loaded? If not, why: one line, good until shield_close(), else "". */
+bool shield_is_on(const struct shield *s);
+const char *shield_why_off(const struct shield *s);
+
+/* One entry per configured interface, in their order; good until shield_close(). */
+const struct shield_attachment *shield_attachments(const struct shield *s, size_t *n);
+
+/* ---- policy ------------------------------------------------------------------ */
+
+/* Replaces the whole set in one step. -E2BIG beyond SHIELD_PROTECT_MAX distinct
+ * prefixes, SHIELD_PORTS_MAX ports or some 60 different combinations of prefixes;
+ * the old set then stays. */
+int shield_protect_set(struct shield *s, const struct shield_protect *list, size_t n);
+
+/* Adds or renews an entry. ttl_s 0: for ever. Renewing keeps hits and creation time. An
+ * IPv6 prefix longer than /64 is widened to it for SHIELD_DENY_OFFENCE: one
+ * customer has them all. ::ffff:a.b.c.d/96+n is taken as IPv4. `note` may be NULL
+ * and is cut to 63 bytes. -ENOSPC: SHIELD_DENY_MAX entries are there. */
+int shield_deny_add(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s,
+		    enum shield_deny_reason reason, const char *note);
+/* Exactly this prefix; -ENOENT, without a log line, if there is none. */
+int shield_deny_del(struct shield *s, const struct shield_prefix *p);
+/* Makes the entries of reason SHIELD_DENY_CONFIG be exactly these. */
+int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n);
+/* Removes what has expired (it has no effect already). Number removed, or an
+ * error. Call it every few seconds; it reads the whole list. */
+ssize_t shield_reap(struct shield *s);
+
+/* "203.0.113.0/24" into buf; returns buf. */
+#define SHIELD_PREFIX_TEXT_MAX 50
+const char *shield_prefix_str(const struct shield_prefix *p, char buf[SHIELD_PREFIX_TEXT_MAX]);
+
+/* ---- workers ------------------------------------------------------------------ */
+
+/* Worker i lives on CPU cpu[i]; all are DOWN until marked. At most SHIELD_WORKERS_MAX. */
+int shield_workers_set(struct shield *s, const uint32_t *cpu, size_t n);
+
+/* From now on new connections avoid (DOWN, FULL) or may choose (UP) this worker. If
+ * nobody is UP the kernel chooses among all listeners: nothing is refused. */
+int shield_worker_mark(struct shield *s, unsigned worker, enum shield_worker_state state);
+
+/* Puts our program in charge of one listen address. fds[i] is worker i's socket:
+ * bound with SO_REUSEPORT, listening; -1 where a worker has none. Sockets that
+ * still live from an earlier keeper are no longer chosen. Descriptors stay
+ * the caller's. A worker's successor that inherits the descriptor needs nothing. */
+int shield_group_attach(struct shield *s, unsigned group, const int *fds, size_t n);
+
+/* ---- counters ------------------------------------------------------------------- */
+
+struct shield_iface_stats {
+	char name[IFNAMSIZ];
+	unsigned ifindex;
+	enum shield_mode mode;
+	uint64_t passed; /* to protected destinations */
+	uint64_t dropped;
+};
+
+struct shield_stats {
+	uint64_t drop[DROP_REASONS]; /* by enum drop_reason; [DROP_NONE]: judged and passed */
+	struct pick_count picked;
+	struct shield_iface_stats iface[SHIELD_IFACES_MAX];
+	size_t n_ifaces;
+};
+
+/* Sums over all CPUs since the maps were made (they outlive keepers). */
+int shield_stats_read(struct shield *s, struct shield_stats *out);
+
+/* "bad-tcp-flags", its sentence and its points; "?" and 0 beyond the list */
+const char *shield_reason_word(enum drop_reason why);
+const char *shield_reason_text(enum drop_reason why);
+unsigned shield_reason_points(enum drop_reason why);
+const char *shield_mode_word(enum shield_mode mode); /* "native", "generic", "off" */
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* state.h - what the files of shield/ share; nobody else includes it. */
+#ifndef SLUICE_SHIELD_STATE_H
+#define SLUICE_SHIELD_STATE_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "shield/shield.h"
+
+struct sluice_xdp_bpf;
+struct sluice_reuseport_bpf;
+
+#define SHIELD_PIN_DIR  "/sys/fs/bpf/sluice"
+#define SHIELD_PATH_MAX 256
+
+struct shield {
+	char pin_dir[SHIELD_PATH_MAX];
+	int lock_fd; /* the pin directory itself, flock'ed; -1 */
+	char why_off[200];
+	struct sluice_xdp_bpf *xdp;        /* NULL: off */
+	struct sluice_reuseport_bpf *pick; /* only its maps; NULL: the kernel picks */
+	struct bpf_map *policy;            /* of whichever object was loaded first */
+	unsigned cpus;                     /* possible CPUs */
+
+	enum shield_want want;
+	struct shield_attachment iface[SHIELD_IFACES_MAX];
+	int link_fd[SHIELD_IFACES_MAX]; /* -1: not attached */
+	__u32 slot[SHIELD_IFACES_MAX];  /* in the map `iface` */
+	size_t n_ifaces;
+
+	/* what the map `worker` holds */
+	struct shield_worker worker[SHIELD_WORKERS_MAX];
+	size_t n_workers;
+};
+
+/* ---- pin.c ------------------------------------------------------------------- */
+
+/* Makes s->pin_dir exist on a bpffs (mounting one if need be) and locks it. Logs. */
+int pin_dir_open(struct shield *s);
+void pin_dir_close(struct shield *s);
+
+/* pin_dir/name into `path`; -ENAMETOOLONG cannot happen after pin_dir_open(). */
+void pin_path(const struct shield *s, const char *name, char path[SHIELD_PATH_MAX]);
+
+/* Before load: lets a map of `obj` be the pinned one, if it is of the same
+ * shape. Sets *missing if any has to be made anew. */
+int pin_maps_adopt(struct shield *s, struct bpf_object *obj, bool *missing);
+/* After load: pins what was made anew over what may lie there. */
+int pin_maps_store(struct shield *s, struct bpf_object *obj);
+/* Replaces pin_dir/name by fd, in one step. */
+int pin_store(struct shield *s, const char *name, int fd);
+void pin_remove(struct shield *s, const char *name);
+void pin_remove_maps(struct shield *s); /* every name of maps.h */
+/* Calls `each` for every name in pin_dir that begins with `prefix`. */
+void pin_each(struct shield *s, const char *prefix,
+	      void (*each)(struct shield *s, const char *name));
+
+/* ---- attach.c ------------------------------------------------------------------ */
+
+/* Before the program is loaded, after its maps are known: looks up the
+ * interfaces and gives each a slot, in the program's read-only data. */
+void attach_prepare(struct shield *s);
+/* Attaches to every interface of s->iface and lets go of links to others. */
+void attach_all(struct shield *s);
+/* Detaches everything that is pinned, ours or a dead keeper's. */
+void detach_all(struct shield *s);
+
+/* ---- open.c ------------------------------------------------------------------ */
+
+/* Read, change, write back the one entry of `policy`. */
+int policy_read(const struct shield *s, struct shield_policy *out);
+int policy_write(const struct shield *s, const struct shield_policy *now);
+
+#endif
