@@ -242,10 +242,10 @@ fmt: $(prepared) ## format all C by .clang-format
 # One stamp per file, renewed when the file, a header it includes or the rules change.
 lint-src := $(userspace-src) $(main-src) $(sluicectl-src) $(bench-src) $(unit-src) $(bpftest-src) \
             $(fuzz-src) $(microbench-src) $(wildcard tests/fuzz/replay_main.c)
-$(O)/lint/%.ok: %.c $(O)/%.o .clang-tidy | $(prepared)
+$(O)/lint/%.ok: %.c $(O)/%.o .clang-tidy tests/.clang-tidy tools/lint.h | $(prepared)
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)
-	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(cppflags) $(cflags) $(cflags-$<) >$(part) 2>&1 && mv $(part) $@ || \
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- -include tools/lint.h $(cppflags) $(cflags) $(cflags-$<) >$(part) 2>&1 && mv $(part) $@ || \
 		{ grep -v 'warnings generated\|Suppressed\|Use -header-filter' $(part); rm -f $(part); exit 1; }
 scripts := $(wildcard tools/*.sh tests/*.sh tests/*/*.sh) .ci/run
 .PHONY: lint
@@ -301,7 +301,8 @@ $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/vmlinux.h $(O)/.stamp-bpf
 
 $(O)/bpf/%.skel.h: $(O)/bpf/%.bpf.o
 	$(call say,SKEL,$(@:$(O)/%=%))
-	$(Q)bpftool gen skeleton $< name $(subst .,_,$*)_bpf >$(part) $(into-place)
+	$(Q){ echo '/* NOLINTBEGIN: generated */' && bpftool gen skeleton $< name $(subst .,_,$*)_bpf && \
+		echo '/* NOLINTEND */'; } >$(part) $(into-place)
 
 # ---- userspace ------------------------------------------------------------------------------
 
