@@ -644,6 +644,31 @@ TEST(mailbox, a_stale_tail_frees_nothing)
 	world_close(&w);
 }
 
+static void die_meanwhile(void *ctx, uint32_t from, uint16_t type, uint16_t flags,
+			  struct bytes data)
+{
+	note(ctx, from, type, flags, data);
+	if (type == 3)
+		assert_int_equal(mailbox_outbox_reset(&w.plan, &w.ends[1]), 0);
+}
+
+TEST(mailbox, a_sender_reset_while_it_is_being_read_just_falls_silent)
+{
+	world_open(&w, 2, 16 * KIB, 4 * MIB, MIB);
+	listen_to(0);
+	for (uint16_t i = 1; i <= 8; i++)
+		send_must(1, 0, i, i == 5 ? 5000 : 100);
+	memset(&got, 0, sizeof(got));
+	assert_int_equal(mailbox_drain(w.mb[0], die_meanwhile, NULL, SIZE_MAX), 3);
+	assert_int_equal(told.bad, 0);
+	assert_int_equal(drain(0), 0);
+	send_must(0, 1, 1, 100); /* its tail is void as well */
+	mailbox_flush(w.mb[0]);
+	assert_false(mailbox_sleep_begin(w.mb[0]));
+	assert_int_equal(told.bad, 0);
+	world_close(&w);
+}
+
 TEST(mailbox, two_deaths_before_the_first_news)
 {
 	world_open(&w, 2, 16 * KIB, 4 * MIB, MIB);
