@@ -104,15 +104,14 @@ struct config_endpoint {
 	const char *const *subprotocols; /* tokens, ours first; 0: none is answered */
 	uint32_t n_subprotocols;
 	uint32_t max_message_bytes;
-	uint32_t max_fragments;               /* frames per message */
-	uint32_t heartbeat_ms;                /* ping after so much silence; 0: never */
-	uint32_t heartbeat_timeout_ms;        /* then dead after so much more */
-	uint32_t partial_timeout_ms;          /* an incomplete frame or message, in all */
-	uint32_t rate_per_s;                  /* messages per connection, sustained; 0: no limit */
-	uint32_t rate_burst;                  /* bucket depth, at least 1 if rate_per_s */
-	uint32_t max_subscriptions;           /* per connection */
-	uint32_t bad_format_per_min;          /* offences a minute that end it, 1008; 0: never */
-	uint32_t max_connections_per_address; /* 0: no limit */
+	uint32_t max_fragments;        /* frames per message */
+	uint32_t heartbeat_ms;         /* ping after so much silence; 0: never */
+	uint32_t heartbeat_timeout_ms; /* then dead after so much more */
+	uint32_t partial_timeout_ms;   /* an incomplete frame or message, in all */
+	uint32_t rate_per_s;           /* messages per connection, sustained; 0: no limit */
+	uint32_t rate_burst;           /* bucket depth, at least 1 if rate_per_s */
+	uint32_t max_subscriptions;    /* per connection */
+	uint32_t bad_format_per_min;   /* offences a minute that end it, 1008; 0: never */
 };
 
 enum config_relay_channel {

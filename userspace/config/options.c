@@ -225,11 +225,6 @@ static const struct option endpoint_options[] = {
 	{"bad_format_per_min", OPT_INT, AT(config_endpoint, bad_format_per_min), .reload = true,
 	 .min = 1, .max = 1000000, .zero = "never", .def = "30",
 	 .help = "Messages per minute that are no valid words; more end the connection with 1008."},
-	{"max_connections_per_address", OPT_INT, AT(config_endpoint, max_connections_per_address),
-	 .reload = true, .min = 1, .max = 16777216, .zero = "no limit", .def = "0", .sample = "10",
-	 .help = "Connections from one client address on each worker; IPv6 counts by /64. More are closed "
-		 "with 1008 (Too many connections).",
-	 .price = "households and offices share an address: too small a number locks them out"},
 };
 
 static const struct option_group endpoint_group = {

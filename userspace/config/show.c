@@ -114,9 +114,11 @@ static const char *name_of(const struct option_group *g, const struct config *cf
 
 	for (uint32_t r = 0; r < option_root.n_options; r++) {
 		const struct option *o = &option_root.options[r];
-		if (o->type == OPT_GROUPS && o->group == g)
-			memcpy(&name, (const uint8_t *)load_list(o, cfg, &n) + i * g->size,
-			       sizeof(name));
+		const uint8_t *list;
+		if (o->type != OPT_GROUPS || o->group != g)
+			continue;
+		list = load_list(o, cfg, &n);
+		name = *(const char *const *)(list + (size_t)i * g->size);
 	}
 	return name;
 }
