@@ -118,6 +118,11 @@ class Talker:
             self.wrong.append("no answer")
 
 
+async def leave(talkers):
+    """All at once: one after the other they would wait for each other's close."""
+    await asyncio.gather(*(t.ws.close() for t in talkers))
+
+
 async def crowd(edge, n, listener="plain"):
     talkers = [await Talker(edge, listener).open() for _ in range(n)]
     assert all(t.owner for t in talkers)
@@ -164,6 +169,7 @@ def test_killed_worker_has_a_successor_and_the_others_clients_notice_nothing(int
         await asyncio.sleep(0.5)
         stop.set()
         await asyncio.gather(*tasks)
+        await leave(talkers)
 
         for t in talkers:
             assert not t.wrong
@@ -212,6 +218,7 @@ def test_admin_worker_comes_back_and_clients_notice_nothing():
         await asyncio.sleep(0.3)
         stop.set()
         await asyncio.gather(*tasks)
+        await leave(talkers)
         assert all(t.ended is None and not t.wrong and t.heard == t.sent for t in talkers)
         await asyncio.to_thread(edge.wait_log, "admin worker lives again")
         await asyncio.to_thread(edge.ctl, "status")
