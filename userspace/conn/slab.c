@@ -59,6 +59,7 @@ int conn_slab_init(struct conn_slab *s, int memfd, uint32_t max, uint32_t incarn
 		goto fail_held;
 	s->conns = mem;
 	s->max = max;
+	s->incarnation = incarnation;
 	s->_gen = incarnation * LIFE_STRIDE;
 	return 0;
 

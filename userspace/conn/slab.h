@@ -15,16 +15,17 @@
 #include "conn/conn.h"
 
 struct conn_slab {
-	struct conn *conns;  /* the mapping; owned by the slab */
-	uint32_t max;        /* slots in the mapping */
-	uint32_t high;       /* slots ever used: all at and above are untouched pages */
-	uint32_t live;       /* conns neither FREE nor HELD */
-	uint32_t _gen;       /* the generation given out last, to whatever slot */
-	uint32_t _paged;     /* slots that may own pages: high, or more until they are given back */
-	uint32_t _hint;      /* no word of _free_sum below this one has a bit */
+	struct conn *conns;   /* the mapping; owned by the slab */
+	uint32_t max;         /* slots in the mapping */
+	uint32_t high;        /* slots ever used: all at and above are untouched pages */
+	uint32_t live;        /* conns neither FREE nor HELD */
+	uint32_t incarnation; /* lives of the worker so far, from 1 */
+	uint32_t _gen;        /* the generation given out last, to whatever slot */
+	uint32_t _paged; /* slots that may own pages: high, or more until they are given back */
+	uint32_t _hint;  /* no word of _free_sum below this one has a bit */
 	uint32_t _held_n, _held_head;
-	uint64_t *_free_map; /* one bit per slot below high; owned */
-	uint64_t *_free_sum; /* one bit per word of it */
+	uint64_t *_free_map;     /* one bit per slot below high; owned */
+	uint64_t *_free_sum;     /* one bit per word of it */
 	struct conn_held *_held; /* ring of max entries, oldest first; owned */
 };
 
