@@ -5,17 +5,24 @@ set -eu
 build=$1
 conf=tools/conf/dev.conf
 
-"$build/sluiced" -t -c "$conf" >/dev/null || exit $?
-
-# The shield pins its maps on a bpffs, which containers and old systems do not mount.
 if [ "$(id -u)" = 0 ]; then
+	# The shield pins its maps on a bpffs, which containers and old systems do not mount.
 	[ ! -d /sys/fs/bpf ] || [ "$(stat -f -c %t /sys/fs/bpf)" = cafe4a11 ] ||
 		mount -t bpf bpf /sys/fs/bpf || echo "run: no bpffs on /sys/fs/bpf: the shield stays off"
 else
-	echo "run: not root, so the shield stays off and nothing is pinned; as root everything runs"
+	echo "run: not root, so the shield stays off; \`sudo make run\` has everything"
+	# the same with directories of this user's
+	here=$(pwd)
+	mkdir -p "$build/run" "$build/state"
+	sed -e "s#\"/run/sluice-dev\"#\"$here/$build/run\"#" \
+		-e "s#\"/var/lib/sluice-dev\"#\"$here/$build/state\"#" \
+		-e "s#\"\.\./client-js#\"$here/tools/client-js#" "$conf" >"$build/dev.conf"
+	conf=$build/dev.conf
 fi
+"$build/sluiced" -t -c "$conf" >/dev/null
 
-ctl="$build/sluicectl"
+ctl=$build/sluicectl
+control=$(sed -nE 's/^runtime_dir *= *"([^"]*)".*/\1/p' "$conf")/control.sock
 cat <<TRY
 
   Open  https://localhost:8443/   (the certificate is a development one: accept it)
@@ -24,6 +31,7 @@ cat <<TRY
 
     curl -k https://localhost:8443/health
     curl -k https://localhost:8443/ready
+    export SLUICE_CONTROL=$control
     $ctl status
     $ctl worker show
     $ctl conn show
