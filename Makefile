@@ -83,7 +83,10 @@ endif
 cppflags := -D_GNU_SOURCE -Iuserspace -Ibpf -I. -I$(O) -Itests/unit -I$(BORINGSSL)/include
 cflags   := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wno-unused-parameter -Werror -fno-common -fPIE
-ldflags  := -pie -Wl,--as-needed -Wl,--exclude-libs,ALL
+# BoringSSL's symbols are nobody else's. With a sanitizer only they are hidden: its own malloc must
+# stay visible to libc, or what libc allocates is freed by another heap.
+ldflags  := -pie -Wl,--as-needed \
+            -Wl,--exclude-libs,$(if $(filter build,$(O)),ALL,libssl.a:libcrypto.a)
 ldlibs   := -lxdp -lbpf -lelf -lz -levent_core -lroaring -ljansson -lconfig -lm -lpthread
 
 ifeq ($(O),build-fuzz)
