@@ -29,10 +29,10 @@ enum encoding {
 
 struct encoding_ops {
 	const char *name; /* for the CLI: "channel", "channel+events", "room", "chat", "raw" */
-	/* Writes the message and returns the opcode of its frame, WS_TEXT or WS_BINARY;
-	 * 0: this encoding shows nothing of it. */
+	/* Writes the message and returns the opcode of its frame, WS_TEXT or WS_BINARY. */
 	uint8_t (*encode)(const struct publication *p, struct json_out *out);
-	/* Encodings with the same text share one frame: the number of the first such. */
+	/* Encodings with the same text share one frame: the number of the first such, which is
+	 * the one whose encode() is called. ENC_COUNT: this encoding shows nothing of p. */
 	enum encoding (*same_as)(const struct publication *p);
 };
 extern const struct encoding_ops encoding_table[ENC_COUNT];

@@ -34,7 +34,9 @@ struct fanout_part {
 	const uint32_t *few;
 	roaring_bitmap_t *set; /* not empty */
 };
-/* `lane` is the worker's number of the channel. p is borrowed for the call. Few recipients of
+/* `lane` names the channel for good: its hub_hash(). (Not its number: that may be given to another
+ * channel, and another to this one, while the lane still holds something. Two channels in
+ * one lane wait for each other and are otherwise well.) p is borrowed for the call. Few recipients of
  * an empty lane are served within the call: any conn may be gone afterwards. */
 void fanout_deliver(struct worker *w, uint32_t lane, const struct publication *p,
 		    const struct fanout_part *parts, unsigned n);

@@ -14,6 +14,8 @@ struct frame_ref {
 
 /* opcode is WS_TEXT or WS_BINARY. The caller owns the one reference; NULL: no memory. */
 struct frame_ref *frame_ref_new(uint8_t opcode, struct bytes payload);
+/* The same of bytes that are a frame (or an HTTP answer) already, in two pieces. */
+struct frame_ref *frame_ref_raw(struct bytes head, struct bytes body);
 static inline struct frame_ref *frame_ref_get(struct frame_ref *f)
 {
 	f->refs++;
