@@ -89,6 +89,11 @@ typedef void hub_each_fn(void *ctx, uint32_t hash, uint16_t space, struct bytes 
 			 uint32_t members);
 void hub_each(struct hub *h, hub_each_fn *fn, void *ctx);
 
+/* Does the conn still have to do with the channel: subscribed, or something under way? Not if it
+ * has ended or left everything. */
+bool hub_concerns(struct worker *w, const struct conn_ref *who, uint16_t space,
+		  struct bytes channel);
+
 /* The hash that hub and engine name a channel by: keyed, the same in all workers. */
 uint32_t hub_hash(const struct worker *w, uint16_t space, struct bytes name);
 
