@@ -120,7 +120,7 @@ class Talker:
 
 async def leave(talkers):
     """All at once: one after the other they would wait for each other's close."""
-    await asyncio.gather(*(t.ws.close() for t in talkers))
+    await asyncio.gather(*(t.ws.close() for t in talkers), return_exceptions=True)
 
 
 async def crowd(edge, n, listener="plain"):
@@ -189,6 +189,81 @@ def test_killed_worker_has_a_successor_and_the_others_clients_notice_nothing(int
         asyncio.run(run(edge))
         assert edge.stop() == 0
         assert not edge.pin_dir.exists() and xdp_program(interface) is None
+
+
+@needs_root
+def test_channels_homed_on_a_killed_worker_go_on_for_the_others_clients():
+    channels = [f"c{i}" for i in range(12)]  # some of them at home on worker 0
+
+    async def read(ws, kind):
+        while True:
+            message = json.loads(await asyncio.wait_for(ws.recv(), 5 * SLOW))
+            if message["type"] == kind:
+                return message
+
+    async def publish(ws, listeners, text):
+        for c in channels:
+            await ws.send(json.dumps({"type": "publish", "channel": c, "data": text}))
+        for listener in listeners:
+            heard = {}
+            while len(heard) < len(channels):
+                message = await read(listener, "message")
+                assert message["data"] == text and message["channel"] not in heard
+                heard[message["channel"]] = True
+
+    async def run(edge):
+        clients = []
+        while len(clients) < 3:
+            ws = await edge.connect("plain", "/ws")
+            if edge.owner(ws.local_address[1]) == "worker-1":
+                clients.append(ws)
+            else:
+                await ws.close()
+        for ws in clients:
+            for c in channels:
+                await ws.send(json.dumps({"type": "subscribe", "channel": c}))
+                await read(ws, "subscribed")
+        await publish(clients[0], clients, "before")
+        old = edge.members()["worker-0"]
+        os.kill(old, signal.SIGKILL)
+        while edge.members().get("worker-0") in (None, old):
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(edge.wait_log, "worker 0 lives again")
+        await publish(clients[0], clients, "after")
+        await publish(clients[2], clients, "and again")
+        await asyncio.gather(*(ws.close() for ws in clients))
+
+    with Edge() as edge:
+        asyncio.run(run(edge))
+        assert edge.stop() == 0
+
+
+def memory_kept(pid, name):
+    """Bytes that the memory file of that name holds, as its descriptor in `pid` shows them."""
+    fd = next(f for f, t in descriptors(pid).items() if t.startswith(f"/memfd:{name} "))
+    return os.stat(f"/proc/{pid}/fd/{fd}").st_blocks * 512
+
+
+@needs_root
+def test_dead_workers_connections_are_wiped():
+    async def run(edge):
+        talkers = await crowd(edge, 20)
+        assert memory_kept(edge.keeper, "sluice-slab-0") > 0
+        kept = memory_kept(edge.keeper, "sluice-slab-1")
+        for wait in ("", "100 ms", "200 ms", "400 ms", "800 ms", "1600 ms"):
+            pid = edge.members()["worker-0"]
+            os.kill(pid, signal.SIGKILL)
+            edge.wait_log(f"next start in {wait}" if wait else "was killed by signal 9")
+            if wait != "1600 ms":
+                wait_for("its successor", 10, lambda p=pid: edge.members().get("worker-0") not in
+                         (None, p))
+        assert memory_kept(edge.keeper, "sluice-slab-0") == 0  # nobody lives there for 1.6 s
+        assert memory_kept(edge.keeper, "sluice-slab-1") == kept
+        await leave(talkers)
+
+    with Edge() as edge:
+        asyncio.run(run(edge))
+        assert edge.stop() == 0
 
 
 @needs_root
