@@ -86,7 +86,7 @@ class Frames:
     """Reads a server's frames off a socket that has been upgraded."""
 
     def __init__(self, s, rest=b""):
-        self.s, self.buf = s, rest
+        self.s, self.buf = s, bytearray(rest)
 
     def _need(self, n):
         while len(self.buf) < n:
@@ -106,7 +106,8 @@ class Frames:
             self._need(10)
             n, at = struct.unpack(">Q", self.buf[2:10])[0], 10
         self._need(at + n)
-        payload, self.buf = self.buf[at:at + n], self.buf[at + n:]
+        payload = bytes(self.buf[at:at + n])
+        del self.buf[:at + n]
         return opcode, payload
 
     def close_code(self):

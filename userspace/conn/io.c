@@ -304,6 +304,9 @@ void conn_writable(struct worker *w, struct conn *c)
 	ssize_t sent = send_now(w, c, &v, 1);
 	if (sent < 0)
 		return;
+	/* Its kernel takes what we send: it lives, even if our ping waits behind the tail. */
+	if (sent > 0)
+		c->heard_ticks = w->tick;
 	buffer_consume(w->tails, &c->tail, (size_t)sent);
 	if (c->tail != 0)
 		return;

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Channels, rooms and chat over several workers, seen by real WebSocket clients."""
+import asyncio
+import json
+
+import pytest
+
+import sluice
+
+ENDPOINTS = """
+    { path = "/ws"; origins = "*"; rate = 0; space = "main"; },
+    { path = "/same"; origins = "*"; space = "main"; words = "channels rooms"; },
+    { path = "/other"; origins = "*"; words = "channels rooms"; },
+    { path = "/slow"; origins = "*"; words = "channels"; rate = 5; rate_burst = 5; },
+    { path = "/few"; origins = "*"; words = "channels"; max_subscriptions = 3; }
+"""
+
+
+@pytest.fixture(scope="module")
+def edge():
+    with sluice.Edge(workers=3, endpoints=ENDPOINTS) as e:
+        yield e
+
+
+class Client:
+    """One connection that reads everything and can wait for one kind of message."""
+
+    def __init__(self, edge, path="/ws", listener="plain"):
+        self.edge, self.path, self.listener, self.inbox = edge, path, listener, []
+
+    async def __aenter__(self):
+        self.ws = await self.edge.connect(self.listener, self.path)
+        self.hello = await self.until("connected")
+        self.id = self.hello["clientId"]
+        return self
+
+    async def __aexit__(self, *_):
+        await self.ws.close()
+
+    async def say(self, **message):
+        await self.ws.send(json.dumps(message))
+
+    async def next(self, seconds=10):
+        return json.loads(await asyncio.wait_for(self.ws.recv(), seconds * sluice.SLOW))
+
+    async def until(self, kind):
+        while True:
+            message = await self.next()
+            if message["type"] == kind:
+                return message
+            self.inbox.append(message)
+
+    async def ask(self, answer, **message):
+        await self.say(**message)
+        return await self.until(answer)
+
+    async def silent(self, seconds=0.3):
+        """Nothing more comes: a ping is answered and nothing stands before it."""
+        await asyncio.sleep(seconds)
+        await self.say(type="ping")
+        message = await self.next()
+        assert message["type"] == "pong", message
+
+
+def run(test):
+    """An async test as pytest calls it."""
+    def wrapper(edge):
+        asyncio.run(test(edge))
+    wrapper.__name__, wrapper.__doc__ = test.__name__, test.__doc__
+    return wrapper
+
+
+async def crowd(edge, n, path="/ws"):
+    clients = [Client(edge, path, ("plain", "tls")[i % 2]) for i in range(n)]
+    for c in clients:
+        await c.__aenter__()
+    return clients
+
+
+@run
+async def test_a_publication_reaches_all_subscribers_and_its_publisher(edge):
+    clients = await crowd(edge, 12)
+    for c in clients:
+        got = await c.ask("subscribed", type="subscribe", channel="news", id=7, presence=True)
+        assert got["id"] == 7 and got["channel"] == "news"
+    assert got["onlineCount"] == 12
+    published = await clients[0].ask("published", type="publish", channel="news", id="a",
+                                     data={"big": 12345678901234567890, "f": 1.0, "s": "\u00e9\U0001f600"})
+    assert published["channel"] == "news" and published["id"] == "a"
+    for c in clients:
+        m = next((m for m in c.inbox if m["type"] == "message"), None) or await c.until("message")
+        assert m["data"] == {"big": 12345678901234567890, "f": 1.0, "s": "\u00e9\U0001f600"}
+        assert m["clientId"] == clients[0].id and m["offset"] == published["offset"]
+    for c in clients:
+        await c.__aexit__()
+
+
+@run
+async def test_order_is_one_for_all_with_several_publishers(edge):
+    listeners, speakers = await crowd(edge, 9), await crowd(edge, 4)
+    for c in listeners:
+        await c.ask("subscribed", type="subscribe", channel="order")
+
+    async def speak(i, c):
+        for k in range(100):
+            await c.say(type="publish", channel="order", data=[i, k])
+    await asyncio.gather(*(speak(i, c) for i, c in enumerate(speakers)))
+
+    async def hear(c):
+        return [tuple((await c.until("message"))["data"]) for _ in range(400)]
+    heard = await asyncio.gather(*(hear(c) for c in listeners))
+    assert all(h == heard[0] for h in heard)
+    assert sorted(heard[0]) == [(i, k) for i in range(4) for k in range(100)]
+    for i in range(4):
+        assert [k for j, k in heard[0] if j == i] == list(range(100))
+    for c in listeners + speakers:
+        await c.__aexit__()
+
+
+@run
+async def test_room_words(edge):
+    a, b, c = await crowd(edge, 3)
+    assert (await a.ask("joined_room", type="join_room", room="r1"))["onlineCount"] == 1
+    assert (await b.ask("joined_room", type="join_room", room="r1"))["onlineCount"] == 2
+    assert (await a.until("user_joined"))["userId"] == b.id
+    await c.ask("joined_room", type="join_room", room="r1")
+    await a.say(type="broadcast_room", room="r1", content={"x": [1, 2]})
+    for other in (b, c):
+        m = await other.until("room_message")
+        assert m["from"] == a.id and m["content"] == {"x": [1, 2]} and m["room"] == "r1"
+    assert (await a.until("user_joined"))["userId"] == c.id
+    await a.silent()
+    assert (await b.ask("left_room", type="leave_room", room="r1"))["room"] == "r1"
+    assert (await a.until("user_left"))["userId"] == b.id
+    await c.__aexit__()
+    assert (await a.until("user_left"))["userId"] == c.id
+    for x in (a, b):
+        await x.__aexit__()
+
+
+@run
+async def test_chat_words_and_the_lobby(edge):
+    a, b = await crowd(edge, 2)
+    await a.say(type="chat", text="hello")
+    for c in (a, b):
+        m = await c.until("chat")
+        assert m["from"] == a.id and m["text"] == "hello" and m["timestamp"] > 1e12
+    await a.say(type="typing")
+    assert (await b.until("typing"))["from"] == a.id
+    await a.silent()
+    for x in (a, b):
+        await x.__aexit__()
+
+
+@run
+async def test_one_publication_in_several_words(edge):
+    channel, room, sender = await crowd(edge, 3)
+    await channel.ask("subscribed", type="subscribe", channel="mix")
+    await room.ask("joined_room", type="join_room", room="mix")
+    await sender.say(type="publish", channel="mix", data="d")
+    assert (await channel.until("message"))["data"] == "d"
+    assert (await room.until("room_message"))["content"] == "d"
+    await channel.ask("subscribed", type="subscribe", channel="lobby")
+    await sender.say(type="chat", text="t")
+    assert (await channel.until("message"))["data"] == {"text": "t"}
+    assert (await room.until("chat"))["text"] == "t"
+    for x in (channel, room, sender):
+        await x.__aexit__()
+
+
+@run
+async def test_spaces_keep_channels_apart(edge):
+    main, same, other = Client(edge), Client(edge, "/same"), Client(edge, "/other")
+    for c in (main, same, other):
+        await c.__aenter__()
+        await c.ask("subscribed", type="subscribe", channel="s")
+    await main.say(type="publish", channel="s", data=1)
+    assert (await same.until("message"))["data"] == 1
+    await other.silent()
+    for c in (main, same, other):
+        await c.__aexit__()
+
+
+@run
+async def test_after_unsubscribed_nothing_comes(edge):
+    a, b = await crowd(edge, 2)
+    await a.ask("subscribed", type="subscribe", channel="u")
+    for k in range(50):
+        await b.say(type="publish", channel="u", data=k)
+        if k == 25:
+            await a.say(type="unsubscribe", channel="u")
+    await a.until("unsubscribed")
+    await a.silent()
+    assert [m["data"] for m in a.inbox if m["type"] == "message"] == \
+        list(range(len([m for m in a.inbox if m["type"] == "message"])))
+    for x in (a, b):
+        await x.__aexit__()
+
+
+@run
+async def test_recovery_says_whether_something_was_missed(edge):
+    a, b = await crowd(edge, 2)
+    await b.ask("subscribed", type="subscribe", channel="rec")
+    at = await a.ask("subscribed", type="subscribe", channel="rec")
+    where = {"epoch": at["epoch"], "offset": at["offset"]}
+    await a.ask("unsubscribed", type="unsubscribe", channel="rec")
+    assert (await a.ask("subscribed", type="subscribe", channel="rec", recover=where))["recovered"] is True
+    await a.ask("unsubscribed", type="unsubscribe", channel="rec")
+    await b.ask("published", type="publish", channel="rec", data=1, id=1)
+    got = await a.ask("subscribed", type="subscribe", channel="rec", recover=where)
+    assert got["recovered"] is False and got["offset"] == at["offset"] + 1
+    for x in (a, b):
+        await x.__aexit__()
+
+
+BAD = [
+    ("nonsense", "Invalid message format", "invalid_format"),
+    ("[]", "Invalid message format", "invalid_format"),
+    ('{"type":7}', "Invalid message format", "invalid_format"),
+    ('{"type":"dance"}', "Unknown message type", "unknown_type"),
+    ('{"type":"subscribe","channel":""}', "Invalid channel", "invalid_channel"),
+    ('{"type":"subscribe","channel":"a\\u0007b"}', "Invalid channel", "invalid_channel"),
+    ('{"type":"subscribe","channel":"' + "x" * 101 + '"}', "Invalid channel", "invalid_channel"),
+    ('{"type":"subscribe","channel":"user:1"}', None, "forbidden"),
+    ('{"type":"publish","channel":"user:1","data":1}', None, "forbidden"),
+    ('{"type":"join_room","room":"user:1"}', None, "forbidden"),
+]
+
+
+@pytest.mark.parametrize("text,message,code", BAD, ids=[b[0][:40] for b in BAD])
+def test_mistakes_are_answered_and_the_connection_lives(edge, text, message, code):
+    async def go():
+        async with Client(edge) as c:
+            await c.ws.send(text)
+            e = await c.until("error")
+            assert e["code"] == code and (message is None or e["message"] == message)
+            await c.silent(0)
+    asyncio.run(go())
+
+
+@run
+async def test_the_rate_limit_says_when_to_come_back(edge):
+    async with Client(edge, "/slow") as c:
+        for _ in range(7):
+            await c.say(type="ping")
+        e = await c.until("error")
+        assert e["code"] == "rate_limited" and 0 < e["retryAfter"] <= 1000
+        await asyncio.sleep(1.2 * sluice.SLOW)
+        await c.ask("pong", type="ping")
+
+
+@run
+async def test_too_many_subscriptions_are_refused(edge):
+    async with Client(edge, "/few") as c:
+        for i in range(3):
+            await c.ask("subscribed", type="subscribe", channel=f"c{i}")
+        e = await c.ask("error", type="subscribe", channel="c3", id=9)
+        assert e["code"] == "too_many_subscriptions" and e["id"] == 9
+        await c.ask("unsubscribed", type="unsubscribe", channel="c0")
+        await c.ask("subscribed", type="subscribe", channel="c3")
+
+
+@run
+async def test_channels_are_shown_and_vanish_with_their_last_subscriber(edge):
+    clients = await crowd(edge, 5)
+    for c in clients:
+        await c.ask("subscribed", type="subscribe", channel="shown")
+    row = json.loads(edge.ctl("-j", "channel", "show", "name", "shown"))[0]
+    assert row["subscribers"] == 5 and row["members"] == {"channel": 5} and row["space"] == "main"
+    for c in clients:
+        await c.__aexit__()
+    import time
+    end = time.monotonic() + 5 * sluice.SLOW
+    while time.monotonic() < end:
+        names = [r["name"] for r in json.loads(edge.ctl("-j", "channel", "show"))]
+        if "shown" not in names:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(names)
