@@ -28,6 +28,8 @@ static __always_inline __u32 class_of(const struct packet *p, __u32 bank)
 
 	if (p->proto == L4_ANY)
 		return CLASS_UNION;
+	if (p->ports && p->dst_port == 0)
+		return CLASS_NONE; /* a real port 0, which nobody can listen to */
 	port = bpf_map_lookup_elem(&port_class, &key);
 	return port ? port->of[p->dst_port & 0xffff] : CLASS_NONE;
 }
