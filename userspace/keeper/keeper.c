@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -75,6 +76,19 @@ static int count_workers(struct keeper *k)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* Every pair of members needs a ring. */
+static int plan_mailbox(struct keeper *k)
+{
+	uint64_t bytes = k->cfg->memory.mailbox_bytes;
+	int err = mailbox_plan(&k->plan, k->n_members, bytes, MAILBOX_ARENA_BYTES);
+	if (err)
+		log_error(
+			"memory.mailbox: %llu bytes do not give every pair of %u processes a ring of "
+			"%u: make it larger, or have fewer workers",
+			(unsigned long long)bytes, k->n_members, MAILBOX_RING_MIN);
+	return err;
 }
 
 /* How many connections a worker may have follows from its descriptors. */
@@ -241,15 +255,7 @@ static int open_slab(const struct keeper *k, uint32_t id)
 
 static int open_memory(struct keeper *k)
 {
-	int err = mailbox_plan(&k->plan, k->n_members, k->cfg->memory.mailbox_bytes,
-			       MAILBOX_ARENA_BYTES);
-	if (err) {
-		log_error(
-			"memory.mailbox: %llu bytes do not give every pair of %u members a ring of %u",
-			(unsigned long long)k->cfg->memory.mailbox_bytes, k->n_members,
-			MAILBOX_RING_MIN);
-		return err;
-	}
+	int err = 0;
 	for (uint32_t i = 0; i < k->n_members; i++) {
 		struct member *m = &k->members[i];
 		err = mailbox_ends_open(&k->plan, &m->ends);
@@ -351,18 +357,29 @@ no_secrets:
 	return code;
 }
 
+bool keeper_check(const struct config *cfg)
+{
+	struct keeper k = {.cfg = cfg};
+	bool ok = !count_workers(&k) && !plan_mailbox(&k) &&
+		  !privilege_find_user(cfg->user, cfg->group, &k.user);
+	free(k.cpu);
+	return ok;
+}
+
 int keeper_run(const struct config *cfg)
 {
 	struct keeper k = {
 		.cfg = cfg, .started_wall_ms = clock_wall_ms(), .control_fd = -1, .null_fd = -1};
 	log_init("keeper", cfg->log_level, cfg->log_json);
 	random_bytes(k.hash_key, sizeof(k.hash_key));
-	tzset(); /* workers cannot open the file that it reads */
+	tzset();    /* workers cannot open the file that it reads */
+	umask(022); /* who may enter runtime_dir and the control socket is said elsewhere */
 
 	int code = 1;
-	if (count_workers(&k) || count_connections(&k) ||
+	if (count_workers(&k) || plan_mailbox(&k) || count_connections(&k) ||
 	    privilege_find_user(cfg->user, cfg->group, &k.user))
 		goto no_runtime;
+	privilege_say_user(&k.user);
 	if (runtime_open(&k.runtime, cfg))
 		goto no_runtime;
 	code = with_runtime(&k);

@@ -4,7 +4,13 @@
 #ifndef SLUICE_KEEPER_KEEPER_H
 #define SLUICE_KEEPER_KEEPER_H
 
+#include <stdbool.h>
+
 #include "config/config.h"
+
+/* What a table of options cannot know: are there the user and the group, can so many workers talk
+ * to each other? False after a line that says what is wrong. Changes nothing. */
+bool keeper_check(const struct config *cfg);
 
 /* Runs the daemon in the foreground until it is told to stop. Returns sluiced's exit code: 0 after an
  * orderly end, 1 if it could not start or had to give up; the reason has been logged. `cfg`

@@ -4,10 +4,12 @@
  * It runs in the foreground and logs to standard error; systemd, runit or a container runtime does
  * the rest. Exit codes: 0 fine, 1 could not run, 2 the command line or sluice.conf is wrong. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/version.h"
@@ -113,7 +115,8 @@ static bool has_development_certificate(const struct config *cfg)
 	return false;
 }
 
-/* What config_check() does, and a look into the certificates before it says that all is well. */
+/* What config_check() does, and before it says that all is well a look at what a file alone cannot
+ * tell: users, groups, certificates. */
 static int test(const char *file)
 {
 	struct config *cfg = load(file);
@@ -121,9 +124,10 @@ static int test(const char *file)
 		return EXIT_WRONG;
 	bool ok = true;
 	log_init("sluiced", LOG_WARN, false);
+	ok = keeper_check(cfg);
 	if (!has_development_certificate(cfg)) {
 		struct tls_material *m = tls_material_load(cfg);
-		ok = m && tls_material_check(cfg, m);
+		ok = m && tls_material_check(cfg, m) && ok;
 		tls_material_free(m);
 	}
 	config_free(cfg);
@@ -149,13 +153,26 @@ static int run(const char *file)
 	struct config *cfg = load(file);
 	if (!cfg)
 		return EXIT_WRONG;
-	int code = keeper_run(cfg);
+	log_init("keeper", cfg->log_level, cfg->log_json);
+	int code = keeper_check(cfg) ? keeper_run(cfg) : EXIT_WRONG;
 	config_free(cfg);
 	return code;
 }
 
+/* A descriptor 0, 1 or 2 that nobody opened would become a port or a key file, and then the log. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	fill_standard_descriptors();
 	struct options o = {.file = DEFAULT_FILE, .task = RUN};
 	int code = parse(argc, argv, &o);
 	if (code >= 0)

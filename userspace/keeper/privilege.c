@@ -86,17 +86,24 @@ int privilege_find_user(const char *user, const char *group, struct privilege_us
 	int err = *group ? find_group(group, &out->gid) : 0;
 	if (err)
 		return err;
-	out->change = out->uid != geteuid() || out->gid != getegid();
 	snprintf(out->name, sizeof(out->name), "%s", user);
-
+	out->change = out->uid != geteuid() || out->gid != getegid();
 	if (out->change && !(privilege_has(CAP_SETUID) && privilege_has(CAP_SETGID))) {
-		log_info("workers stay uid %u: becoming \"%s\" needs root", geteuid(), user);
-		*out = (struct privilege_user){.uid = geteuid(), .gid = getegid()};
+		out->change = false;
+		out->cannot = true;
+		out->uid = geteuid();
+		out->gid = getegid();
 	}
-	if (out->uid == 0)
-		log_warn("workers run as root (without capabilities): set user to a user "
-			 "that owns nothing");
 	return 0;
+}
+
+void privilege_say_user(const struct privilege_user *user)
+{
+	if (user->cannot)
+		log_info("workers stay uid %u: becoming \"%s\" needs root", user->uid, user->name);
+	if (user->uid == 0)
+		log_warn("workers run as root (without capabilities): set user to a user that owns "
+			 "nothing");
 }
 
 /* ---- giving up ------------------------------------------------------------------------------ */

@@ -12,14 +12,17 @@
 /* Who the workers are. */
 struct privilege_user {
 	bool change; /* false: they stay who the keeper is */
+	bool cannot; /* they should have become `name`, but we may not do that */
 	uid_t uid;
 	gid_t gid;
 	char name[64]; /* for the log */
 };
 
 /* Looks up `user` and `group`. An unprivileged keeper cannot change users: its workers
- * stay who it is, and a line says so. 0, or -errno after a line that says what to do. */
+ * stay who it is. 0, or -errno after a line that says what to do. */
 int privilege_find_user(const char *user, const char *group, struct privilege_user *out);
+/* A line if the workers are somebody whom the operator may not expect. */
+void privilege_say_user(const struct privilege_user *user);
 
 /* Effective right now? */
 bool privilege_has(int capability);
