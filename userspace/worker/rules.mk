@@ -1,0 +1,1 @@
+userspace-src += $(wildcard userspace/worker/*.c)
