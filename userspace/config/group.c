@@ -391,12 +391,38 @@ static const char *element_name(struct load *l, const struct option_group *g,
 }
 
 /* An element that is only its key, as "text" in fields = ["text"]. */
-static bool bare_element(struct load *l, const struct option_group *g, const config_setting_t *e,
+static void bare_element(struct load *l, const struct option_group *g, const config_setting_t *e,
 			 void *obj)
 {
-	bool ok = string(l, &g->options[0], e, obj);
+	string(l, &g->options[0], e, obj);
+	group_into(l, g, NULL, obj);
+}
 
-	return group_into(l, g, NULL, obj) && ok;
+/* The whole list as one text, as in fields = "text color". */
+static bool bare_groups(struct load *l, const struct option *o, const config_setting_t *s,
+			uint8_t *obj)
+{
+	const struct option_group *g = o->group;
+	struct item *items;
+	int n = words(l, o, s, &items);
+	uint8_t *list = n > 0 ? load_alloc(l, (size_t)n * g->size) : NULL;
+	bool ok = !too_many(l, o, s, n);
+
+	for (int i = 0; ok && i < n; i++) {
+		const char *wrong = check_text(items[i].text);
+		if (!wrong)
+			wrong = g->options[0].check(items[i].text);
+		if (wrong) {
+			refuse_item(l, &items[i], o, wrong);
+			ok = false;
+			break;
+		}
+		memcpy(list + (size_t)i * g->size, &items[i].text, sizeof(items[i].text));
+		group_into(l, g, NULL, list + (size_t)i * g->size);
+	}
+	if (ok)
+		store_list(o, obj, list, (uint32_t)n);
+	return ok;
 }
 
 static bool groups(struct load *l, const struct option *o, const config_setting_t *s, uint8_t *obj)
@@ -406,6 +432,8 @@ static bool groups(struct load *l, const struct option *o, const config_setting_
 	const char *where = l->where;
 	uint8_t *list;
 
+	if (type == CONFIG_TYPE_STRING && g->bare_key)
+		return bare_groups(l, o, s, obj);
 	if (type != CONFIG_TYPE_LIST && !(type == CONFIG_TYPE_ARRAY && (g->bare_key || n == 0))) {
 		refuse(l, s, o,
 		       load_printf(l, "a list of groups: %s = ( { … }, { … } );", o->name));

@@ -298,7 +298,8 @@ static const struct option_group field_group = {
 	.bare_key = true,
 	.size = sizeof(struct config_relay_field),
 	OPTIONS(field_options),
-	.help = "A field is { name = \"text\"; max = 10000; required = true; } or just \"text\".",
+	.help = "A field is { name = \"text\"; max = 10000; required = true; } or just \"text\"; "
+		"fields = \"x y\" names two.",
 };
 
 static const struct option relay_options[] = {

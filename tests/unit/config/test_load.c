@@ -247,7 +247,7 @@ TEST(config, chat_and_typing_are_built_in_and_may_be_replaced)
 
 	cfg = good("relays = ( { name = \"chat\"; fields = (\"text\", { name = \"color\"; max = 32;"
 		   " required = false; }); }, { name = \"move\"; channel = \"{board}\"; },"
-		   " { name = \"news\"; channel = \"news:all\"; fields = [\"a\"]; } );");
+		   " { name = \"news\"; channel = \"news:all\"; fields = \"a b\"; } );");
 	assert_int_equal(cfg->n_relays, 4);
 	r = relay(cfg, "chat");
 	assert_false(r->echo);
@@ -262,6 +262,9 @@ TEST(config, chat_and_typing_are_built_in_and_may_be_replaced)
 	r = relay(cfg, "news");
 	assert_int_equal(r->channel_from, CONFIG_RELAY_NAMED);
 	assert_string_equal(r->channel, "news:all");
+	assert_int_equal(r->n_fields, 2);
+	assert_string_equal(r->fields[1].name, "b");
+	assert_int_equal(r->fields[1].max_bytes, 10000);
 	config_free(cfg);
 }
 
@@ -351,7 +354,9 @@ TEST(config, a_wrong_value_is_named_with_what_is_allowed)
 		{"relays = ( { name = \"publish\"; } );",
 		 "\"publish\" is a word of the protocol already"},
 		{"relays = ( { name = \"x\"; channel = \"{a\"; } );", "a field's name in braces"},
-		{"relays = ( { name = \"x\"; fields = \"a\"; } );", "allowed is a list of groups"},
+		{"relays = ( { name = \"x\"; fields = 1; } );", "allowed is a list of groups"},
+		{"relays = ( { name = \"x\"; fields = \"a b/c\"; } );",
+		 "fields: \"b/c\": allowed is a name"},
 		{"relays = ( { name = \"x\"; fields = [\"a\", \"a\"]; } );",
 		 "field \"a\" is there twice"},
 		{"relays = ( { name = \"x\"; fields = [\"from\"]; } );", "is one that Sluice sets"},
