@@ -220,6 +220,41 @@ cases.rooms_tell_who_comes_speaks_and_goes = async ({native}) => {
 	await a.quiet();
 };
 
+cases.words_need_not_wait_for_answers = async ({native}) => {
+	const [a, b] = [await native(`${base}/ws`), await native(`${base}/ws`)];
+	for (let round = 0; round < 20; round++) {
+		const room = `p-${crypto.randomUUID()}`;
+		b.say({type: 'join_room', room});
+		await b.expect({type: 'joined_room', onlineCount: 1});
+		a.say({type: 'join_room', room, id: 1});
+		a.say({type: 'broadcast_room', room, content: round, id: 2});
+		a.say({type: 'leave_room', room, id: 3});
+		a.say({type: 'broadcast_room', room, content: 'from outside', id: 4});
+		const got = [];
+		for (let i = 0; i < 4; i++) got.push(await a.json());
+		const place = id => got.findIndex(m => m.id === id);
+		assert.deepEqual(got.map(m => m.id).sort(), [1, 2, 3, 4]);
+		assert.ok(place(1) < place(2) && place(2) < place(3), JSON.stringify(got));
+		assert.equal(got[place(4)].code, 'not_subscribed');
+		await b.expect({type: 'user_joined', userId: a.id});
+		await b.expect({type: 'room_message', content: round, from: a.id});
+		await b.expect({type: 'user_left', userId: a.id});
+	}
+};
+
+cases.the_last_words_before_the_end_are_heard = async ({native, plain}) => {
+	const channel = `last-${crypto.randomUUID()}`;
+	const a = await native(`${base}/ws`);
+	a.say({type: 'subscribe', channel});
+	await a.expect({type: 'subscribed'});
+	for (let i = 0; i < 20; i++) {
+		const b = await plain(`${base}/ws`);
+		b.say({type: 'publish', channel, data: i});
+		b.socket.close(1000);
+		await a.expect({type: 'message', data: i});
+	}
+};
+
 cases.channels_reach_all_subscribers_and_the_publisher = async ({native}) => {
 	const channel = `news-${crypto.randomUUID()}`;
 	const [a, b] = [await native(`${base}/ws`), await native(`${base}/ws`)];
