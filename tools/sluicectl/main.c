@@ -53,6 +53,53 @@ static void object_help(FILE *out, const struct object *o)
 	fprintf(out, "  sluicectl %s help\n\nExamples:\n%s", o->name, o->examples);
 }
 
+/* sluicectl-OBJECT(8), or sluicectl(8) without an object: the manual comes from the same tables. */
+static void manual_object(const struct object *o)
+{
+	printf(".TH SLUICECTL-%s 8 \"\" \"Sluice\"\n.SH NAME\nsluicectl-%s \\- %s\n.SH SYNOPSIS\n",
+	       o->name, o->name, o->help);
+	for (const struct verb *v = o->verbs; v->name; v++)
+		printf("%s.B sluicectl %s %s\n%s\n", v == o->verbs ? "" : ".br\n", o->name, v->name,
+		       v->usage);
+	printf(".SH VERBS\n");
+	for (const struct verb *v = o->verbs; v->name; v++)
+		printf(".TP\n.B %s\n%s\n", v->name, v->help);
+	printf(".SH EXAMPLES\n.nf\n%s.fi\n.SH SEE ALSO\n.BR sluicectl (8),\n.BR sluiced (8)\n",
+	       o->examples);
+}
+
+static void manual(void)
+{
+	printf(".TH SLUICECTL 8 \"\" \"Sluice\"\n.SH NAME\nsluicectl \\- see and steer a running sluiced\n"
+	       ".SH SYNOPSIS\n.B sluicectl\n[OPTIONS] OBJECT { VERB | help } [KEYWORD VALUE]...\n"
+	       ".SH DESCRIPTION\nObjects and verbs may be cut short while they stay clear. What lies in "
+	       "the daemon comes over its control socket, what lies in the kernel through\n"
+	       ".BR bpftool (8)\nand its JSON.\n.SH OBJECTS\n");
+	for (size_t i = 0; i < N_OBJECTS; i++)
+		printf(".TP\n.BR sluicectl-%s (8)\n%s\n", objects[i]->name, objects[i]->help);
+	printf(".SH OPTIONS AND EXIT CODES\n.nf\n");
+	fflush(stdout);
+	usage(stdout);
+	printf(".fi\n.SH SEE ALSO\n.BR sluiced (8),\n.BR sluice.conf (5),\n.BR bpftool (8)\n");
+}
+
+/* What may stand next, a word a line: for the shell's completion. */
+static void complete(int argc, char **argv)
+{
+	const struct object *o = NULL;
+	for (size_t i = 0; i < N_OBJECTS; i++) {
+		if (argc == 0)
+			printf("%s\n", objects[i]->name);
+		else if (strcmp(argv[0], objects[i]->name) == 0)
+			o = objects[i];
+	}
+	for (const struct verb *v = o ? o->verbs : NULL; v && v->name; v++)
+		if (argc == 1)
+			printf("%s\n", v->name);
+		else if (strcmp(argv[1], v->name) == 0)
+			printf("%s\n", v->usage);
+}
+
 /* The exact name, or the only one that begins so; -1 none, -2 several. */
 static int pick(const char *word, const char *(*name)(const void *, size_t), const void *list,
 		size_t n)
@@ -114,13 +161,15 @@ static int run(struct ctl *ctl, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_PIN_DIR = 256, OPT_SHOW };
+	enum { OPT_PIN_DIR = 256, OPT_SHOW, OPT_MAN, OPT_COMPLETE };
 	static const struct option options[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"pretty", no_argument, NULL, 'p'},
 		{"control", required_argument, NULL, 'c'},
 		{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
 		{"show-command", no_argument, NULL, OPT_SHOW},
+		{"man", optional_argument, NULL, OPT_MAN},         /* for the build: not in --help */
+		{"complete", no_argument, NULL, OPT_COMPLETE},     /* for tools/completion */
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -138,6 +187,14 @@ int main(int argc, char **argv)
 		case 'c': ctl.control = optarg; break;
 		case OPT_PIN_DIR: ctl.pin_dir = optarg; break;
 		case OPT_SHOW: ctl.show_command = true; break;
+		case OPT_MAN:
+			for (size_t i = 0; optarg && i < N_OBJECTS; i++)
+				if (strcmp(optarg, objects[i]->name) == 0)
+					manual_object(objects[i]);
+			if (!optarg)
+				manual();
+			return CTL_OK;
+		case OPT_COMPLETE: complete(argc - optind, argv + optind); return CTL_OK;
 		case 'V': printf("sluicectl %s\n", SLUICE_VERSION); return CTL_OK;
 		case 'h': usage(stdout); return CTL_OK;
 		default: fprintf(stderr, "See 'sluicectl --help'.\n"); return CTL_USAGE;
