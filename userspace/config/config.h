@@ -27,7 +27,7 @@
 #include "base/log.h"
 
 /* Hard ceilings of the file, whatever it says; arrays may be sized by them. */
-#define CONFIG_MAX_WORKERS      1024
+#define CONFIG_MAX_WORKERS      255 /* one mailbox member less: the admin worker */
 #define CONFIG_MAX_LISTENERS    256
 #define CONFIG_MAX_CERTIFICATES 1024
 #define CONFIG_MAX_ENDPOINTS    256
