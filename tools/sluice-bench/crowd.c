@@ -327,6 +327,7 @@ static void on_connected(struct crowd *cr, struct client *c)
 	c->ssl = SSL_new(cr->ctx);
 	SSL_set_fd(c->ssl, c->fd);
 	SSL_set_connect_state(c->ssl);
+	SSL_set_app_data(c->ssl, c); /* for keep_session() */
 	SSL_set_shed_handshake_config(c->ssl, 1);
 	if (c->session)
 		SSL_set_session(c->ssl, c->session);

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Many clients at once: every message to every client, once, in one order, over two workers.
+
+SLUICE_CROWD and SLUICE_MESSAGES make it larger; tools/doc/benchmarks.md has a long run's figures.
+"""
+import json
+import os
+import subprocess
+
+import pytest
+
+import sluice
+
+SAN = bool(os.environ.get("SLUICE_SAN"))
+CLIENTS = int(os.environ.get("SLUICE_CROWD", 1000 if SAN else 10000))
+MESSAGES = int(os.environ.get("SLUICE_MESSAGES", 20))
+ENDPOINTS = '{ path = "/ws"; words = "channels"; rate = 0; }'
+
+
+def bench(edge, *args, seconds=600):
+    done = subprocess.run([str(sluice.BUILD / "sluice-bench"), *args, "-j", "-q", "-u", edge.url("tls", "/ws"), "-p",
+                           str(edge.keeper)], capture_output=True, text=True, timeout=seconds)
+    assert done.stdout.strip(), done.stderr
+    result = json.loads(done.stdout)
+    print(json.dumps(result))
+    return done.returncode, result
+
+
+@pytest.mark.time_limit(900)
+def test_ten_thousand_hear_everything_once_and_in_one_order():
+    with sluice.Edge(workers=2, listeners={"tls": {"tls": True, "more": "backlog = 4096;"}}, endpoints=ENDPOINTS) as edge:
+        code, r = bench(edge, "fanout", "-n", str(CLIENTS), "-P", "2", "-m", str(MESSAGES), "-b", "2", "-w", "2")
+        assert r["subscribers"] == CLIENTS and r["deliveries"] == CLIENTS * MESSAGES
+        assert (r["missing"], r["lost"], r["doubled"], r["reordered"], r["order_differs"]) == (0, 0, 0, 0, 0)
+        assert code == 0
+        workers = json.loads(edge.ctl("-j", "worker", "show"))
+        # both had a fair share, and the same publications
+        assert all(w["accepted"] > CLIENTS / 4 for w in workers)
+
+
+@pytest.mark.time_limit(120)
+def test_the_other_modes_of_the_bench_work():
+    with sluice.Edge(workers=2, listeners={"tls": {"tls": True}}, endpoints=ENDPOINTS) as edge:
+        code, r = bench(edge, "idle", "-n", "200", "-t", "1")
+        assert code == 0 and r["connections"] == r["still_there"] == 200 and r["pss_per_connection"] > 0
+        for more in ([], ["--resume"]):
+            code, r = bench(edge, "handshake", "-t", "1", *more)
+            assert code == 0 and r["handshakes"] > 10 and r["failed"] == 0
