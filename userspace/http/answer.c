@@ -135,8 +135,8 @@ void http_answer_start(struct http_answer *a, void *buf, size_t cap, unsigned st
 	char line[64], date[HTTP_DATE_BYTES];
 
 	assert(status >= 100 && status <= 599);
-	*a = (struct http_answer){._p = buf, ._cap = cap, ._status = (uint16_t)status,
-				  ._flags = (uint8_t)flags};
+	*a = (struct http_answer){
+		._p = buf, ._cap = cap, ._status = (uint16_t)status, ._flags = (uint8_t)flags};
 	snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", status, http_status_phrase(status));
 	append_str(a, line);
 	if (status == 100)
@@ -238,8 +238,8 @@ size_t http_answer_error(void *buf, size_t cap, unsigned status, const char *mes
 {
 	struct http_answer a;
 	char body[512];
-	size_t n = http_error_json(body, sizeof(body),
-				   message ? message : http_status_phrase(status));
+	size_t n =
+		http_error_json(body, sizeof(body), message ? message : http_status_phrase(status));
 
 	if (n == 0)
 		return 0;

@@ -31,12 +31,12 @@ enum http_body_outcome {
 
 /* 32 bytes, no pointers: may lie wherever a connection's side state lies. */
 struct http_body {
-	uint64_t left;    /* of the length, or of the chunk being read */
-	uint64_t room;    /* how much more data the bound allows */
-	uint8_t bad;      /* enum http_bad */
+	uint64_t left; /* of the length, or of the chunk being read */
+	uint64_t room; /* how much more data the bound allows */
+	uint8_t bad;   /* enum http_bad */
 	uint8_t _state;
-	uint8_t _digits;  /* of the chunk size so far */
-	uint16_t _extra;  /* bytes of extensions */
+	uint8_t _digits; /* of the chunk size so far */
+	uint16_t _extra; /* bytes of extensions */
 	uint16_t _trailer;
 };
 

@@ -13,7 +13,6 @@
  * on where a segment ends. Limits obey the same rule: a run is scanned first,
  * then its length is judged before the byte that ended it; so a line that is too
  * long is too long even if its forbidden byte came in the same segment. */
-#include <arpa/inet.h>
 #include <assert.h>
 
 #include "http/chars.h"
@@ -113,8 +112,8 @@ static int bad_byte(struct http_head *h, uint8_t c, enum http_bad why)
 }
 
 /* Reads a run of `what`. GO: h->_at is at a byte that is something else. */
-static int run(struct http_head *h, const struct http_limits *l, uint8_t what,
-	       uint32_t line_bytes, enum http_bad too_long)
+static int run(struct http_head *h, const struct http_limits *l, uint8_t what, uint32_t line_bytes,
+	       enum http_bad too_long)
 {
 	uint32_t end = horizon(h, l);
 	h->_at = chars_run(h->_in.p, h->_at, end, what);
@@ -154,9 +153,9 @@ static enum http_method method_of(struct bytes m)
 		const char *text;
 		enum http_method method;
 	} known[] = {
-		{"GET", HTTP_GET},       {"POST", HTTP_POST},       {"HEAD", HTTP_HEAD_METHOD},
-		{"PUT", HTTP_PUT},       {"OPTIONS", HTTP_OPTIONS}, {"DELETE", HTTP_DELETE},
-		{"PATCH", HTTP_PATCH},   {"TRACE", HTTP_TRACE},
+		{"GET", HTTP_GET},     {"POST", HTTP_POST},       {"HEAD", HTTP_HEAD_METHOD},
+		{"PUT", HTTP_PUT},     {"OPTIONS", HTTP_OPTIONS}, {"DELETE", HTTP_DELETE},
+		{"PATCH", HTTP_PATCH}, {"TRACE", HTTP_TRACE},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (bytes_eq(m, bytes_str(known[i].text)))
@@ -237,7 +236,8 @@ static int step_scheme(struct http_head *h, const struct http_limits *l)
 	if (h->_matched == 4 && c == ':')
 		h->_matched++;
 	if (c != (uint8_t)want[h->_matched])
-		return bad_byte(h, c, char_is(c, CHAR_PATH) ? HTTP_BAD_TARGET_FORM : HTTP_BAD_TARGET);
+		return bad_byte(h, c,
+				char_is(c, CHAR_PATH) ? HTTP_BAD_TARGET_FORM : HTTP_BAD_TARGET);
 	h->_at++;
 	if (want[++h->_matched])
 		return GO;
@@ -605,16 +605,15 @@ void http_head_init(struct http_head *h)
 	memset(h, 0, offsetof(struct http_head, headers));
 }
 
-enum http_outcome http_head_parse(struct http_head *h, struct bytes in,
-				  const struct http_limits *l)
+enum http_outcome http_head_parse(struct http_head *h, struct bytes in, const struct http_limits *l)
 {
 	static int (*const steps[])(struct http_head *, const struct http_limits *) = {
-		[START] = step_start,     [EMPTY_LF] = step_lf,   [METHOD] = step_method,
-		[TARGET] = step_target,   [STAR] = step_star,     [SCHEME] = step_scheme,
-		[AUTHORITY] = step_authority, [PATH] = step_path, [QUERY] = step_path,
-		[VERSION] = step_version, [LINE_LF] = step_lf,    [HEADER] = step_header,
-		[NAME] = step_name,       [BLANK] = step_blank,   [VALUE] = step_value,
-		[VALUE_LF] = step_lf,     [END_LF] = step_lf,
+		[START] = step_start,         [EMPTY_LF] = step_lf, [METHOD] = step_method,
+		[TARGET] = step_target,       [STAR] = step_star,   [SCHEME] = step_scheme,
+		[AUTHORITY] = step_authority, [PATH] = step_path,   [QUERY] = step_path,
+		[VERSION] = step_version,     [LINE_LF] = step_lf,  [HEADER] = step_header,
+		[NAME] = step_name,           [BLANK] = step_blank, [VALUE] = step_value,
+		[VALUE_LF] = step_lf,         [END_LF] = step_lf,
 	};
 	assert(l->head_bytes <= HTTP_HEAD_BYTES_MAX && l->headers <= HTTP_HEADERS_MAX);
 	assert(in.n >= h->_at);
@@ -630,8 +629,7 @@ enum http_outcome http_head_parse(struct http_head *h, struct bytes in,
 
 /* ---- looking things up --------------------------------------------------------------------- */
 
-bool http_head_next(const struct http_head *h, enum http_known id, uint32_t *i,
-		    struct bytes *value)
+bool http_head_next(const struct http_head *h, enum http_known id, uint32_t *i, struct bytes *value)
 {
 	assert(id < HTTP_KNOWN_COUNT);
 	if (!h->_first[id])
@@ -653,87 +651,4 @@ struct bytes http_head_find(const struct http_head *h, struct bytes name)
 		if (bytes_ieq(http_head_name(h, i), name))
 			return http_head_value(h, i);
 	return BYTES(NULL, 0);
-}
-
-bool http_list_next(struct bytes *list, struct bytes *element)
-{
-	while (list->n) {
-		bool quoted = false;
-		size_t i = 0;
-		for (; i < list->n && (quoted || list->p[i] != ','); i++) {
-			if (list->p[i] == '"')
-				quoted = !quoted;
-			else if (quoted && list->p[i] == '\\' && i + 1 < list->n)
-				i++;
-		}
-		*element = bytes_trim(BYTES(list->p, i));
-		i += i < list->n; /* the comma */
-		list->p += i;
-		list->n -= i;
-		if (element->n)
-			return true;
-	}
-	return false;
-}
-
-bool http_is_token(struct bytes b)
-{
-	return b.n && chars_run(b.p, 0, (uint32_t)b.n, CHAR_TOKEN) == b.n;
-}
-
-static bool ipv6_valid(struct bytes b)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr addr;
-
-	if (b.n >= sizeof(text) || memchr(b.p, 0, b.n))
-		return false;
-	memcpy(text, b.p, b.n);
-	text[b.n] = 0;
-	return inet_pton(AF_INET6, text, &addr) == 1;
-}
-
-/* Labels between single dots; one dot at the end is the root. */
-static bool name_valid(struct bytes b)
-{
-	if (b.n == 0 || b.n > 255 || b.p[0] == '.')
-		return false;
-	for (size_t i = 0; i < b.n; i++)
-		if (!char_is(b.p[i], CHAR_HOST) || (i && b.p[i] == '.' && b.p[i - 1] == '.'))
-			return false;
-	return true;
-}
-
-static bool port_parse(struct bytes b, uint32_t *port)
-{
-	if (b.n == 0 || b.n > 5)
-		return false;
-	*port = 0;
-	for (size_t i = 0; i < b.n; i++) {
-		if (b.p[i] < '0' || b.p[i] > '9')
-			return false;
-		*port = *port * 10 + (b.p[i] - '0');
-	}
-	return *port >= 1 && *port <= 65535;
-}
-
-bool http_host_parse(struct bytes text, struct bytes *host, uint32_t *port)
-{
-	size_t n = 0;
-	if (text.n && text.p[0] == '[') {
-		const uint8_t *close = memchr(text.p, ']', text.n);
-		if (!close || !ipv6_valid(BYTES(text.p + 1, close - text.p - 1)))
-			return false;
-		n = (size_t)(close - text.p) + 1;
-	} else {
-		while (n < text.n && text.p[n] != ':')
-			n++;
-		if (!name_valid(BYTES(text.p, n)))
-			return false;
-	}
-	*host = BYTES(text.p, n);
-	*port = 0;
-	if (n == text.n)
-		return true;
-	return text.p[n] == ':' && port_parse(BYTES(text.p + n + 1, text.n - n - 1), port);
 }

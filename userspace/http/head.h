@@ -28,6 +28,7 @@
 #define SLUICE_HTTP_HEAD_H
 
 #include "base/bytes.h"
+#include "http/field.h"
 
 #define HTTP_HEADERS_MAX    96    /* the array below */
 #define HTTP_HEAD_BYTES_MAX 65535 /* offsets are 16 bits wide */
@@ -60,7 +61,9 @@ struct http_limits {
 };
 
 #define HTTP_LIMITS_DEFAULT                                                                        \
-	((struct http_limits){.line_bytes = 8192, .header_bytes = 8192, .head_bytes = 16384,       \
+	((struct http_limits){.line_bytes = 8192,                                                  \
+			      .header_bytes = 8192,                                                \
+			      .head_bytes = 16384,                                                 \
 			      .headers = HTTP_HEADERS_MAX})
 
 enum http_method {
@@ -109,34 +112,34 @@ struct http_header {
  * and every slice as long as the buffer of the last call stays where it was. */
 struct http_head {
 	enum http_bad bad;
-	uint32_t head_bytes;      /* length of the head with its last CR LF */
+	uint32_t head_bytes; /* length of the head with its last CR LF */
 	enum http_method method;
-	uint8_t minor;            /* 1 or 0, of HTTP/1.x */
-	uint8_t flags;            /* HTTP_F_* */
+	uint8_t minor; /* 1 or 0, of HTTP/1.x */
+	uint8_t flags; /* HTTP_F_* */
 	enum http_framing framing;
-	uint64_t content_length;  /* HTTP_BODY_LENGTH only */
+	uint64_t content_length; /* HTTP_BODY_LENGTH only */
 	struct bytes method_text;
-	struct bytes target;      /* as it came */
-	struct bytes path;        /* still percent-encoded; begins with '/', or is "*" */
-	struct bytes query;       /* behind '?', without it; p is NULL if there was no '?' */
-	struct bytes host;        /* without port, [ ] kept; p is NULL if HTTP/1.0 sent none */
-	uint32_t port;            /* of Host, 0 if none was named */
+	struct bytes target; /* as it came */
+	struct bytes path;   /* still percent-encoded; begins with '/', or is "*" */
+	struct bytes query;  /* behind '?', without it; p is NULL if there was no '?' */
+	struct bytes host;   /* without port, [ ] kept; p is NULL if HTTP/1.0 sent none */
+	uint32_t port;       /* of Host, 0 if none was named */
 	uint32_t headers_n;
 	/* Value of each known header, p is NULL if absent (present and empty: n is 0). */
 	struct bytes known[HTTP_KNOWN_COUNT];
 
-	struct bytes _in;         /* the buffer of the last call */
-	uint32_t _at;             /* everything before was read and is good */
-	uint32_t _line;           /* where the line being read begins */
-	uint32_t _mark;           /* where the word being read begins */
+	struct bytes _in; /* the buffer of the last call */
+	uint32_t _at;     /* everything before was read and is good */
+	uint32_t _line;   /* where the line being read begins */
+	uint32_t _mark;   /* where the word being read begins */
 	uint16_t _method_n;
 	uint16_t _target_at, _target_n;
 	uint16_t _authority_at, _authority_n; /* of an absolute-form target */
-	uint16_t _path_at;        /* 0: absolute-form without a path */
-	uint16_t _query_at;       /* at its '?'; 0: none */
+	uint16_t _path_at;                    /* 0: absolute-form without a path */
+	uint16_t _query_at;                   /* at its '?'; 0: none */
 	uint8_t _state;
-	uint8_t _matched;         /* bytes of a fixed word that were right; of %XX */
-	uint8_t _said;            /* what Connection said */
+	uint8_t _matched;                 /* bytes of a fixed word that were right; of %XX */
+	uint8_t _said;                    /* what Connection said */
 	uint8_t _first[HTTP_KNOWN_COUNT]; /* header number + 1; 0: has not come */
 	struct http_header headers[HTTP_HEADERS_MAX]; /* headers_n of them */
 };
@@ -166,18 +169,5 @@ bool http_head_next(const struct http_head *h, enum http_known id, uint32_t *i,
 /* Any header by name (case of letters does not matter); the first of several.
  * p is NULL if there is none. Known ones are quicker found in h->known[]. */
 struct bytes http_head_find(const struct http_head *h, struct bytes name);
-
-/* Takes the next element of a comma-separated list (RFC 9110 5.6.1) off `list`,
- * trimmed of white space; empty elements are skipped. Commas inside quotes do
- * not part. False at the end. Allocates nothing and never fails. */
-bool http_list_next(struct bytes *list, struct bytes *element);
-
-/* RFC 9110 5.6.2: 1 or more token characters. */
-bool http_is_token(struct bytes b);
-
-/* "[::1]:443", "example.com", "a.b:8443" -> host and port (0: none named).
- * False if `text` is anything else: empty, user@, bad characters, a port that is
- * not 1 to 65535. Names: letters, digits, '-', '.', '_', at most 255 bytes. */
-bool http_host_parse(struct bytes text, struct bytes *host, uint32_t *port);
 
 #endif

@@ -142,8 +142,7 @@ static bool same_host(const struct http_origin *o, const struct http_head *h, bo
 
 static bool below(struct bytes host, struct bytes suffix)
 {
-	return host.n > suffix.n &&
-	       bytes_ieq(BYTES(host.p + host.n - suffix.n, suffix.n), suffix);
+	return host.n > suffix.n && bytes_ieq(BYTES(host.p + host.n - suffix.n, suffix.n), suffix);
 }
 
 static bool matches(const struct http_origin_rule *r, const struct http_origin *o,

@@ -18,7 +18,7 @@
 #include "http/head.h"
 
 enum http_origin_verdict {
-	HTTP_ORIGIN_ABSENT,  /* no Origin: not a browser, or a same-origin GET; the caller decides */
+	HTTP_ORIGIN_ABSENT, /* no Origin: not a browser, or a same-origin GET; the caller decides */
 	HTTP_ORIGIN_ALLOWED,
 	HTTP_ORIGIN_REFUSED, /* well-formed, in no rule */
 	HTTP_ORIGIN_BAD,     /* not an origin at all */

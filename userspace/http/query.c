@@ -90,19 +90,21 @@ bool http_cookie_get(const struct http_head *h, struct bytes name, struct bytes 
 	return found;
 }
 
-/* One byte of a path with %2e, %2f and %5c seen through; *n is how many it took. */
+/* One byte of a path with %2e, %2f and %5c seen through; *n is how many it took. An
+ * encoded slash is as bad as a backslash and comes out as one. */
 static uint8_t seen_through(struct bytes path, size_t i, size_t *n)
 {
 	*n = 1;
 	if (path.p[i] != '%' || path.n - i < 3)
 		return path.p[i];
-	uint8_t hi = path.p[i + 1], lo = byte_lower(path.p[i + 2]);
-	uint8_t c = hi == '2' && lo == 'e' ? '.' :
-		    hi == '2' && lo == 'f' ? '\\' :
-		    hi == '5' && lo == 'c' ? '\\' : '%';
-	if (c != '%')
-		*n = 3;
-	return c;
+	*n = 3;
+	switch (path.p[i + 1] << 8 | byte_lower(path.p[i + 2])) {
+	case '2' << 8 | 'e': return '.';
+	case '2' << 8 | 'f':
+	case '5' << 8 | 'c': return '\\';
+	}
+	*n = 1;
+	return '%';
 }
 
 bool http_path_is_tricky(struct bytes path)
@@ -113,7 +115,7 @@ bool http_path_is_tricky(struct bytes path)
 		n = 1;
 		if (i < path.n)
 			c = seen_through(path, i, &n);
-		if (c == '\\') /* an encoded slash is as bad as a backslash */
+		if (c == '\\')
 			return true;
 		if (c == '/') {
 			if (others == 0 && (dots == 1 || dots == 2))

@@ -2,6 +2,7 @@
 # http/: request heads and bodies in, answers out. serve.c alone knows connections.
 userspace-src += \
 	userspace/http/chars.c \
+	userspace/http/field.c \
 	userspace/http/head.c \
 	userspace/http/body.c \
 	userspace/http/query.c \

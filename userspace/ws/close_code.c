@@ -26,6 +26,7 @@ const char *ws_close_name(uint16_t code)
 	case WS_CLOSE_SLOW: return "slow-consumer";
 	case WS_CLOSE_DRAINED: return "drained";
 	}
-	return code >= 3000 && code <= 3999 ? "registered" :
-	       code >= 4000 && code <= 4999 ? "private" : "invalid";
+	if (code < 3000 || code > 4999)
+		return "invalid";
+	return code < 4000 ? "registered" : "private";
 }

@@ -61,7 +61,7 @@ void ws_frame_init(struct ws_rx *rx, unsigned flags)
 struct head {
 	uint8_t first, opcode;
 	bool fin, control;
-	size_t n;    /* length of the header */
+	size_t n; /* length of the header */
 	uint64_t payload;
 	uint32_t key;
 };
@@ -114,8 +114,8 @@ static enum ws_bad check_length(const struct ws_rx *rx, const struct ws_limits *
 	if (len7 == 126 ? h->payload < 126 : len7 == 127 && h->payload <= UINT16_MAX)
 		return WS_BAD_LENGTH_MINIMAL;
 	uint32_t before = h->opcode == WS_CONTINUATION ? rx->message : 0;
-	if (!h->control && (h->payload > l->message_bytes ||
-			    before > l->message_bytes - (uint32_t)h->payload))
+	if (!h->control &&
+	    (h->payload > l->message_bytes || before > l->message_bytes - (uint32_t)h->payload))
 		return WS_BAD_MESSAGE_TOO_LONG;
 	return WS_BAD_NONE;
 }
@@ -126,7 +126,9 @@ static enum ws_outcome read_head(const struct ws_rx *rx, const struct ws_limits 
 {
 	if (n < 1)
 		return WS_MORE;
-	*h = (struct head){.first = p[0], .opcode = p[0] & 0x0f, .fin = p[0] & WS_FIN,
+	*h = (struct head){.first = p[0],
+			   .opcode = p[0] & 0x0f,
+			   .fin = p[0] & WS_FIN,
 			   .control = is_control(p[0])};
 	*why = check_first(rx, l, p[0]);
 	if (*why)

@@ -33,8 +33,8 @@
 #include "base/bytes.h"
 #include "ws/close_code.h"
 
-#define WS_HEAD_MAX    14  /* header of a frame, with mask */
-#define WS_CONTROL_MAX 125 /* payload of a control frame */
+#define WS_HEAD_MAX    14                       /* header of a frame, with mask */
+#define WS_CONTROL_MAX 125                      /* payload of a control frame */
 #define WS_REST_MAX    (6 + WS_CONTROL_MAX - 1) /* what WS_MORE can leave */
 #define WS_MESSAGE_MAX UINT32_MAX
 
@@ -83,7 +83,7 @@ struct ws_rx {
 	uint8_t _flags;     /* WS_RX_* and RX_* in frame.c */
 	uint8_t opcode;     /* of the open message: TEXT, BINARY; 0: none is open */
 	uint8_t _utf8;
-	uint8_t bad;        /* enum ws_bad */
+	uint8_t bad; /* enum ws_bad */
 };
 static_assert(sizeof(struct ws_rx) == 20, "lies in every conn");
 

@@ -9,14 +9,14 @@
 
 #include "http/head.h"
 
-#define WS_KEY_BYTES        24 /* base64 of 16 bytes */
-#define WS_ACCEPT_BYTES     28 /* base64 of a SHA-1 */
-#define WS_PROTOCOLS_MAX    16 /* offered in one request; more is refused */
-#define WS_EXTENSIONS_MAX   16 /* likewise, and as many parameters in each */
+#define WS_KEY_BYTES            24  /* base64 of 16 bytes */
+#define WS_ACCEPT_BYTES         28  /* base64 of a SHA-1 */
+#define WS_PROTOCOLS_MAX        16  /* offered in one request; more is refused */
+#define WS_EXTENSIONS_MAX       16  /* likewise, and as many parameters in each */
 #define WS_UPGRADE_ANSWER_BYTES 512 /* enough for any answer here */
 
 enum ws_upgrade_outcome {
-	WS_UPGRADE_NO,  /* not meant as an upgrade to WebSocket: an ordinary request */
+	WS_UPGRADE_NO, /* not meant as an upgrade to WebSocket: an ordinary request */
 	WS_UPGRADE_YES,
 	WS_UPGRADE_BAD, /* u->bad says why */
 };
@@ -45,8 +45,8 @@ struct ws_deflate_offer {
 
 struct ws_upgrade {
 	enum ws_upgrade_bad bad;
-	struct bytes key;        /* WS_KEY_BYTES, checked */
-	uint32_t protocols_n;    /* subprotocols offered */
+	struct bytes key;     /* WS_KEY_BYTES, checked */
+	uint32_t protocols_n; /* subprotocols offered */
 	struct bytes protocols[WS_PROTOCOLS_MAX];
 	struct ws_deflate_offer deflate;
 };

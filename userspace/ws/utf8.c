@@ -19,13 +19,13 @@
 
 enum state {
 	WHOLE = UTF8_WHOLE,
-	LAST,      /* one more, 80..BF */
-	TWO,       /* two more, 80..BF each */
-	THREE,     /* three more */
-	AFTER_E0,  /* A0..BF, else overlong */
-	AFTER_ED,  /* 80..9F, else a surrogate */
-	AFTER_F0,  /* 90..BF, else overlong */
-	AFTER_F4,  /* 80..8F, else above U+10FFFF */
+	LAST,     /* one more, 80..BF */
+	TWO,      /* two more, 80..BF each */
+	THREE,    /* three more */
+	AFTER_E0, /* A0..BF, else overlong */
+	AFTER_ED, /* 80..9F, else a surrogate */
+	AFTER_F0, /* 90..BF, else overlong */
+	AFTER_F4, /* 80..8F, else above U+10FFFF */
 	WRONG = 0xff,
 };
 
@@ -85,65 +85,84 @@ static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
  * nibbles of the first byte and the high nibble of the second, say which errors
  * those nibbles allow; an error that all three allow is one. */
 enum {
-	TOO_SHORT = 1,   /* a first byte that no continuation follows */
-	TOO_LONG = 2,    /* ASCII, and a continuation */
+	TOO_SHORT = 1, /* a first byte that no continuation follows */
+	TOO_LONG = 2,  /* ASCII, and a continuation */
 	OVERLONG_3 = 4,
-	TOO_LARGE = 8,   /* F4 90..BF, F5..FF */
+	TOO_LARGE = 8, /* F4 90..BF, F5..FF */
 	SURROGATE = 16,
 	OVERLONG_2 = 32,
-	OVERLONG_4 = 64, /* F0 80..8F; with FX and 80..8F also: F5..FF */
-	TWO_CONTS = 128, /* right only as byte 3 or 4 of a character */
+	OVERLONG_4 = 64,                          /* F0 80..8F; with FX and 80..8F also: F5..FF */
+	TWO_CONTS = 128,                          /* right only as byte 3 or 4 of a character */
 	CARRY = TOO_SHORT | TOO_LONG | TWO_CONTS, /* whatever the first byte's low nibble */
+	ANY_CONT = TOO_LONG | OVERLONG_2 | TWO_CONTS, /* whichever continuation comes second */
 };
 
-#define TABLE(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
-#define AVX2       __attribute__((target("avx2")))
+static const uint8_t by_first_high[16] = {
+	[0x0 ... 0x7] = TOO_LONG,
+	[0x8 ... 0xb] = TWO_CONTS,
+	[0xc] = TOO_SHORT | OVERLONG_2,
+	[0xd] = TOO_SHORT,
+	[0xe] = TOO_SHORT | OVERLONG_3 | SURROGATE,
+	[0xf] = TOO_SHORT | TOO_LARGE | OVERLONG_4,
+};
+
+static const uint8_t by_first_low[16] = {
+	[0x0] = CARRY | OVERLONG_2 | OVERLONG_3 | OVERLONG_4,
+	[0x1] = CARRY | OVERLONG_2,
+	[0x2 ... 0x3] = CARRY,
+	[0x4] = CARRY | TOO_LARGE,
+	[0x5 ... 0xc] = CARRY | TOO_LARGE | OVERLONG_4,
+	[0xd] = CARRY | TOO_LARGE | OVERLONG_4 | SURROGATE,
+	[0xe ... 0xf] = CARRY | TOO_LARGE | OVERLONG_4,
+};
+
+static const uint8_t by_second_high[16] = {
+	[0x0 ... 0x7] = TOO_SHORT,
+	[0x8] = ANY_CONT | OVERLONG_3 | OVERLONG_4,
+	[0x9] = ANY_CONT | OVERLONG_3 | TOO_LARGE,
+	[0xa ... 0xb] = ANY_CONT | SURROGATE | TOO_LARGE,
+	[0xc ... 0xf] = TOO_SHORT,
+};
+
+#define AVX2 __attribute__((target("avx2")))
+
+AVX2 static inline __m256i look_up(const uint8_t table[16], __m256i nibbles)
+{
+	__m128i t = _mm_loadu_si128((const __m128i *)table);
+	return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), nibbles);
+}
+
+AVX2 static inline __m256i low_nibbles(__m256i v)
+{
+	return _mm256_and_si256(v, _mm256_set1_epi8(0x0f));
+}
 
 AVX2 static inline __m256i high_nibbles(__m256i v)
 {
-	return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(0x0f));
+	return low_nibbles(_mm256_srli_epi16(v, 4));
 }
 
 /* v, shifted up by k bytes, with the last k of the block before in front. */
 #define BEFORE(v, last, k) _mm256_alignr_epi8(v, _mm256_permute2x128_si256(last, v, 0x21), 16 - (k))
 
-AVX2 static inline __m256i pair_errors(__m256i v, __m256i prev1)
+AVX2 static inline __m256i pair_errors(__m256i first, __m256i second)
 {
-	const __m256i first_high = TABLE(
-		TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG,
-		(char)TWO_CONTS, (char)TWO_CONTS, (char)TWO_CONTS, (char)TWO_CONTS,
-		TOO_SHORT | OVERLONG_2, TOO_SHORT, TOO_SHORT | OVERLONG_3 | SURROGATE,
-		TOO_SHORT | TOO_LARGE | OVERLONG_4);
-	const __m256i first_low = TABLE(
-		(char)(CARRY | OVERLONG_2 | OVERLONG_3 | OVERLONG_4), (char)(CARRY | OVERLONG_2),
-		(char)CARRY, (char)CARRY, (char)(CARRY | TOO_LARGE),
-		(char)(CARRY | TOO_LARGE | OVERLONG_4), (char)(CARRY | TOO_LARGE | OVERLONG_4),
-		(char)(CARRY | TOO_LARGE | OVERLONG_4), (char)(CARRY | TOO_LARGE | OVERLONG_4),
-		(char)(CARRY | TOO_LARGE | OVERLONG_4), (char)(CARRY | TOO_LARGE | OVERLONG_4),
-		(char)(CARRY | TOO_LARGE | OVERLONG_4), (char)(CARRY | TOO_LARGE | OVERLONG_4),
-		(char)(CARRY | TOO_LARGE | OVERLONG_4 | SURROGATE),
-		(char)(CARRY | TOO_LARGE | OVERLONG_4), (char)(CARRY | TOO_LARGE | OVERLONG_4));
-	const int any = TOO_LONG | OVERLONG_2 | TWO_CONTS;
-	const __m256i second_high = TABLE(
-		TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT,
-		TOO_SHORT, (char)(any | OVERLONG_3 | OVERLONG_4),
-		(char)(any | OVERLONG_3 | TOO_LARGE), (char)(any | SURROGATE | TOO_LARGE),
-		(char)(any | SURROGATE | TOO_LARGE), TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT);
-	__m256i low = _mm256_and_si256(prev1, _mm256_set1_epi8(0x0f));
-	return _mm256_and_si256(_mm256_and_si256(_mm256_shuffle_epi8(first_high, high_nibbles(prev1)),
-						 _mm256_shuffle_epi8(first_low, low)),
-				_mm256_shuffle_epi8(second_high, high_nibbles(v)));
+	__m256i errors = look_up(by_first_high, high_nibbles(first));
+	errors = _mm256_and_si256(errors, look_up(by_first_low, low_nibbles(first)));
+	return _mm256_and_si256(errors, look_up(by_second_high, high_nibbles(second)));
 }
 
 /* Where a byte must be the third or fourth of its character, TWO_CONTS is right,
  * and missing it is the error: hence the exclusive or. */
 AVX2 static inline __m256i block_errors(__m256i v, __m256i last)
 {
-	__m256i errors = pair_errors(v, BEFORE(v, last, 1));
-	__m256i third = _mm256_subs_epu8(BEFORE(v, last, 2), _mm256_set1_epi8((char)(0xe0 - 0x80)));
-	__m256i fourth = _mm256_subs_epu8(BEFORE(v, last, 3), _mm256_set1_epi8((char)(0xf0 - 0x80)));
-	__m256i must = _mm256_and_si256(_mm256_or_si256(third, fourth),
-					_mm256_set1_epi8((char)0x80));
+	const __m256i below_third = _mm256_set1_epi8((char)(0xe0 - 0x80));
+	const __m256i below_fourth = _mm256_set1_epi8((char)(0xf0 - 0x80));
+	__m256i errors = pair_errors(BEFORE(v, last, 1), v);
+	__m256i third = _mm256_subs_epu8(BEFORE(v, last, 2), below_third);
+	__m256i fourth = _mm256_subs_epu8(BEFORE(v, last, 3), below_fourth);
+	__m256i must = _mm256_or_si256(third, fourth);
+	must = _mm256_and_si256(must, _mm256_set1_epi8((char)TWO_CONTS));
 	return _mm256_xor_si256(must, errors);
 }
 
