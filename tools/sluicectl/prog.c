@@ -2,6 +2,8 @@
 /* prog.c - the BPF programs in the kernel, as bpftool sees them, and where they are attached. */
 #include <dirent.h>
 #include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/sluicectl/ctl.h"
@@ -29,9 +31,11 @@ static int one(struct ctl *ctl, const char *dir, const char *pin, json_t *list)
 		json_object_set_new(p, "pin", json_string(pin));
 		json_array_append(list, p);
 	} else if (link) {
+		/* The pin is named after the interface's number: bpftool of Debian 12 does not tell it. */
+		char name[IF_NAMESIZE] = "an interface";
+		if_indextoname((unsigned)strtoul(pin + 5, NULL, 10), name);
 		printf("%-14s id %-5llu link of program %llu to %s\n", pin, ctl_u64(p, "id"),
-		       ctl_u64(p, "prog_id"),
-		       *ctl_str(p, "devname") ? ctl_str(p, "devname") : "an interface");
+		       ctl_u64(p, "prog_id"), name);
 	} else {
 		print_prog(p, pin);
 	}
