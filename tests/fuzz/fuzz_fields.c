@@ -45,7 +45,8 @@ static void hosts(struct bytes in)
 	struct http_origin_list l;
 	struct http_head h;
 	http_origin_list_init(&l);
-	if (http_origin_list_add(&l, in) == 0 && !memchr(in.p, '*', in.n) && memchr(in.p, ':', in.n)) {
+	if (http_origin_list_add(&l, in) == 0 && !memchr(in.p, '*', in.n) &&
+	    memchr(in.p, ':', in.n)) {
 		http_head_init(&h);
 		memset(h.known, 0, sizeof(h.known));
 		h.known[HTTP_ORIGIN] = in;

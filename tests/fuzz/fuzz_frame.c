@@ -276,7 +276,8 @@ static void round_trip(const uint8_t *p, size_t n, bool client)
 		size_t k = MIN(n - at, n && p[at % n] & 1 ? (size_t)p[at % n] * 4 : n);
 		unsigned first = (at ? WS_CONTINUATION : WS_BINARY) | (at + k == n ? WS_FIN : 0u);
 		size_t w = ws_frame_write(wire, n + 64, first, BYTES(p + at, k), client ? p : NULL);
-		assert(w >= k + 2 && ws_frame_write(wire, w - 1, first, BYTES(p + at, k), NULL) <= w - 1);
+		assert(w >= k + 2 &&
+		       ws_frame_write(wire, w - 1, first, BYTES(p + at, k), NULL) <= w - 1);
 		w = ws_frame_write(wire, w, first, BYTES(p + at, k), client ? p : NULL);
 		enum ws_outcome o = ws_frame_next(&rx, &l, wire, w, &f);
 		assert((o == WS_FRAME || o == WS_DATA) && f.used == w && f.n == k);
@@ -292,7 +293,8 @@ static void round_trip(const uint8_t *p, size_t n, bool client)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct ws_limits limits[] = {{100000, 1000}, {200, 4}, {10, 1}, {UINT32_MAX, UINT32_MAX}};
+	static const struct ws_limits limits[] = {
+		{100000, 1000}, {200, 4}, {10, 1}, {UINT32_MAX, UINT32_MAX}};
 	if (size < 6)
 		return 0;
 	unsigned flags = data[0] & (WS_RX_CLIENT | WS_RX_DEFLATE);

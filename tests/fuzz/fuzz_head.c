@@ -16,10 +16,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct http_limits wide = {.line_bytes = 65535, .header_bytes = 65535,
-					.head_bytes = 65535, .headers = HTTP_HEADERS_MAX};
-static const struct http_limits narrow = {.line_bytes = 24, .header_bytes = 20, .head_bytes = 90,
-					  .headers = 3};
+static const struct http_limits wide = {.line_bytes = 65535,
+					.header_bytes = 65535,
+					.head_bytes = 65535,
+					.headers = HTTP_HEADERS_MAX};
+static const struct http_limits narrow = {
+	.line_bytes = 24, .header_bytes = 20, .head_bytes = 90, .headers = 3};
 
 /* ---- the parser against itself ---- */
 
@@ -145,8 +147,8 @@ static const char *only(const struct facts *f, const char *name, size_t *count)
 static bool repeats(const struct facts *f)
 {
 	static const char *const once[] = {
-#define ONE  1
-#define MANY 0
+#define ONE                                1
+#define MANY                               0
 #define KNOWN(id, text, first, last, many) many ? text : "",
 #include "http/known_header.def"
 #undef KNOWN
@@ -260,7 +262,8 @@ static void against_oracle(const uint8_t *p, size_t n)
 	text[head] = 0;
 	bool good = !memchr(text, 0, head) && oracle(text, &facts) && facts.n <= HTTP_HEADERS_MAX;
 	if (good != (o == HTTP_HEAD))
-		fprintf(stderr, "oracle %d, parser %d %s\n", good, o, o == HTTP_BAD ? http_bad_word(h.bad) : "");
+		fprintf(stderr, "oracle %d, parser %d %s\n", good, o,
+			o == HTTP_BAD ? http_bad_word(h.bad) : "");
 	assert(good == (o == HTTP_HEAD));
 	if (good) {
 		assert(h.head_bytes == head + skip && h.headers_n == facts.n);

@@ -47,7 +47,8 @@ static bool lists(const struct http_head *h, const char *name, const char *word)
 /* Decoding and encoding the key again must give the key: sixteen bytes, canonical. */
 static bool key_canonical(struct bytes key)
 {
-	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char set[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	uint32_t bits = 0;
 	if (key.n != 24 || memcmp(key.p + 22, "==", 2) != 0)
 		return false;
@@ -74,7 +75,8 @@ static void second_look(const struct http_head *h, const struct ws_upgrade *u)
 		assert(http_is_token(u->protocols[i]));
 	if (u->deflate.offered)
 		assert(count(h, "Sec-WebSocket-Extensions", NULL) > 0);
-	assert(!u->deflate.server_bits || (u->deflate.server_bits >= 8 && u->deflate.server_bits <= 15));
+	assert(!u->deflate.server_bits ||
+	       (u->deflate.server_bits >= 8 && u->deflate.server_bits <= 15));
 	assert(u->deflate.client_bits <= 15);
 }
 
@@ -103,9 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			assert(u.bad > WS_UPGRADE_BAD_NONE && u.bad < WS_UPGRADE_BAD_COUNT);
 			written = ws_upgrade_refuse(answer, sizeof(answer), u.bad, 0);
 			break;
-		case WS_UPGRADE_NO:
-			assert(!count(&h, "Sec-WebSocket-Key", NULL));
-			break;
+		case WS_UPGRADE_NO: assert(!count(&h, "Sec-WebSocket-Key", NULL)); break;
 		}
 		assert(written);
 	}

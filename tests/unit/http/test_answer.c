@@ -57,7 +57,8 @@ TEST(answer, a_whole_answer)
 TEST(answer, an_error)
 {
 	size_t n = http_answer_error(buf, HTTP_ANSWER_BYTES, 404, NULL, NOON, 0);
-	assert_string_equal(text(n), "HTTP/1.1 404 Not Found\r\n" DATE "Connection: close\r\n" SECURITY CSP
+	assert_string_equal(text(n),
+			    "HTTP/1.1 404 Not Found\r\n" DATE "Connection: close\r\n" SECURITY CSP
 			    "Content-Type: application/json\r\nCache-Control: no-store\r\n"
 			    "Content-Length: 21\r\n\r\n{\"error\":\"Not Found\"}");
 }
@@ -66,9 +67,11 @@ TEST(answer, connection_is_said_as_the_version_needs)
 {
 	struct http_answer a;
 	http_answer_start(&a, buf, HTTP_ANSWER_BYTES, 200, NOON, HTTP_A_KEEP_ALIVE | HTTP_A_OLD);
-	assert_non_null(strstr(text(http_answer_end(&a, BYTES_LIT(""))), "\r\nConnection: keep-alive\r\n"));
+	assert_non_null(
+		strstr(text(http_answer_end(&a, BYTES_LIT(""))), "\r\nConnection: keep-alive\r\n"));
 	http_answer_start(&a, buf, HTTP_ANSWER_BYTES, 200, NOON, HTTP_A_OLD);
-	assert_non_null(strstr(text(http_answer_end(&a, BYTES_LIT(""))), "\r\nConnection: close\r\n"));
+	assert_non_null(
+		strstr(text(http_answer_end(&a, BYTES_LIT(""))), "\r\nConnection: close\r\n"));
 	http_answer_start(&a, buf, HTTP_ANSWER_BYTES, 200, NOON, HTTP_A_KEEP_ALIVE | HTTP_A_PAGE);
 	const char *page = text(http_answer_end(&a, BYTES_LIT("")));
 	assert_null(strstr(page, "Connection"));

@@ -58,8 +58,8 @@ static struct result in_every_segmentation(const char *name, struct bytes text, 
 		struct result r = cut > text.n ? read_body(text, max, 1, 1) :
 						 read_body(text, max, cut, text.n);
 		assert_msg(r.outcome == all.outcome && r.bad == all.bad && r.used == all.used &&
-			   (r.outcome == HTTP_BODY_BAD || r.n == all.n) &&
-			   !memcmp(r.data, all.data, MIN(r.n, all.n)),
+				   (r.outcome == HTTP_BODY_BAD || r.n == all.n) &&
+				   !memcmp(r.data, all.data, MIN(r.n, all.n)),
 			   "%s, cut at %zu: %d %s, whole %d %s", name, cut, r.outcome,
 			   http_bad_word(r.bad), all.outcome, http_bad_word(all.bad));
 	}
@@ -68,15 +68,21 @@ static struct result in_every_segmentation(const char *name, struct bytes text, 
 
 TEST(body, good_chunks_are_joined)
 {
-	static const struct { const char *name, *data; struct bytes text; size_t left; } all[] = {
+	static const struct {
+		const char *name, *data;
+		struct bytes text;
+		size_t left;
+	} all[] = {
 		{"empty", "", BYTES_LIT("0\r\n\r\n"), 0},
 		{"one", "hello", BYTES_LIT("5\r\nhello\r\n0\r\n\r\n"), 0},
 		{"two", "hello you", BYTES_LIT("6\r\nhello \r\n3\r\nyou\r\n0\r\n\r\n"), 0},
 		{"hexadecimal, both cases", "0123456789abcdefghijklmnop",
 		 BYTES_LIT("a\r\n0123456789\r\n0010\r\nabcdefghijklmnop\r\n000\r\n\r\n"), 0},
-		{"line ends are data", "\r\n\r\n0\r\n", BYTES_LIT("7\r\n\r\n\r\n0\r\n\r\n0\r\n\r\n"), 0},
+		{"line ends are data", "\r\n\r\n0\r\n",
+		 BYTES_LIT("7\r\n\r\n\r\n0\r\n\r\n0\r\n\r\n"), 0},
 		{"extensions", "x", BYTES_LIT("1;a=b;c=\"d;\t e\"\r\nx\r\n0;z\r\n\r\n"), 0},
-		{"trailers", "x", BYTES_LIT("1\r\nx\r\n0\r\nA: b\r\nContent-Length: 9\r\nC:\r\n\r\n"), 0},
+		{"trailers", "x",
+		 BYTES_LIT("1\r\nx\r\n0\r\nA: b\r\nContent-Length: 9\r\nC:\r\n\r\n"), 0},
 		{"the next request follows", "x", BYTES_LIT("1\r\nx\r\n0\r\n\r\nGET /"), 5},
 		{"15 digits", "x", BYTES_LIT("000000000000001\r\nx\r\n0\r\n\r\n"), 0},
 	};
@@ -90,23 +96,54 @@ TEST(body, good_chunks_are_joined)
 
 TEST(body, bad_chunks_are_refused)
 {
-#define B(text, why) {text, BYTES_LIT(text), HTTP_BAD_##why}
-	static const struct { const char *name; struct bytes text; enum http_bad bad; } all[] = {
-		B("g", CHUNK_SIZE), B("\r", CHUNK_SIZE), B(";", CHUNK_SIZE), B(" 1", CHUNK_SIZE),
-		B("1 \r\n", CHUNK_SIZE), B("1\t;a\r\n", CHUNK_SIZE), B("0x1\r\n", CHUNK_SIZE),
-		B("-1\r\n", CHUNK_SIZE), B("+1\r\n", CHUNK_SIZE), B("1_0\r\n", CHUNK_SIZE),
-		B("0000000000000001", CHUNK_SIZE), B("1\n", BARE_LF), B("\n", BARE_LF),
-		B("1\rx", BARE_CR), B("1\r\r", BARE_CR),
-		B("1;a\n", BARE_LF), B("1;a\rb", BARE_CR), B("1;\x01", CHUNK_EXTENSION),
+#define B(text, why)                                                                               \
+	{                                                                                          \
+		text, BYTES_LIT(text), HTTP_BAD_##why                                              \
+	}
+	static const struct {
+		const char *name;
+		struct bytes text;
+		enum http_bad bad;
+	} all[] = {
+		B("g", CHUNK_SIZE),
+		B("\r", CHUNK_SIZE),
+		B(";", CHUNK_SIZE),
+		B(" 1", CHUNK_SIZE),
+		B("1 \r\n", CHUNK_SIZE),
+		B("1\t;a\r\n", CHUNK_SIZE),
+		B("0x1\r\n", CHUNK_SIZE),
+		B("-1\r\n", CHUNK_SIZE),
+		B("+1\r\n", CHUNK_SIZE),
+		B("1_0\r\n", CHUNK_SIZE),
+		B("0000000000000001", CHUNK_SIZE),
+		B("1\n", BARE_LF),
+		B("\n", BARE_LF),
+		B("1\rx", BARE_CR),
+		B("1\r\r", BARE_CR),
+		B("1;a\n", BARE_LF),
+		B("1;a\rb", BARE_CR),
+		B("1;\x01", CHUNK_EXTENSION),
 		B("1;\x7f", CHUNK_EXTENSION),
-		B("1\r\nxy", CHUNK_END), B("1\r\nx\n", CHUNK_END), B("1\r\nx\rx", CHUNK_END),
+		B("1\r\nxy", CHUNK_END),
+		B("1\r\nx\n", CHUNK_END),
+		B("1\r\nx\rx", CHUNK_END),
 		B("1\r\nx0\r\n\r\n", CHUNK_END),
-		B("0\r\n\n", BARE_LF), B("0\r\n\rx", BARE_CR), B("0\r\n :", TRAILER),
-		B("0\r\n:", TRAILER), B("0\r\nA b", TRAILER), B("0\r\nA \r\n", TRAILER),
-		B("0\r\nA\r\n", TRAILER), B("0\r\nA: b\n", BARE_LF), B("0\r\nA: \x01", TRAILER),
-		B("0\r\nA: b\rc", BARE_CR), B("0\r\nA: b\r\n c", TRAILER),
-		B("65\r\n", BODY_TOO_LONG), B("64", NONE), B("ffffffff", BODY_TOO_LONG),
-		B("fffffffffffffff", BODY_TOO_LONG), B("1\r\nx\r\n64", BODY_TOO_LONG),
+		B("0\r\n\n", BARE_LF),
+		B("0\r\n\rx", BARE_CR),
+		B("0\r\n :", TRAILER),
+		B("0\r\n:", TRAILER),
+		B("0\r\nA b", TRAILER),
+		B("0\r\nA \r\n", TRAILER),
+		B("0\r\nA\r\n", TRAILER),
+		B("0\r\nA: b\n", BARE_LF),
+		B("0\r\nA: \x01", TRAILER),
+		B("0\r\nA: b\rc", BARE_CR),
+		B("0\r\nA: b\r\n c", TRAILER),
+		B("65\r\n", BODY_TOO_LONG),
+		B("64", NONE),
+		B("ffffffff", BODY_TOO_LONG),
+		B("fffffffffffffff", BODY_TOO_LONG),
+		B("1\r\nx\r\n64", BODY_TOO_LONG),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		struct result r = in_every_segmentation(all[i].name, all[i].text, 100);

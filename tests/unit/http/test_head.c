@@ -8,8 +8,8 @@
 #include "http/head.h"
 #include "test.h"
 
-static struct http_limits limits = {.line_bytes = 8192, .header_bytes = 8192,
-				    .head_bytes = 16384, .headers = HTTP_HEADERS_MAX};
+static struct http_limits limits = {
+	.line_bytes = 8192, .header_bytes = 8192, .head_bytes = 16384, .headers = HTTP_HEADERS_MAX};
 
 /* A fingerprint of everything a caller may read. */
 static uint64_t mix(uint64_t sum, struct bytes b)
@@ -92,7 +92,8 @@ static size_t judge(const char *name, const char *text, size_t n)
 		struct verdict anew = whole(text, i);
 		struct verdict on = feed(&drip, text, i, &drip_copy);
 		assert_msg(same(anew, on), "%s: prefix of %zu anew %d %s, dripped %d %s", name, i,
-			   anew.outcome, http_bad_word(anew.bad), on.outcome, http_bad_word(on.bad));
+			   anew.outcome, http_bad_word(anew.bad), on.outcome,
+			   http_bad_word(on.bad));
 		if (on.outcome != HTTP_MORE) {
 			assert_msg(same(on, all), "%s: dripped %s at %zu, whole %s", name,
 				   http_bad_word(on.bad), i, http_bad_word(all.bad));
@@ -126,7 +127,10 @@ struct bad_case {
 
 /* The text up to a '!'-marked place would be elegant; counting from the end is plainer:
  * early = 0 means that the last byte of the text is the one that shows it. */
-#define BAD(name, text, why, early) {name, BYTES_LIT(text), HTTP_BAD_##why, early}
+#define BAD(name, text, why, early)                                                                \
+	{                                                                                          \
+		name, BYTES_LIT(text), HTTP_BAD_##why, early                                       \
+	}
 
 static const struct bad_case bad_cases[] = {
 	/* before the request */
@@ -380,7 +384,8 @@ TEST(head, a_good_head_is_the_same_in_every_segmentation)
  * never may one make the parser read past or disagree with itself. */
 TEST(head, any_byte_anywhere_gives_one_verdict)
 {
-	static const char text[] = "POST /a?b HTTP/1.1\r\nHost: a\r\nA: b\r\nContent-Length: 1\r\n\r\n";
+	static const char text[] =
+		"POST /a?b HTTP/1.1\r\nHost: a\r\nA: b\r\nContent-Length: 1\r\n\r\n";
 	char copy[sizeof(text)];
 	size_t n = sizeof(text) - 1;
 	for (size_t i = 0; i < n; i++) {
@@ -450,11 +455,14 @@ TEST(head, empty_line_in_front_moves_everything)
 
 TEST(head, methods_are_told_apart)
 {
-	static const struct { const char *text; enum http_method m; } all[] = {
-		{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD_METHOD}, {"POST", HTTP_POST},
-		{"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
-		{"PATCH", HTTP_PATCH}, {"TRACE", HTTP_TRACE}, {"PURGE", HTTP_OTHER},
-		{"GETS", HTTP_OTHER}, {"GE", HTTP_OTHER}, {"VERSION-CONTROL", HTTP_OTHER},
+	static const struct {
+		const char *text;
+		enum http_method m;
+	} all[] = {
+		{"GET", HTTP_GET},     {"HEAD", HTTP_HEAD_METHOD}, {"POST", HTTP_POST},
+		{"PUT", HTTP_PUT},     {"DELETE", HTTP_DELETE},    {"OPTIONS", HTTP_OPTIONS},
+		{"PATCH", HTTP_PATCH}, {"TRACE", HTTP_TRACE},      {"PURGE", HTTP_OTHER},
+		{"GETS", HTTP_OTHER},  {"GE", HTTP_OTHER},         {"VERSION-CONTROL", HTTP_OTHER},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		char text[64];
@@ -465,11 +473,19 @@ TEST(head, methods_are_told_apart)
 
 TEST(head, hosts_are_cut_into_name_and_port)
 {
-	static const struct { const char *text, *host; uint32_t port; } all[] = {
-		{"a", "a", 0}, {"a.b:8443", "a.b", 8443}, {"127.0.0.1:1", "127.0.0.1", 1},
-		{"[::1]", "[::1]", 0}, {"[2001:db8::1]:65535", "[2001:db8::1]", 65535},
-		{"under_score.x-y", "under_score.x-y", 0}, {"root.", "root.", 0},
-		{"a:00080", "a", 80}, {"[::ffff:1.2.3.4]:5", "[::ffff:1.2.3.4]", 5},
+	static const struct {
+		const char *text, *host;
+		uint32_t port;
+	} all[] = {
+		{"a", "a", 0},
+		{"a.b:8443", "a.b", 8443},
+		{"127.0.0.1:1", "127.0.0.1", 1},
+		{"[::1]", "[::1]", 0},
+		{"[2001:db8::1]:65535", "[2001:db8::1]", 65535},
+		{"under_score.x-y", "under_score.x-y", 0},
+		{"root.", "root.", 0},
+		{"a:00080", "a", 80},
+		{"[::ffff:1.2.3.4]:5", "[::ffff:1.2.3.4]", 5},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		struct bytes host;
@@ -489,7 +505,8 @@ TEST(head, hosts_are_cut_into_name_and_port)
 
 TEST(head, headers_are_found_by_name_whatever_their_case)
 {
-	struct http_head h = head_of(G H "X-One:  1 \r\nCOOKIE: a=b\r\nx-two:\r\ncookie: c=d\r\n\r\n");
+	struct http_head h =
+		head_of(G H "X-One:  1 \r\nCOOKIE: a=b\r\nx-two:\r\ncookie: c=d\r\n\r\n");
 	assert_int_equal(h.headers_n, 5);
 	assert_bytes(http_head_find(&h, BYTES_LIT("x-one")), "1");
 	assert_bytes(http_head_find(&h, BYTES_LIT("X-TWO")), "");
@@ -519,7 +536,8 @@ TEST(head, every_known_header_is_recognised)
 	};
 	for (uint32_t k = 0; k < HTTP_KNOWN_COUNT; k++) {
 		static const char *const values[HTTP_KNOWN_COUNT] = {
-			[HTTP_CONTENT_LENGTH] = "1", [HTTP_TRANSFER_ENCODING] = "chunked",
+			[HTTP_CONTENT_LENGTH] = "1",
+			[HTTP_TRANSFER_ENCODING] = "chunked",
 			[HTTP_EXPECT] = "100-continue",
 		};
 		char text[256];
@@ -540,7 +558,10 @@ TEST(head, every_known_header_is_recognised)
 
 TEST(head, keep_alive_follows_version_and_connection)
 {
-	static const struct { const char *text; bool keep; } all[] = {
+	static const struct {
+		const char *text;
+		bool keep;
+	} all[] = {
 		{G H "\r\n", true},
 		{G H "Connection: close\r\n\r\n", false},
 		{G H "Connection: Foo, CLOSE\r\n\r\n", false},
@@ -614,7 +635,8 @@ static struct verdict with_limits(struct http_limits l, const char *text, size_t
 
 TEST(head, request_line_is_bounded)
 {
-	struct http_limits l = {.line_bytes = 20, .header_bytes = 20, .head_bytes = 200, .headers = 4};
+	struct http_limits l = {
+		.line_bytes = 20, .header_bytes = 20, .head_bytes = 200, .headers = 4};
 	char text[128];
 	for (int extra = 0; extra < 12; extra++) {
 		int n = snprintf(text, sizeof(text), "GET /%.*s HTTP/1.1\r\n" H "\r\n", extra,
@@ -637,26 +659,32 @@ TEST(head, request_line_is_bounded)
 
 TEST(head, header_line_is_bounded)
 {
-	struct http_limits l = {.line_bytes = 20, .header_bytes = 20, .head_bytes = 200, .headers = 4};
+	struct http_limits l = {
+		.line_bytes = 20, .header_bytes = 20, .head_bytes = 200, .headers = 4};
 	static const char *const fits[] = {
-		G H "A: 01234567890123456\r\n\r\n", G H "A:                  \r\n\r\n",
+		G H "A: 01234567890123456\r\n\r\n",
+		G H "A:                  \r\n\r\n",
 		G H "abcdefghijklmnopqrs:\r\n\r\n",
 	};
-	static const char *const not[] = {
-		G H "A: 012345678901234567\r\n\r\n", G H "A:                   \r\n\r\n",
-		G H "abcdefghijklmnopqrst:\r\n\r\n", G H "abcdefghijklmnopqrstu",
+	static const char *const not [] = {
+		G H "A: 012345678901234567\r\n\r\n",
+		G H "A:                   \r\n\r\n",
+		G H "abcdefghijklmnopqrst:\r\n\r\n",
+		G H "abcdefghijklmnopqrstu",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(fits); i++)
 		assert_int_equal(with_limits(l, fits[i], strlen(fits[i])).outcome, HTTP_HEAD);
-	for (size_t i = 0; i < ARRAY_SIZE(not); i++)
-		assert_int_equal(with_limits(l, not[i], strlen(not[i])).bad,
+	for (size_t i = 0; i < ARRAY_SIZE(not ); i++)
+		assert_int_equal(with_limits(l, not [i], strlen(not [i])).bad,
 				 HTTP_BAD_HEADER_TOO_LONG);
 }
 
 TEST(head, number_of_headers_is_bounded)
 {
-	struct http_limits l = {.line_bytes = 20, .header_bytes = 20, .head_bytes = 200, .headers = 3};
-	static const char ok[] = G H "A: b\r\nC: d\r\n\r\n", more[] = G H "A: b\r\nC: d\r\nE: f\r\n\r\n";
+	struct http_limits l = {
+		.line_bytes = 20, .header_bytes = 20, .head_bytes = 200, .headers = 3};
+	static const char ok[] = G H "A: b\r\nC: d\r\n\r\n",
+			  more[] = G H "A: b\r\nC: d\r\nE: f\r\n\r\n";
 	assert_int_equal(with_limits(l, ok, sizeof(ok) - 1).outcome, HTTP_HEAD);
 	assert_int_equal(with_limits(l, more, sizeof(more) - 1).bad, HTTP_BAD_HEADERS_TOO_MANY);
 }
@@ -666,8 +694,8 @@ TEST(head, whole_head_is_bounded_and_a_full_buffer_never_wants_more)
 	static const char text[] = G H "A: b\r\n\r\n";
 	size_t n = sizeof(text) - 1;
 	for (uint32_t max = 1; max <= n + 1; max++) {
-		struct http_limits l = {.line_bytes = 100, .header_bytes = 100, .head_bytes = max,
-					.headers = 4};
+		struct http_limits l = {
+			.line_bytes = 100, .header_bytes = 100, .head_bytes = max, .headers = 4};
 		struct verdict v = with_limits(l, text, n);
 		assert_int_equal(v.outcome, max >= n ? HTTP_HEAD : HTTP_BAD);
 		struct http_limits saved = limits;
@@ -679,7 +707,9 @@ TEST(head, whole_head_is_bounded_and_a_full_buffer_never_wants_more)
 
 TEST(head, the_largest_head_of_all_is_read)
 {
-	struct http_limits l = {.line_bytes = 65535, .header_bytes = 65535, .head_bytes = 65535,
+	struct http_limits l = {.line_bytes = 65535,
+				.header_bytes = 65535,
+				.head_bytes = 65535,
 				.headers = HTTP_HEADERS_MAX};
 	char *text = malloc(65600);
 	int n = sprintf(text, G H "A: ");
@@ -703,8 +733,8 @@ TEST(head, dripping_costs_one_pass)
 	static char text[16000];
 	int n = sprintf(text, G H "A: ");
 	memset(text + n, 'v', sizeof(text) - (size_t)n);
-	struct http_limits l = {.line_bytes = 8192, .header_bytes = 16384, .head_bytes = 16384,
-				.headers = 4};
+	struct http_limits l = {
+		.line_bytes = 8192, .header_bytes = 16384, .head_bytes = 16384, .headers = 4};
 	struct http_head h;
 	http_head_init(&h);
 	for (size_t i = 1; i <= sizeof(text); i++) {
@@ -737,10 +767,18 @@ TEST(head, every_reason_has_word_status_and_help)
 
 TEST(head, lists_are_walked)
 {
-	static const struct { const char *list, *joined; } all[] = {
-		{"", ""}, {",", ""}, {" , ,\t", ""}, {"a", "a|"}, {" a ,b,, c ", "a|b|c|"},
-		{"a;q=\"x,y\",b", "a;q=\"x,y\"|b|"}, {"\"a\\\",b\",c", "\"a\\\",b\"|c|"},
-		{"\"open,b", "\"open,b|"}, {"a,\"\\", "a|\"\\|"},
+	static const struct {
+		const char *list, *joined;
+	} all[] = {
+		{"", ""},
+		{",", ""},
+		{" , ,\t", ""},
+		{"a", "a|"},
+		{" a ,b,, c ", "a|b|c|"},
+		{"a;q=\"x,y\",b", "a;q=\"x,y\"|b|"},
+		{"\"a\\\",b\",c", "\"a\\\",b\"|c|"},
+		{"\"open,b", "\"open,b|"},
+		{"a,\"\\", "a|\"\\|"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		struct bytes list = bytes_str(all[i].list), e;

@@ -5,7 +5,8 @@
 #include "http/origin.h"
 #include "test.h"
 
-static enum http_origin_verdict check(const char *rule, const char *origin, const char *host, bool tls)
+static enum http_origin_verdict check(const char *rule, const char *origin, const char *host,
+				      bool tls)
 {
 	struct http_origin_list l;
 	struct http_head h;
@@ -27,37 +28,64 @@ static enum http_origin_verdict check(const char *rule, const char *origin, cons
 TEST(origin, rules_match_what_they_say)
 {
 	enum { YES = HTTP_ORIGIN_ALLOWED, NO = HTTP_ORIGIN_REFUSED, BAD = HTTP_ORIGIN_BAD };
-	static const struct { const char *rule, *origin; int verdict; } all[] = {
-		{"*", "https://a", YES}, {"*", "null", YES}, {"*", "file://", YES},
+	static const struct {
+		const char *rule, *origin;
+		int verdict;
+	} all[] = {
+		{"*", "https://a", YES},
+		{"*", "null", YES},
+		{"*", "file://", YES},
 		{"*", "chrome-extension://abcdef", YES},
-		{"null", "null", YES}, {"null", "https://a", NO}, {"https://a", "null", NO},
-		{"https://*.a", "null", NO}, {"same-host", "null", NO},
+		{"null", "null", YES},
+		{"null", "https://a", NO},
+		{"https://a", "null", NO},
+		{"https://*.a", "null", NO},
+		{"same-host", "null", NO},
 		/* exact */
-		{"https://a.b", "https://a.b", YES}, {"https://a.b", "HTTPS://A.B", YES},
-		{"https://a.b", "https://a.b:443", YES}, {"https://a.b:443", "https://a.b", YES},
-		{"http://a.b:80", "http://a.b", YES}, {"http://a.b", "http://a.b:8080", NO},
-		{"https://a.b", "http://a.b", NO}, {"https://a.b", "https://a.b:444", NO},
-		{"https://a.b", "https://a.b.c", NO}, {"https://a.b", "https://xa.b", NO},
-		{"https://a.b", "https://x.a.b", NO}, {"https://a.b", "https://a.b.", NO},
+		{"https://a.b", "https://a.b", YES},
+		{"https://a.b", "HTTPS://A.B", YES},
+		{"https://a.b", "https://a.b:443", YES},
+		{"https://a.b:443", "https://a.b", YES},
+		{"http://a.b:80", "http://a.b", YES},
+		{"http://a.b", "http://a.b:8080", NO},
+		{"https://a.b", "http://a.b", NO},
+		{"https://a.b", "https://a.b:444", NO},
+		{"https://a.b", "https://a.b.c", NO},
+		{"https://a.b", "https://xa.b", NO},
+		{"https://a.b", "https://x.a.b", NO},
+		{"https://a.b", "https://a.b.", NO},
 		{"https://[::1]:8443", "https://[::1]:8443", YES},
 		{"moz-extension://1-2", "moz-extension://1-2", YES},
 		{"capacitor://localhost", "capacitor://localhost", YES},
 		{"capacitor://localhost", "ionic://localhost", NO},
 		/* wildcard */
-		{"https://*.a.b", "https://x.a.b", YES}, {"https://*.a.b", "https://y.x.a.b", YES},
-		{"https://*.a.b", "https://X.A.B", YES}, {"https://*.a.b", "https://a.b", NO},
-		{"https://*.a.b", "https://xa.b", NO}, {"https://*.a.b", "https://x.a.b.c", NO},
-		{"https://*.a.b", "http://x.a.b", NO}, {"https://*.a.b", "https://x.a.b:8443", NO},
+		{"https://*.a.b", "https://x.a.b", YES},
+		{"https://*.a.b", "https://y.x.a.b", YES},
+		{"https://*.a.b", "https://X.A.B", YES},
+		{"https://*.a.b", "https://a.b", NO},
+		{"https://*.a.b", "https://xa.b", NO},
+		{"https://*.a.b", "https://x.a.b.c", NO},
+		{"https://*.a.b", "http://x.a.b", NO},
+		{"https://*.a.b", "https://x.a.b:8443", NO},
 		{"https://*.a.b:8443", "https://x.a.b:8443", YES},
 		{"https://*.a.b", "https://x.a.b:443", YES},
 		/* not an origin */
-		{"https://a", "", BAD}, {"https://a", "a", BAD}, {"https://a", "https:", BAD},
-		{"https://a", "https://", BAD}, {"https://a", "https://a/", BAD},
-		{"https://a", "https://a https://b", BAD}, {"https://a", "https://u@a", BAD},
-		{"https://a", "https://a:", BAD}, {"https://a", "https://a:0", BAD},
-		{"https://a", "https://a?x", BAD}, {"https://a", "://a", BAD},
-		{"https://a", "1x://a", BAD}, {"https://a", "h_s://a", BAD},
-		{"https://a", "https://*.a", BAD}, {"null", "NULL", BAD}, {"https://a", "https:/a", BAD},
+		{"https://a", "", BAD},
+		{"https://a", "a", BAD},
+		{"https://a", "https:", BAD},
+		{"https://a", "https://", BAD},
+		{"https://a", "https://a/", BAD},
+		{"https://a", "https://a https://b", BAD},
+		{"https://a", "https://u@a", BAD},
+		{"https://a", "https://a:", BAD},
+		{"https://a", "https://a:0", BAD},
+		{"https://a", "https://a?x", BAD},
+		{"https://a", "://a", BAD},
+		{"https://a", "1x://a", BAD},
+		{"https://a", "h_s://a", BAD},
+		{"https://a", "https://*.a", BAD},
+		{"null", "NULL", BAD},
+		{"https://a", "https:/a", BAD},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		int v = check(all[i].rule, all[i].origin, "h", true);
@@ -67,18 +95,30 @@ TEST(origin, rules_match_what_they_say)
 
 TEST(origin, same_host_compares_name_and_port)
 {
-	static const struct { const char *origin, *host; bool tls, allowed; } all[] = {
-		{"https://a", "a", true, true}, {"https://A", "a", true, true},
-		{"https://a", "a:443", true, true}, {"https://a:443", "a", true, true},
-		{"https://a:8443", "a:8443", true, true}, {"https://a:8443", "a", true, false},
-		{"https://a", "a:8443", true, false}, {"https://b", "a", true, false},
-		{"https://a.b", "a", true, false}, {"https://b.a", "a", true, false},
-		{"http://a", "a", true, false}, /* a page in the clear must not use a TLS listener */
-		{"http://a", "a", false, true}, {"http://a:8080", "a:8080", false, true},
-		{"http://a", "a:80", false, true}, {"http://a", "a:443", false, false},
+	static const struct {
+		const char *origin, *host;
+		bool tls, allowed;
+	} all[] = {
+		{"https://a", "a", true, true},
+		{"https://A", "a", true, true},
+		{"https://a", "a:443", true, true},
+		{"https://a:443", "a", true, true},
+		{"https://a:8443", "a:8443", true, true},
+		{"https://a:8443", "a", true, false},
+		{"https://a", "a:8443", true, false},
+		{"https://b", "a", true, false},
+		{"https://a.b", "a", true, false},
+		{"https://b.a", "a", true, false},
+		/* a page in the clear must not use a TLS listener */
+		{"http://a", "a", true, false},
+		{"http://a", "a", false, true},
+		{"http://a:8080", "a:8080", false, true},
+		{"http://a", "a:80", false, true},
+		{"http://a", "a:443", false, false},
 		{"https://a", "a", false, true}, /* behind somebody's TLS terminator */
 		{"https://a", "a:80", false, false},
-		{"ftp://a", "a", false, false}, {"https://[::1]:1", "[::1]:1", true, true},
+		{"ftp://a", "a", false, false},
+		{"https://[::1]:1", "[::1]:1", true, true},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		bool v = check("same-host", all[i].origin, all[i].host, all[i].tls) ==
@@ -109,8 +149,11 @@ TEST(origin, any_of_several_rules_is_enough)
 	assert_int_equal(http_origin_list_add(&l, BYTES_LIT("same-host")), 0);
 	assert_int_equal(http_origin_list_add(&l, BYTES_LIT("https://*.b")), 0);
 	http_head_init(&h);
-	assert_int_equal(http_head_parse(&h, BYTES_LIT("GET / HTTP/1.1\r\nHost: c\r\n"
-				"Origin: https://x.b\r\n\r\n"), &lim), HTTP_HEAD);
+	assert_int_equal(http_head_parse(&h,
+					 BYTES_LIT("GET / HTTP/1.1\r\nHost: c\r\n"
+						   "Origin: https://x.b\r\n\r\n"),
+					 &lim),
+			 HTTP_HEAD);
 	assert_int_equal(http_origin_check(&l, &h, true), HTTP_ORIGIN_ALLOWED);
 	http_origin_list_fini(&l);
 }
@@ -118,9 +161,24 @@ TEST(origin, any_of_several_rules_is_enough)
 TEST(origin, nonsense_is_no_rule)
 {
 	static const char *const bad[] = {
-		"", "a", "a.b", "https://", "https://*", "https://*.", "https://a.*", "https://x.*.a",
-		"https://**.a", "https://a/", "https://a/*", "*.a", "https://*a", "samehost",
-		"https://*.[::1]", "https://*.a:0", "https://a, https://b", "https://*..a",
+		"",
+		"a",
+		"a.b",
+		"https://",
+		"https://*",
+		"https://*.",
+		"https://a.*",
+		"https://x.*.a",
+		"https://**.a",
+		"https://a/",
+		"https://a/*",
+		"*.a",
+		"https://*a",
+		"samehost",
+		"https://*.[::1]",
+		"https://*.a:0",
+		"https://a, https://b",
+		"https://*..a",
 	};
 	struct http_origin_list l;
 	http_origin_list_init(&l);

@@ -24,7 +24,8 @@ TEST(query, percent_encoding_is_decoded)
 
 TEST(query, bad_percent_encoding_and_nul_are_refused)
 {
-	static const char *const bad[] = {"%", "%4", "a%", "%4g", "%g4", "%%41", "%00", "a%00b", "% 1"};
+	static const char *const bad[] = {"%",    "%4",  "a%",    "%4g", "%g4",
+					  "%%41", "%00", "a%00b", "% 1"};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_string_equal(decode(bad[i], false), "-");
 }
@@ -81,8 +82,9 @@ static struct http_head head_of(const char *text)
 
 TEST(query, cookies_are_found_by_exact_name)
 {
-	struct http_head h = head_of("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; token=x=y;b=\"q\"\r\n"
-				     "Cookie: Token=other; c=; d\r\n\r\n");
+	struct http_head h =
+		head_of("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; token=x=y;b=\"q\"\r\n"
+			"Cookie: Token=other; c=; d\r\n\r\n");
 	struct bytes v;
 	assert_true(http_cookie_get(&h, BYTES_LIT("token"), &v));
 	assert_true(bytes_eq(v, BYTES_LIT("x=y")));
@@ -110,12 +112,12 @@ TEST(query, a_cookie_planted_twice_counts_as_none)
 TEST(query, tricky_paths_are_seen)
 {
 	static const char *const tricky[] = {
-		"/.", "/..", "/a/../b", "/a/./b", "/%2e", "/%2E%2e/", "/.%2e/x", "/a/%2e%2E",
-		"/a%2fb", "/a%2Fb", "/a%5cb", "/%5C", "..", "/a/..",
+		"/.",        "/..",    "/a/../b", "/a/./b", "/%2e", "/%2E%2e/", "/.%2e/x",
+		"/a/%2e%2E", "/a%2fb", "/a%2Fb",  "/a%5cb", "/%5C", "..",       "/a/..",
 	};
 	static const char *const plain[] = {
-		"/", "/a", "/...", "/..a", "/a..", "/.a", "/a.", "/a.b/c", "*", "/%2ea", "/%41",
-		"/a//b", "/%25%32%65", "",
+		"/",      "/a", "/...",  "/..a", "/a..",  "/.a",        "/a.",
+		"/a.b/c", "*",  "/%2ea", "/%41", "/a//b", "/%25%32%65", "",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(tricky); i++)
 		assert_msg(http_path_is_tricky(bytes_str(tricky[i])), "%s", tricky[i]);

@@ -67,7 +67,8 @@ static struct stream masked(const struct stream *in)
 		put(&out, in->p + i + 2, head - 2);
 		put(&out, mask_key, 4);
 		uint64_t len = len7 == 127 ? load_be64(in->p + i + 2) :
-			       len7 == 126 ? load_be16(in->p + i + 2) : len7;
+			       len7 == 126 ? load_be16(in->p + i + 2) :
+					     len7;
 		size_t n = (size_t)MIN(len, left - head);
 		uint32_t key;
 		memcpy(&key, mask_key, 4);
@@ -175,7 +176,8 @@ static void receive(struct conn *c, const uint8_t *p, size_t n)
 			sprintf(c->transcript + strlen(c->transcript), "%u %s", f.close_code,
 				ws_bad_word(f.bad));
 			c->over = true;
-			assert_int_equal(ws_frame_next(&c->rx, &limits, buf + at, all - at, &f), WS_BAD);
+			assert_int_equal(ws_frame_next(&c->rx, &limits, buf + at, all - at, &f),
+					 WS_BAD);
 			break;
 		}
 		at += f.used;
@@ -228,7 +230,8 @@ static size_t every_way(const struct stream *s, unsigned flags, const char *want
 	size_t at;
 	for (size_t cut = 0; cut <= s->n; cut++) {
 		const char *got = decode(s, flags, cut);
-		assert_msg(!strcmp(got, want), "%s cut at %zu: \"%s\", not \"%s\"", hex, cut, got, want);
+		assert_msg(!strcmp(got, want), "%s cut at %zu: \"%s\", not \"%s\"", hex, cut, got,
+			   want);
 	}
 	const char *got = drip(s, flags, &at);
 	assert_msg(!strcmp(got, want), "%s dripped: \"%s\", not \"%s\"", hex, got, want);
@@ -260,13 +263,17 @@ TEST(frame, whole_frames_come_out_as_they_went_in)
 {
 	static const struct one_case all[] = {
 		{"", ""},
-		{"81 05 48656c6c6f", "text Hello"},                     /* RFC 6455 5.7 */
+		{"81 05 48656c6c6f", "text Hello"}, /* RFC 6455 5.7 */
 		{"82 03 00ff80", "binary \\00\\ff\\80"},
-		{"81 00", "text"}, {"82 00", "binary"},
-		{"89 05 48656c6c6f", "ping Hello"}, {"8a 05 48656c6c6f", "pong Hello"},
-		{"89 00", "ping"}, {"8a 00", "pong"},
+		{"81 00", "text"},
+		{"82 00", "binary"},
+		{"89 05 48656c6c6f", "ping Hello"},
+		{"8a 05 48656c6c6f", "pong Hello"},
+		{"89 00", "ping"},
+		{"8a 00", "pong"},
 		{"81 01 61 82 01 62 89 01 63", "text a; binary b; ping c"},
-		{"81 7d x*125", "text x*125"}, {"81 7e007e x*126", "text x*126"},
+		{"81 7d x*125", "text x*125"},
+		{"81 7e007e x*126", "text x*126"},
 		{"82 7e03e8 x*1000", "binary x*1000"},
 		{"89 7d x*125", "ping x*125"},
 		{"81 04 f09f9880", "text \\f0\\9f\\98\\80"},
@@ -277,14 +284,17 @@ TEST(frame, whole_frames_come_out_as_they_went_in)
 TEST(frame, fragments_become_one_message)
 {
 	static const struct one_case all[] = {
-		{"01 03 48656c 80 02 6c6f", "text Hello"},              /* RFC 6455 5.7 */
+		{"01 03 48656c 80 02 6c6f", "text Hello"}, /* RFC 6455 5.7 */
 		{"02 01 61 00 01 62 80 01 63", "binary abc"},
-		{"01 00 80 00", "text"}, {"02 00 00 00 80 00", "binary"},
-		{"01 00 80 02 6869", "text hi"}, {"01 02 6869 80 00", "text hi"},
+		{"01 00 80 00", "text"},
+		{"02 00 00 00 80 00", "binary"},
+		{"01 00 80 02 6869", "text hi"},
+		{"01 02 6869 80 00", "text hi"},
 		{"01 01 61 00 00 00 01 62 80 00", "text ab"},
 		{"01 01 61 80 01 62 81 01 63", "text ab; text c"},
 		{"01 01 61 89 01 70 80 01 62", "ping p; text ab"},
-		{"01 01 61 89 00 8a 01 71 00 01 62 89 01 72 80 01 63", "ping; pong q; ping r; text abc"},
+		{"01 01 61 89 00 8a 01 71 00 01 62 89 01 72 80 01 63",
+		 "ping; pong q; ping r; text abc"},
 		{"01 01 61 88 02 03e8", "close 1000; more"},
 		{"01 01 c3 80 01 a4", "text \\c3\\a4"},
 		{"01 02 f09f 00 01 98 80 01 80", "text \\f0\\9f\\98\\80"},
@@ -298,11 +308,20 @@ TEST(frame, fragments_become_one_message)
 TEST(frame, what_is_not_all_there_wants_more)
 {
 	static const struct one_case all[] = {
-		{"81", "more"}, {"81 05", "more"}, {"81 05 48", "more"}, {"81 7e", "more"},
-		{"81 7e00", "more"}, {"81 7f 000000", "more"}, {"89 05 48656c6c", "more"},
-		{"01 01 61", "more"}, {"01 01 61 80", "more"}, {"88 02 03", "more"},
-		{"01 01 61 80 01", "more"}, {"81 01 61 81", "text a; more"},
-		{"81 02 c3", "more"}, {"01 01 c3 80 01", "more"},
+		{"81", "more"},
+		{"81 05", "more"},
+		{"81 05 48", "more"},
+		{"81 7e", "more"},
+		{"81 7e00", "more"},
+		{"81 7f 000000", "more"},
+		{"89 05 48656c6c", "more"},
+		{"01 01 61", "more"},
+		{"01 01 61 80", "more"},
+		{"88 02 03", "more"},
+		{"01 01 61 80 01", "more"},
+		{"81 01 61 81", "text a; more"},
+		{"81 02 c3", "more"},
+		{"01 01 c3 80 01", "more"},
 	};
 	expect_all(all, ARRAY_SIZE(all), false);
 }
@@ -310,13 +329,17 @@ TEST(frame, what_is_not_all_there_wants_more)
 TEST(frame, close_frames_are_read)
 {
 	static const struct one_case all[] = {
-		{"88 00", "close 1005"}, {"88 02 03e8", "close 1000"},
-		{"88 05 03e9 627965", "close 1001 bye"}, {"88 04 0fa1 c3a4", "close 4001 \\c3\\a4"},
+		{"88 00", "close 1005"},
+		{"88 02 03e8", "close 1000"},
+		{"88 05 03e9 627965", "close 1001 bye"},
+		{"88 04 0fa1 c3a4", "close 4001 \\c3\\a4"},
 		{"88 7d 03e8 x*123", "close 1000 x*123"},
-		{"88 02 03e8 81 01 61 ff ff ff", "close 1000"},         /* what follows is ignored */
+		{"88 02 03e8 81 01 61 ff ff ff", "close 1000"}, /* what follows is ignored */
 		{"88 00 88 00", "close 1005"},
-		{"88 02 03f5", "close 1013"}, {"88 02 03f6", "close 1014"},
-		{"88 02 0bb8", "close 3000"}, {"88 02 1387", "close 4999"},
+		{"88 02 03f5", "close 1013"},
+		{"88 02 03f6", "close 1014"},
+		{"88 02 0bb8", "close 3000"},
+		{"88 02 1387", "close 4999"},
 	};
 	expect_all(all, ARRAY_SIZE(all), false);
 }
@@ -324,40 +347,62 @@ TEST(frame, close_frames_are_read)
 TEST(frame, bad_headers_are_refused_at_the_byte_that_shows_it)
 {
 	static const struct one_case all[] = {
-		{"c1", "1002 rsv-bits"}, {"a1", "1002 rsv-bits"}, {"91", "1002 rsv-bits"},
-		{"f1", "1002 rsv-bits"}, {"c9", "1002 rsv-bits"}, {"98", "1002 rsv-bits"},
-		{"01 01 61 c0", "1002 rsv-bits"}, {"41", "1002 rsv-bits"},
-		{"83", "1002 reserved-opcode"}, {"84", "1002 reserved-opcode"},
-		{"85", "1002 reserved-opcode"}, {"86", "1002 reserved-opcode"},
-		{"87", "1002 reserved-opcode"}, {"8b", "1002 reserved-opcode"},
-		{"8c", "1002 reserved-opcode"}, {"8d", "1002 reserved-opcode"},
-		{"8e", "1002 reserved-opcode"}, {"8f", "1002 reserved-opcode"},
-		{"03", "1002 reserved-opcode"}, {"0b", "1002 reserved-opcode"},
+		{"c1", "1002 rsv-bits"},
+		{"a1", "1002 rsv-bits"},
+		{"91", "1002 rsv-bits"},
+		{"f1", "1002 rsv-bits"},
+		{"c9", "1002 rsv-bits"},
+		{"98", "1002 rsv-bits"},
+		{"01 01 61 c0", "1002 rsv-bits"},
+		{"41", "1002 rsv-bits"},
+		{"83", "1002 reserved-opcode"},
+		{"84", "1002 reserved-opcode"},
+		{"85", "1002 reserved-opcode"},
+		{"86", "1002 reserved-opcode"},
+		{"87", "1002 reserved-opcode"},
+		{"8b", "1002 reserved-opcode"},
+		{"8c", "1002 reserved-opcode"},
+		{"8d", "1002 reserved-opcode"},
+		{"8e", "1002 reserved-opcode"},
+		{"8f", "1002 reserved-opcode"},
+		{"03", "1002 reserved-opcode"},
+		{"0b", "1002 reserved-opcode"},
 		{"01 01 61 83", "1002 reserved-opcode"},
-		{"09", "1002 control-fragmented"}, {"08", "1002 control-fragmented"},
-		{"0a", "1002 control-fragmented"}, {"01 01 61 09", "1002 control-fragmented"},
-		{"89 7e", "1002 control-too-long"}, {"8a 7f", "1002 control-too-long"},
-		{"88 7e", "1002 control-too-long"}, {"01 01 61 89 7e", "1002 control-too-long"},
+		{"09", "1002 control-fragmented"},
+		{"08", "1002 control-fragmented"},
+		{"0a", "1002 control-fragmented"},
+		{"01 01 61 09", "1002 control-fragmented"},
+		{"89 7e", "1002 control-too-long"},
+		{"8a 7f", "1002 control-too-long"},
+		{"88 7e", "1002 control-too-long"},
+		{"01 01 61 89 7e", "1002 control-too-long"},
 		{"88 01", "1002 close-length"},
-		{"80", "1002 nothing-to-continue"}, {"00", "1002 nothing-to-continue"},
+		{"80", "1002 nothing-to-continue"},
+		{"00", "1002 nothing-to-continue"},
 		{"81 01 61 80", "text a; 1002 nothing-to-continue"},
 		{"01 01 61 80 01 62 80", "text ab; 1002 nothing-to-continue"},
-		{"01 01 61 81", "1002 message-in-message"}, {"01 01 61 01", "1002 message-in-message"},
-		{"01 00 82", "1002 message-in-message"}, {"02 01 61 00 00 02", "1002 message-in-message"},
+		{"01 01 61 81", "1002 message-in-message"},
+		{"01 01 61 01", "1002 message-in-message"},
+		{"01 00 82", "1002 message-in-message"},
+		{"02 01 61 00 00 02", "1002 message-in-message"},
 		{"01 01 61 89 01 70 82", "ping p; 1002 message-in-message"},
-		{"81 7e 0000", "1002 long-length"}, {"81 7e 007d", "1002 long-length"},
+		{"81 7e 0000", "1002 long-length"},
+		{"81 7e 007d", "1002 long-length"},
 		{"82 7f 0000000000000000", "1002 long-length"},
 		{"82 7f 000000000000007d", "1002 long-length"},
 		{"82 7f 000000000000ffff", "1002 long-length"},
-		{"82 7f 80", "1002 length-sign"}, {"82 7f ff", "1002 length-sign"},
+		{"82 7f 80", "1002 length-sign"},
+		{"82 7f ff", "1002 length-sign"},
 	};
 	expect_all(all, ARRAY_SIZE(all), true);
 }
 
 TEST(frame, sizes_are_refused_at_the_header)
 {
-	static const struct one_case all[] = { /* limits: 1000 bytes, 5 fragments */
-		{"82 7e 03e9", "1009 message-too-long"}, {"81 7e ffff", "1009 message-too-long"},
+	static const struct one_case all[] = {
+		/* limits: 1000 bytes, 5 fragments */
+		{"82 7e 03e9", "1009 message-too-long"},
+		{"81 7e ffff", "1009 message-too-long"},
 		{"82 7f 0000000000010000", "1009 message-too-long"},
 		{"82 7f 0000000100000000", "1009 message-too-long"},
 		{"82 7f 7fffffffffffffff", "1009 message-too-long"},
@@ -378,15 +423,22 @@ TEST(frame, sizes_are_refused_at_the_header)
 TEST(frame, text_is_refused_at_its_first_bad_byte)
 {
 	static const struct one_case all[] = {
-		{"81 7d ff", "1007 bad-utf8"}, {"81 7d 80", "1007 bad-utf8"},
-		{"81 7d c0", "1007 bad-utf8"}, {"81 7d 61 c3 28", "1007 bad-utf8"},
-		{"81 7d eda0", "1007 bad-utf8"}, {"81 7d e080", "1007 bad-utf8"},
-		{"81 7d f08f", "1007 bad-utf8"}, {"81 7d f490", "1007 bad-utf8"},
-		{"81 7d f5", "1007 bad-utf8"}, {"01 02 c3a4 00 7d ff", "1007 bad-utf8"},
+		{"81 7d ff", "1007 bad-utf8"},
+		{"81 7d 80", "1007 bad-utf8"},
+		{"81 7d c0", "1007 bad-utf8"},
+		{"81 7d 61 c3 28", "1007 bad-utf8"},
+		{"81 7d eda0", "1007 bad-utf8"},
+		{"81 7d e080", "1007 bad-utf8"},
+		{"81 7d f08f", "1007 bad-utf8"},
+		{"81 7d f490", "1007 bad-utf8"},
+		{"81 7d f5", "1007 bad-utf8"},
+		{"01 02 c3a4 00 7d ff", "1007 bad-utf8"},
 		{"01 01 e2 89 01 78 00 01 82 80 01 28", "ping x; 1007 bad-utf8"},
-		{"01 01 f4 80 01 90", "1007 bad-utf8"}, {"01 01 ed 00 01 a0", "1007 bad-utf8"},
+		{"01 01 f4 80 01 90", "1007 bad-utf8"},
+		{"01 01 ed 00 01 a0", "1007 bad-utf8"},
 		/* cut characters at the end of the message */
-		{"81 01 c3", "1007 bad-utf8"}, {"81 03 f09f98", "1007 bad-utf8"},
+		{"81 01 c3", "1007 bad-utf8"},
+		{"81 03 f09f98", "1007 bad-utf8"},
 		{"01 01 61 80 01 e2", "1007 bad-utf8"},
 		{"81 01 61 81 7e00ff x*200 ff", "text a; 1007 bad-utf8"},
 	};
@@ -399,17 +451,18 @@ TEST(frame, text_is_refused_at_its_first_bad_byte)
 TEST(frame, binary_may_hold_anything)
 {
 	static const struct one_case all[] = {
-		{"82 02 c328", "binary \\c3("}, {"02 01 ff 80 01 80", "binary \\ff\\80"},
+		{"82 02 c328", "binary \\c3("},
+		{"02 01 ff 80 01 80", "binary \\ff\\80"},
 	};
 	expect_all(all, ARRAY_SIZE(all), false);
 }
 
 TEST(frame, bad_closes_are_refused)
 {
-	static const unsigned bad[] = {0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999,
-				       5000, 65535};
-	static const unsigned good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013,
-					1014, 3000, 3999, 4000, 4999};
+	static const unsigned bad[] = {0,    1,    999,  1004, 1005, 1006, 1015,
+				       1016, 1100, 1999, 2000, 2999, 5000, 65535};
+	static const unsigned good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010,
+					1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999};
 	char hex[64], want[64];
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		snprintf(hex, sizeof(hex), "88 02 %04x", bad[i]);
@@ -497,7 +550,8 @@ TEST(frame, nothing_but_the_payload_is_touched)
 	struct ws_rx rx;
 	struct ws_frame f;
 	memset(buf, 0xee, sizeof(buf));
-	size_t n = ws_frame_write(buf, sizeof(buf), WS_PING | WS_FIN, BYTES_LIT("0123456789"), mask_key);
+	size_t n = ws_frame_write(buf, sizeof(buf), WS_PING | WS_FIN, BYTES_LIT("0123456789"),
+				  mask_key);
 	memcpy(was, buf, sizeof(buf));
 	ws_frame_init(&rx, WS_RX_SERVER);
 	for (size_t k = 0; k < n; k++) /* incomplete: must stay as it came */
@@ -578,21 +632,28 @@ TEST(frame, one_fragment_means_none)
 
 TEST(frame, headers_are_written_in_their_shortest_form)
 {
-	static const struct { unsigned first; uint64_t n; bool mask; struct bytes want; } all[] = {
+	static const struct {
+		unsigned first;
+		uint64_t n;
+		bool mask;
+		struct bytes want;
+	} all[] = {
 		{WS_TEXT | WS_FIN, 0, false, BYTES_LIT("\x81\0")},
 		{WS_TEXT | WS_FIN, 125, false, BYTES_LIT("\x81\x7d")},
 		{WS_BINARY | WS_FIN, 126, false, BYTES_LIT("\x82\x7e\0\x7e")},
 		{WS_BINARY, 65535, false, BYTES_LIT("\x02\x7e\xff\xff")},
 		{WS_CONTINUATION, 65536, false, BYTES_LIT("\0\x7f\0\0\0\0\0\1\0\0")},
 		{WS_CONTINUATION | WS_FIN, 5, true, BYTES_LIT("\x80\x85\x37\xfa\x21\x3d")},
-		{WS_TEXT | WS_FIN | WS_RSV1, 126, true, BYTES_LIT("\xc1\xfe\0\x7e\x37\xfa\x21\x3d")},
+		{WS_TEXT | WS_FIN | WS_RSV1, 126, true,
+		 BYTES_LIT("\xc1\xfe\0\x7e\x37\xfa\x21\x3d")},
 		{WS_PING | WS_FIN, 125, false, BYTES_LIT("\x89\x7d")},
 		{WS_BINARY | WS_FIN, INT64_MAX, true,
 		 BYTES_LIT("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x37\xfa\x21\x3d")},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		uint8_t out[WS_HEAD_MAX];
-		size_t n = ws_frame_head(out, all[i].first, all[i].n, all[i].mask ? mask_key : NULL);
+		size_t n =
+			ws_frame_head(out, all[i].first, all[i].n, all[i].mask ? mask_key : NULL);
 		assert_true(bytes_eq(BYTES(out, n), all[i].want));
 	}
 }
@@ -603,14 +664,18 @@ TEST(frame, what_is_written_can_be_read_on_the_other_side)
 	struct ws_limits l = {.message_bytes = 70000, .fragments = 1};
 	for (size_t i = 0; i < sizeof(payload); i++)
 		payload[i] = (uint8_t)(i * 31 + (i >> 8));
-	static const size_t sizes[] = {0, 1, 2, 3, 124, 125, 126, 127, 128, 1000, 65535, 65536, 70000};
+	static const size_t sizes[] = {0,   1,   2,    3,     124,   125,  126,
+				       127, 128, 1000, 65535, 65536, 70000};
 	for (size_t i = 0; i < ARRAY_SIZE(sizes) * 2; i++) {
 		bool client = i & 1;
 		struct bytes p = BYTES(payload, sizes[i / 2]);
 		struct ws_rx rx;
 		struct ws_frame f;
-		size_t n = ws_frame_write(wire, sizeof(wire), WS_BINARY | WS_FIN, p, client ? mask_key : NULL);
-		assert_int_equal(ws_frame_write(wire, n - 1, WS_BINARY | WS_FIN, p, client ? mask_key : NULL), 0);
+		size_t n = ws_frame_write(wire, sizeof(wire), WS_BINARY | WS_FIN, p,
+					  client ? mask_key : NULL);
+		assert_int_equal(ws_frame_write(wire, n - 1, WS_BINARY | WS_FIN, p,
+						client ? mask_key : NULL),
+				 0);
 		ws_frame_init(&rx, client ? WS_RX_SERVER : WS_RX_CLIENT);
 		assert_int_equal(ws_frame_next(&rx, &l, wire, n, &f), WS_FRAME);
 		assert_int_equal(f.used, n);
@@ -624,7 +689,10 @@ TEST(frame, close_payloads_fit_and_keep_characters_whole)
 	char reason[200];
 	assert_int_equal(ws_frame_close(out, WS_CLOSE_NO_CODE, BYTES_LIT("")), 0);
 	assert_int_equal(ws_frame_close(out, 1001, BYTES_LIT("bye")), 5);
-	assert_memory_equal(out, "\x03\xe9" "bye", 5);
+	assert_memory_equal(out,
+			    "\x03\xe9"
+			    "bye",
+			    5);
 	memset(reason, 'r', sizeof(reason));
 	assert_int_equal(ws_frame_close(out, 1000, BYTES(reason, 200)), 125);
 	memcpy(reason + 121, "\xe2\x82\xac", 3); /* would end at 124 */

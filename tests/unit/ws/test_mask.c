@@ -29,7 +29,8 @@ TEST(mask, every_length_at_every_alignment)
 			ws_mask(buf + align, n, key_word());
 			for (size_t i = 0; i < sizeof(buf); i++) {
 				bool in = i >= align && i < align + n;
-				uint8_t want = (uint8_t)((uint8_t)(i * 7) ^ (in ? key[(i - align) % 4] : 0));
+				uint8_t want = (uint8_t)((uint8_t)(i * 7) ^
+							 (in ? key[(i - align) % 4] : 0));
 				if (buf[i] != want)
 					fail_msg("align %zu, n %zu, byte %zu", align, n, i);
 			}

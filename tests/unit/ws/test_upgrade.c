@@ -47,31 +47,41 @@ TEST(upgrade, the_whole_answer)
 
 TEST(upgrade, words_in_any_case_and_company)
 {
-	assert_int_equal(check(GET "connection: keep-alive, UPGRADE\r\nUPGRADE: h2c, WebSocket\r\n"
-			       KEY V13 "Content-Length: 0\r\n\r\n"), WS_UPGRADE_YES);
+	assert_int_equal(
+		check(GET "connection: keep-alive, UPGRADE\r\nUPGRADE: h2c, WebSocket\r\n" KEY V13
+			  "Content-Length: 0\r\n\r\n"),
+		WS_UPGRADE_YES);
 	assert_true(bytes_eq(up.key, BYTES_LIT("dGhlIHNhbXBsZSBub25jZQ==")));
 	assert_int_equal(check(GET "Connection: keep-alive\r\nConnection: upgrade\r\n"
-			       "Upgrade: h2c\r\nUpgrade: websocket\r\n" KEY V13 "\r\n"),
+				   "Upgrade: h2c\r\nUpgrade: websocket\r\n" KEY V13 "\r\n"),
 			 WS_UPGRADE_YES);
 }
 
 TEST(upgrade, ordinary_requests_are_left_alone)
 {
 	assert_int_equal(check(GET "\r\n"), WS_UPGRADE_NO);
-	assert_int_equal(check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"), WS_UPGRADE_NO);
+	assert_int_equal(check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"),
+			 WS_UPGRADE_NO);
 	assert_int_equal(check(GET "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), WS_UPGRADE_NO);
 	assert_int_equal(check("GET / HTTP/1.0\r\n" UP "\r\n"), WS_UPGRADE_NO);
 }
 
 TEST(upgrade, every_fault_has_its_reason)
 {
-#define F(text, why) {text, WS_UPGRADE_BAD_##why}
-	static const struct { const char *text; enum ws_upgrade_bad bad; } all[] = {
+#define F(text, why)                                                                               \
+	{                                                                                          \
+		text, WS_UPGRADE_BAD_##why                                                         \
+	}
+	static const struct {
+		const char *text;
+		enum ws_upgrade_bad bad;
+	} all[] = {
 		F("POST /ws HTTP/1.1\r\nHost: a\r\n" UP KEY V13 "\r\n", METHOD),
 		F("HEAD /ws HTTP/1.1\r\nHost: a\r\n" UP KEY V13 "\r\n", METHOD),
 		F("GET /ws HTTP/1.0\r\nHost: a\r\n" UP KEY V13 "\r\n", VERSION_1_0),
 		F(GET "Upgrade: websocket\r\n" KEY V13 "\r\n", CONNECTION),
-		F(GET "Connection: keep-alive\r\nUpgrade: websocket\r\n" KEY V13 "\r\n", CONNECTION),
+		F(GET "Connection: keep-alive\r\nUpgrade: websocket\r\n" KEY V13 "\r\n",
+		  CONNECTION),
 		F(GET "Connection: Upgrade\r\n" KEY V13 "\r\n", UPGRADE),
 		F(GET "Connection: Upgrade\r\nUpgrade: websocket/13\r\n" KEY V13 "\r\n", UPGRADE),
 		F(GET "Connection: Upgrade\r\nUpgrade: websockets\r\n" KEY V13 "\r\n", UPGRADE),
@@ -129,7 +139,8 @@ TEST(upgrade, every_fault_has_its_reason)
 
 TEST(upgrade, our_first_protocol_that_was_offered_wins)
 {
-	static const char *const ours[] = {"b", "a", NULL}, *const none[] = {NULL}, *const other[] = {"A", NULL};
+	static const char *const ours[] = {"b", "a", NULL}, *const none[] = {NULL},
+				 *const other[] = {"A", NULL};
 	check(GET UP KEY V13 PROTO "a, c\r\n" PROTO "b\r\n\r\n");
 	assert_int_equal(up.protocols_n, 3);
 	assert_string_equal(ws_upgrade_protocol(&up, ours), "b");
@@ -137,28 +148,37 @@ TEST(upgrade, our_first_protocol_that_was_offered_wins)
 	assert_null(ws_upgrade_protocol(&up, other));
 	check(GET UP KEY V13 "\r\n");
 	assert_null(ws_upgrade_protocol(&up, ours));
-	assert_int_equal(check(GET UP KEY V13 PROTO "1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g\r\n\r\n"), WS_UPGRADE_YES);
+	assert_int_equal(check(GET UP KEY V13 PROTO "1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g\r\n\r\n"),
+			 WS_UPGRADE_YES);
 	assert_int_equal(up.protocols_n, WS_PROTOCOLS_MAX);
 }
 
 TEST(upgrade, first_good_deflate_offer_is_noted)
 {
 #define PMD "permessage-deflate"
-	static const struct { const char *list; struct ws_deflate_offer d; } all[] = {
+	static const struct {
+		const char *list;
+		struct ws_deflate_offer d;
+	} all[] = {
 		{PMD, {true, false, false, 0, 0}},
 		{PMD "; client_max_window_bits", {true, false, false, 0, 1}},
-		{PMD ";client_max_window_bits=15 ; server_max_window_bits = 8", {true, false, false, 8, 15}},
+		{PMD ";client_max_window_bits=15 ; server_max_window_bits = 8",
+		 {true, false, false, 8, 15}},
 		{PMD "; server_max_window_bits=\"10\"", {true, false, false, 10, 0}},
-		{PMD "; server_no_context_takeover; client_no_context_takeover", {true, true, true, 0, 0}},
+		{PMD "; server_no_context_takeover; client_no_context_takeover",
+		 {true, true, true, 0, 0}},
 		{"x-webkit-deflate-frame, " PMD "; x=y, " PMD, {true, false, false, 0, 0}},
 		{PMD "; server_max_window_bits=16, " PMD "; client_no_context_takeover",
 		 {true, false, true, 0, 0}},
-		{PMD "; server_max_window_bits=7", {0}}, {PMD "; server_max_window_bits", {0}},
-		{PMD "; server_max_window_bits=08", {0}}, {PMD "; client_max_window_bits=1", {0}},
+		{PMD "; server_max_window_bits=7", {0}},
+		{PMD "; server_max_window_bits", {0}},
+		{PMD "; server_max_window_bits=08", {0}},
+		{PMD "; client_max_window_bits=1", {0}},
 		{PMD "; server_no_context_takeover=1", {0}},
 		{PMD "; server_no_context_takeover; server_no_context_takeover", {0}},
 		{PMD "; client_max_window_bits; client_max_window_bits=9", {0}},
-		{"Permessage-Deflate", {0}}, {"mux", {0}},
+		{"Permessage-Deflate", {0}},
+		{"mux", {0}},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		char text[512];
@@ -166,8 +186,8 @@ TEST(upgrade, first_good_deflate_offer_is_noted)
 		assert_msg(check(text) == WS_UPGRADE_YES, "%s", all[i].list);
 		struct ws_deflate_offer d = up.deflate, w = all[i].d;
 		assert_msg(d.offered == w.offered && d.server_no_takeover == w.server_no_takeover &&
-			   d.client_no_takeover == w.client_no_takeover &&
-			   d.server_bits == w.server_bits && d.client_bits == w.client_bits,
+				   d.client_no_takeover == w.client_no_takeover &&
+				   d.server_bits == w.server_bits && d.client_bits == w.client_bits,
 			   "%s", all[i].list);
 	}
 }

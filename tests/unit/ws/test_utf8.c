@@ -11,8 +11,11 @@ static size_t good_prefix(const uint8_t *p, size_t n, bool *whole)
 	size_t i = 0;
 	*whole = true;
 	while (i < n) {
-		uint32_t len = p[i] < 0x80 ? 1 : p[i] >> 5 == 6 ? 2 : p[i] >> 4 == 14 ? 3 :
-			       p[i] >> 3 == 30 ? 4 : 0;
+		uint32_t len = p[i] < 0x80     ? 1 :
+			       p[i] >> 5 == 6  ? 2 :
+			       p[i] >> 4 == 14 ? 3 :
+			       p[i] >> 3 == 30 ? 4 :
+						 0;
 		if (!len)
 			return i;
 		uint32_t low = len == 1 ? p[i] : p[i] & (0x7fu >> len), high = low;
@@ -20,7 +23,10 @@ static size_t good_prefix(const uint8_t *p, size_t n, bool *whole)
 			/* which code points can still come of this beginning? */
 			uint32_t shift = 6 * (len - k);
 			uint32_t min = low << shift, max = ((high + 1) << shift) - 1;
-			uint32_t floor = len == 1 ? 0 : len == 2 ? 0x80 : len == 3 ? 0x800 : 0x10000;
+			uint32_t floor = len == 1 ? 0 :
+					 len == 2 ? 0x80 :
+					 len == 3 ? 0x800 :
+						    0x10000;
 			if (max < floor || min > 0x10ffff || (min >= 0xd800 && max <= 0xdfff))
 				return i + k - 1;
 			if (k == len)
@@ -99,18 +105,32 @@ TEST(utf8, every_code_point_and_nothing_beyond)
 
 TEST(utf8, first_bad_byte_is_enough)
 {
-	static const struct { struct bytes text; size_t good; } all[] = {
-		{BYTES_LIT("\x80"), 0}, {BYTES_LIT("\xbf"), 0}, {BYTES_LIT("\xc0"), 0},
-		{BYTES_LIT("\xc1"), 0}, {BYTES_LIT("\xf5"), 0}, {BYTES_LIT("\xff"), 0},
-		{BYTES_LIT("\xe0\x80"), 1}, {BYTES_LIT("\xe0\x9f"), 1}, {BYTES_LIT("\xed\xa0"), 1},
-		{BYTES_LIT("\xf0\x80"), 1}, {BYTES_LIT("\xf0\x8f"), 1}, {BYTES_LIT("\xf4\x90"), 1},
-		{BYTES_LIT("\xc3("), 1}, {BYTES_LIT("\xe2\x82("), 2}, {BYTES_LIT("\xf0\x9f\x98("), 3},
+	static const struct {
+		struct bytes text;
+		size_t good;
+	} all[] = {
+		{BYTES_LIT("\x80"), 0},
+		{BYTES_LIT("\xbf"), 0},
+		{BYTES_LIT("\xc0"), 0},
+		{BYTES_LIT("\xc1"), 0},
+		{BYTES_LIT("\xf5"), 0},
+		{BYTES_LIT("\xff"), 0},
+		{BYTES_LIT("\xe0\x80"), 1},
+		{BYTES_LIT("\xe0\x9f"), 1},
+		{BYTES_LIT("\xed\xa0"), 1},
+		{BYTES_LIT("\xf0\x80"), 1},
+		{BYTES_LIT("\xf0\x8f"), 1},
+		{BYTES_LIT("\xf4\x90"), 1},
+		{BYTES_LIT("\xc3("), 1},
+		{BYTES_LIT("\xe2\x82("), 2},
+		{BYTES_LIT("\xf0\x9f\x98("), 3},
 		{BYTES_LIT("\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90"), 12},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		for (size_t n = 1; n <= all[i].text.n; n++) {
 			uint8_t st = UTF8_WHOLE;
-			assert_int_equal(utf8_check(&st, BYTES(all[i].text.p, n)), n <= all[i].good);
+			assert_int_equal(utf8_check(&st, BYTES(all[i].text.p, n)),
+					 n <= all[i].good);
 			assert_int_equal(accepts(all[i].text.p, n, 1, &st), n <= all[i].good);
 		}
 	}
@@ -127,19 +147,24 @@ static size_t random_text(uint8_t *p, size_t max)
 {
 	size_t n = 0;
 	while (n + 4 <= max) {
-		uint32_t kind = rnd(5), c = kind == 0 ? 0x80 + rnd(0x780) : kind == 1 ? 0x800 + rnd(0xd000) :
-				kind == 2 ? 0x10000 + rnd(0x100000) : 0;
+		uint32_t kind = rnd(5), c = kind == 0 ? 0x80 + rnd(0x780) :
+					    kind == 1 ? 0x800 + rnd(0xd000) :
+					    kind == 2 ? 0x10000 + rnd(0x100000) :
+							0;
 		if (kind >= 3) {
 			for (uint32_t k = rnd(20); k && n + 4 <= max; k--)
 				p[n++] = (uint8_t)rnd(128);
 		} else if (c < 0x800) {
 			p[n++] = (uint8_t)(0xc0 | c >> 6), p[n++] = (uint8_t)(0x80 | (c & 63));
 		} else if (c < 0x10000) {
-			p[n++] = (uint8_t)(0xe0 | c >> 12), p[n++] = (uint8_t)(0x80 | (c >> 6 & 63));
+			p[n++] = (uint8_t)(0xe0 | c >> 12),
+			p[n++] = (uint8_t)(0x80 | (c >> 6 & 63));
 			p[n++] = (uint8_t)(0x80 | (c & 63));
 		} else {
-			p[n++] = (uint8_t)(0xf0 | c >> 18), p[n++] = (uint8_t)(0x80 | (c >> 12 & 63));
-			p[n++] = (uint8_t)(0x80 | (c >> 6 & 63)), p[n++] = (uint8_t)(0x80 | (c & 63));
+			p[n++] = (uint8_t)(0xf0 | c >> 18),
+			p[n++] = (uint8_t)(0x80 | (c >> 12 & 63));
+			p[n++] = (uint8_t)(0x80 | (c >> 6 & 63)),
+			p[n++] = (uint8_t)(0x80 | (c & 63));
 		}
 	}
 	return n;
@@ -163,11 +188,21 @@ TEST(utf8, long_texts_with_and_without_one_wrong_byte)
 TEST(utf8, a_wrong_character_is_seen_in_every_place_of_a_block)
 {
 	static const struct bytes wrong[] = {
-		BYTES_LIT("\x80"), BYTES_LIT("\xc0\x80"), BYTES_LIT("\xc1\xbf"), BYTES_LIT("\xe0\x9f\xbf"),
-		BYTES_LIT("\xed\xa0\x80"), BYTES_LIT("\xf0\x8f\xbf\xbf"), BYTES_LIT("\xf4\x90\x80\x80"),
-		BYTES_LIT("\xf5\x80\x80\x80"), BYTES_LIT("\xff"), BYTES_LIT("\xc3\xa4\xa4"),
-		BYTES_LIT("\xe2\x82"), BYTES_LIT("\xf0\x9f\x98"), BYTES_LIT("\xf0\x9f\x98\x80\x80"),
-		BYTES_LIT("\xf8\x88\x80\x80\x80"), BYTES_LIT("\xc3"),
+		BYTES_LIT("\x80"),
+		BYTES_LIT("\xc0\x80"),
+		BYTES_LIT("\xc1\xbf"),
+		BYTES_LIT("\xe0\x9f\xbf"),
+		BYTES_LIT("\xed\xa0\x80"),
+		BYTES_LIT("\xf0\x8f\xbf\xbf"),
+		BYTES_LIT("\xf4\x90\x80\x80"),
+		BYTES_LIT("\xf5\x80\x80\x80"),
+		BYTES_LIT("\xff"),
+		BYTES_LIT("\xc3\xa4\xa4"),
+		BYTES_LIT("\xe2\x82"),
+		BYTES_LIT("\xf0\x9f\x98"),
+		BYTES_LIT("\xf0\x9f\x98\x80\x80"),
+		BYTES_LIT("\xf8\x88\x80\x80\x80"),
+		BYTES_LIT("\xc3"),
 	};
 	uint8_t text[160];
 	for (size_t w = 0; w < ARRAY_SIZE(wrong); w++) {
