@@ -223,8 +223,8 @@ static const struct option endpoint_options[] = {
 	 .help = "Channels that one connection may be subscribed to.",
 	 .price = "some bytes each, in the channels' bitmaps"},
 	{"bad_format_per_min", OPT_INT, AT(config_endpoint, bad_format_per_min), .reload = true,
-	 .min = 1, .max = 1000000, .zero = "never", .def = "30",
-	 .help = "Messages per minute that are no valid words; more end the connection with 1008."},
+	 .min = 1, .max = 65535, .zero = "never", .def = "30",
+	 .help = "So many malformed messages within a minute end the connection with 1008."},
 };
 
 static const struct option_group endpoint_group = {

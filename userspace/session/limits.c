@@ -71,5 +71,5 @@ bool session_offence(const struct worker *w, struct conn *c)
 	}
 	if (c->offences < UINT16_MAX)
 		c->offences++;
-	return bound && c->offences >= MIN(bound, UINT16_MAX);
+	return bound && c->offences >= bound; /* config's ceiling is UINT16_MAX */
 }
