@@ -71,6 +71,7 @@ deps-of-deps-test := build test
 deps-of-test := build test
 deps-of-fuzz := build test
 deps-of-bench := build
+deps-of-compare := build compare
 deps-of-lint := build test lint
 deps-of-fmt := lint
 deps-groups := $(sort $(foreach goal,$(MAKECMDGOALS),$(deps-of-$(goal))))
@@ -218,6 +219,10 @@ test: $(prepared) $(wanted-tests) ## all tests, or T=fanout/two_rooms T=net/back
 bench: $(prepared) $(filter $(O)/tests/bench/bench_$(T)%,$(benches)) ## micro-benchmarks, or T=name for one
 	@for b in $(filter $(O)/tests/bench/bench_$(T)%,$(benches)); do echo "$${b##*/}:"; $$b || exit 1; done
 
+.PHONY: compare
+compare: $(prepared) all ## Sluice beside npm ws and nginx with nchan, in one run (as root, on a quiet machine)
+	@/usr/bin/python3 tests/bench/compare.py
+
 SECONDS := 60
 .PHONY: fuzz
 fuzz: $(prepared) $(filter $(O)/tests/fuzz/fuzz_$(T)%,$(fuzzers)) ## fuzz T=name for SECONDS=60, or each in turn; finds go to build-fuzz/
@@ -261,7 +266,7 @@ clean: ## remove what was built, of every sanitizer; BoringSSL stays
 	rm -rf build build-fuzz build-san-*
 .PHONY: distclean
 distclean: clean ## and what deps put into the tree (a finished BoringSSL stays in the user's cache)
-	rm -rf .deps tests/*/node_modules
+	rm -rf .deps
 
 .PHONY: help
 help: ## this list

@@ -5,6 +5,7 @@
 #   build   compiler, libraries and bpftool: what `make all` and `make run` need
 #   test    what `make test` needs on top: cmocka, pytest, other TLS stacks, Chromium, Node
 #   lint    what `make lint` and `make fmt` need
+#   compare what `make compare` measures Sluice against: nginx with nchan, Node
 #
 # As root, or through sudo. When nothing is missing it changes nothing, asks nobody and takes
 # a moment. A machine that is not Debian's kin gets the list of what it should provide.
@@ -60,11 +61,12 @@ for group in "$@"; do
 	build) words="$words $build" ;;
 	test)  words="$words $test" ; node_missing && words="$words nodejs npm" ;;
 	lint)  words="$words $lint" ;;
+	compare) words="$words nginx?nginx libnginx-mod-nchan python3" ; node_missing && words="$words nodejs npm" ;;
 	boringssl-packaged) words="$words android-libboringssl-dev" ;; # boringssl.sh's last resort
-	*)     die "unknown group '$group': build, test and lint are known" ;;
+	*)     die "unknown group '$group': build, test, lint and compare are known" ;;
 	esac
 done
-[ -n "$words" ] || die "usage: deps.sh build|test|lint ..."
+[ -n "$words" ] || die "usage: deps.sh build|test|lint|compare ..."
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	say "this is not Debian or its kin; please provide (in Debian's names):"
@@ -92,18 +94,14 @@ if [ -n "${missing% }" ]; then
 	say "done"
 fi
 
-# Clients from the npm registry: any folder under tests/ or tools/ with a lock file.
+# The one client from the npm registry: `ws`, which most of Node uses.
 case " $* " in
-*" test "*)
-	for lock in tests/*/package-lock.json tools/*/package-lock.json; do
-		[ -e "$lock" ] || continue
-		dir=$(dirname "$lock")
-		if ! cmp -s "$lock" "$dir/node_modules/.sluice-lock"; then
-			say "npm: installing what $dir names"
-			(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error) ||
-				die "npm could not install what $lock names"
-			cp "$lock" "$dir/node_modules/.sluice-lock"
-		fi
-	done
+*" test "* | *" compare "*)
+	if [ ! -e .deps/npm/node_modules/ws/package.json ]; then
+		say "npm: installing ws into .deps/npm"
+		mkdir -p .deps/npm
+		npm install --prefix .deps/npm --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
+			--loglevel=error ws >/dev/null || say "npm could not install ws: its tests will be skipped"
+	fi
 	;;
 esac
