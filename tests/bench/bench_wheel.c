@@ -138,8 +138,10 @@ int main(void)
 	printf("ns per operation      add    move    fire     del\n");
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct result l = run_libevent(sizes[i]), w = run_wheel(sizes[i]);
-		printf("%8u libevent %7.1f %7.1f %7.1f %7.1f\n", sizes[i], l.add, l.move, l.fire, l.del);
-		printf("%8u wheel    %7.1f %7.1f %7.1f %7.1f\n", sizes[i], w.add, w.move, w.fire, w.del);
+		printf("%8u libevent %7.1f %7.1f %7.1f %7.1f\n", sizes[i], l.add, l.move, l.fire,
+		       l.del);
+		printf("%8u wheel    %7.1f %7.1f %7.1f %7.1f\n", sizes[i], w.add, w.move, w.fire,
+		       w.del);
 		printf("%8s ratio    %7.1f %7.1f %7.1f %7.1f\n", "", l.add / w.add, l.move / w.move,
 		       l.fire / w.fire, l.del / w.del);
 	}

@@ -55,7 +55,8 @@ struct chunk {
 	uint64_t free[SLOTS_MAX / 64];
 };
 
-struct class {
+struct class
+{
 	struct chunk *chunks; /* owned; numbers stay, the array may move */
 	uint64_t *open;       /* owned; a bit per chunk: mapped and not all lent */
 	uint32_t n_chunks, cap, n_mapped, n_empty;
@@ -333,7 +334,7 @@ static struct place place_of(const struct pool *p, uint32_t handle)
 		return at;
 	}
 	assert(at.class >= 1 && at.class <= CLASSES);
-	at.class--;
+	at.class --;
 	at.chunk = handle >> 10 & (CHUNKS_MAX - 1);
 	at.slot = handle & (SLOTS_MAX - 1);
 	const struct class *c = &p->classes[at.class];

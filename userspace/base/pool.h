@@ -16,17 +16,17 @@
 
 #define POOL_NONE     0u
 #define POOL_SIZE_MIN 256u
-#define POOL_CUT_MAX  65536u            /* beyond it a buffer has its own mapping */
-#define POOL_SIZE_MAX (1024u << 20)     /* asking for more is refused */
+#define POOL_CUT_MAX  65536u        /* beyond it a buffer has its own mapping */
+#define POOL_SIZE_MAX (1024u << 20) /* asking for more is refused */
 
 struct pool;
 
 struct pool_stats {
-	size_t lent_bytes;  /* capacity of all buffers lent now; this is what is bounded */
+	size_t lent_bytes; /* capacity of all buffers lent now; this is what is bounded */
 	size_t lent_count;
-	size_t peak_bytes;  /* the most lent_bytes since pool_stats_reset_peak() */
+	size_t peak_bytes;   /* the most lent_bytes since pool_stats_reset_peak() */
 	size_t mapped_bytes; /* address space held from the kernel for buffers, lent or free */
-	uint64_t refused;   /* borrow and grow that the bound or the kernel refused */
+	uint64_t refused;    /* borrow and grow that the bound or the kernel refused */
 };
 
 /* The caller owns it. NULL when there is no memory. */

@@ -31,7 +31,7 @@ struct wheel {
 	uint8_t *_links; /* the caller's slab, at the first link; not owned */
 	size_t _stride;
 	uint32_t _limit;
-	uint32_t _now;   /* all before it has fired; what is due at it may wait for budget */
+	uint32_t _now; /* all before it has fired; what is due at it may wait for budget */
 	uint32_t _armed;
 	uint64_t _used[WHEEL_LEVELS][WHEEL_SLOTS / 64];
 	/* the last WHEEL_LEVELS slots hold what is on its way down a level */

@@ -40,9 +40,9 @@ static void free_remove(struct arena *a, uint32_t i)
 static void free_insert(struct arena *a, uint32_t i, struct arena_run run)
 {
 	if (a->_n_free == a->_cap) {
-		a->_cap *= 2;
+		a->_cap = a->_cap ? a->_cap * 2 : 16;
 		a->_free = realloc(a->_free, a->_cap * sizeof(*a->_free));
-		assert(a->_free);
+		assert(a->_free && i < a->_cap);
 	}
 	memmove(&a->_free[i + 1], &a->_free[i], (a->_n_free - i) * sizeof(*a->_free));
 	a->_free[i] = run;

@@ -131,7 +131,8 @@ void mailbox_kick_all(struct mailbox *mb)
 		return;
 	mb->told = mb->heard = (struct mailbox_set){{0}};
 	atomic_thread_fence(memory_order_seq_cst);
-	FOR_EACH_MEMBER (k, &either) {
+	FOR_EACH_MEMBER(k, &either)
+	{
 		struct peer *p = &mb->peers[k];
 		if (p->state != PEER_UP)
 			continue;
@@ -309,8 +310,8 @@ void mailbox_trim(struct mailbox *mb)
 {
 	struct mailbox_set busy = mb->busy;
 
-	FOR_EACH_MEMBER (k, &busy)
-		mailbox_out_refresh(mb, &mb->peers[k]);
+	FOR_EACH_MEMBER(k, &busy)
+	mailbox_out_refresh(mb, &mb->peers[k]);
 	arena_trim(&mb->arena);
 	mailbox_in_trim(mb, 0);
 }

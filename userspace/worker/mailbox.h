@@ -29,24 +29,24 @@
 
 #include "base/bytes.h"
 
-#define MAILBOX_MEMBERS_MAX   256u
-#define MAILBOX_RING_MIN      (16u << 10)
-#define MAILBOX_RING_MAX      (1u << 20)
-#define MAILBOX_BUDGET_BYTES  (64u << 20)  /* default for all rings together */
-#define MAILBOX_ARENA_BYTES   (256u << 20) /* default, per member, sparse */
-#define MAILBOX_QUEUE_BYTES   (64u << 20)  /* default bound of a member's private queues */
-#define MAILBOX_STUCK_FACTOR  4u           /* times that bound for one peer: it is bad */
+#define MAILBOX_MEMBERS_MAX  256u
+#define MAILBOX_RING_MIN     (16u << 10)
+#define MAILBOX_RING_MAX     (1u << 20)
+#define MAILBOX_BUDGET_BYTES (64u << 20)  /* default for all rings together */
+#define MAILBOX_ARENA_BYTES  (256u << 20) /* default, per member, sparse */
+#define MAILBOX_QUEUE_BYTES  (64u << 20)  /* default bound of a member's private queues */
+#define MAILBOX_STUCK_FACTOR 4u           /* times that bound for one peer: it is bad */
 
 /* ---- for the keeper --------------------------------------------------------------------- */
 
 /* The geometry of every outbox, the same in all processes. Read it, do not change it. */
 struct mailbox_plan {
 	uint32_t n_members;
-	uint32_t ring_bytes;    /* a power of two */
-	uint64_t arena_bytes;   /* a multiple of the page; half of it is the largest message */
-	uint64_t rings_at;      /* offsets in the memfd */
+	uint32_t ring_bytes;  /* a power of two */
+	uint64_t arena_bytes; /* a multiple of the page; half of it is the largest message */
+	uint64_t rings_at;    /* offsets in the memfd */
 	uint64_t arena_at;
-	uint64_t outbox_bytes;  /* its size; memory is used only where something was written */
+	uint64_t outbox_bytes; /* its size; memory is used only where something was written */
 };
 
 /* The descriptors of one member, all close-on-exec. */
@@ -104,15 +104,15 @@ struct mailbox_events {
 };
 
 struct mailbox_stats {
-	uint64_t sent, sent_bytes;         /* per receiver, in rings or by block */
+	uint64_t sent, sent_bytes; /* per receiver, in rings or by block */
 	uint64_t received, received_bytes;
-	uint64_t queued_ever;              /* messages that had to wait in private memory */
-	uint64_t refused;                  /* MAILBOX_OVERLOADED answers */
-	uint64_t dropped;                  /* for peers down or bad */
-	uint64_t blocks_ever;              /* messages that went by reference */
-	uint64_t kicks;                    /* eventfd writes */
-	uint64_t queue_bytes;              /* now */
-	uint64_t arena_bytes;              /* now in use, whole pages */
+	uint64_t queued_ever; /* messages that had to wait in private memory */
+	uint64_t refused;     /* MAILBOX_OVERLOADED answers */
+	uint64_t dropped;     /* for peers down or bad */
+	uint64_t blocks_ever; /* messages that went by reference */
+	uint64_t kicks;       /* eventfd writes */
+	uint64_t queue_bytes; /* now */
+	uint64_t arena_bytes; /* now in use, whole pages */
 };
 
 /* A set of members, for a message to several at once. */
@@ -166,8 +166,7 @@ enum mailbox_result mailbox_send_many(struct mailbox *mb, const struct mailbox_s
 
 /* Called per message. `data` is private memory, good until the callback returns, 8-byte
  * aligned; its content is whatever the peer wrote: check every field. It may send. */
-typedef void mailbox_fn(void *ctx, uint32_t from, uint16_t type, uint16_t flags,
-			struct bytes data);
+typedef void mailbox_fn(void *ctx, uint32_t from, uint16_t type, uint16_t flags, struct bytes data);
 
 /* Delivers what has arrived, the peers taking turns, until nothing is left or `budget_bytes` have
  * been delivered (a message in hand is finished; headers count). Returns the number of

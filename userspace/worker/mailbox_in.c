@@ -30,9 +30,9 @@ static bool look_at(struct mailbox *mb, struct peer *p, struct look *l)
 	if (p->state != PEER_UP ||
 	    atomic_load_explicit(&p->theirs->session, memory_order_acquire) != l->session)
 		return false;
-	uint64_t tail = p->in_adopted
-				? p->in_tail
-				: atomic_load_explicit(&p->theirs->start, memory_order_relaxed);
+	uint64_t tail = p->in_adopted ?
+				p->in_tail :
+				atomic_load_explicit(&p->theirs->start, memory_order_relaxed);
 	l->head = atomic_load_explicit(&p->theirs->head, memory_order_acquire);
 	if (atomic_load_explicit(&p->theirs->session, memory_order_relaxed) != l->session)
 		return false;

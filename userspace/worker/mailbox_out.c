@@ -52,8 +52,8 @@ static void fifo_pop(struct fifo *f)
 
 static void congestion_update(struct mailbox *mb)
 {
-	bool now = mb->congested ? mb->queue_bytes > mb->queue_bound / 64
-				 : mb->queue_bytes > mb->queue_bound / 16;
+	bool now = mb->congested ? mb->queue_bytes > mb->queue_bound / 64 :
+				   mb->queue_bytes > mb->queue_bound / 16;
 
 	if (now == mb->congested)
 		return;
@@ -94,8 +94,8 @@ static void gather(uint8_t *to, const struct bytes *parts, size_t n_parts)
 }
 
 /* Held by its maker (one of `waits`). `bytes` and `run` become the parcel's. */
-static struct parcel *parcel_new(struct mailbox *mb, uint16_t type, uint16_t flags,
-				 uint64_t length, uint8_t *bytes, struct arena_run run)
+static struct parcel *parcel_new(struct mailbox *mb, uint16_t type, uint16_t flags, uint64_t length,
+				 uint8_t *bytes, struct arena_run run)
 {
 	struct parcel *a = malloc(sizeof(*a));
 
@@ -225,8 +225,8 @@ static void put(struct mailbox *mb, struct peer *p, struct ring_entry entry,
 static void put_block(struct mailbox *mb, struct peer *p, struct parcel *a)
 {
 	struct block_ref ref = {.at = (uint64_t)a->run.at * ARENA_PAGE, .length = a->length};
-	struct ring_entry entry = {.length = sizeof(ref), .type = a->type,
-				   .flags = a->flags | ENTRY_BLOCK};
+	struct ring_entry entry = {
+		.length = sizeof(ref), .type = a->type, .flags = a->flags | ENTRY_BLOCK};
 
 	put(mb, p, entry, &BYTES(&ref, sizeof(ref)), 1);
 	a->flights++;
@@ -249,9 +249,9 @@ static void put_small(struct mailbox *mb, struct peer *p, uint16_t type, uint16_
 /* Something waits for pages of the arena, and whoever holds blocks can give them. */
 static void want_arena(struct mailbox *mb)
 {
-	FOR_EACH_MEMBER (k, &mb->busy)
-		if (mb->peers[k].flight.n)
-			want_room(&mb->peers[k], true);
+	FOR_EACH_MEMBER(k, &mb->busy)
+	if (mb->peers[k].flight.n)
+		want_room(&mb->peers[k], true);
 }
 
 static void enqueue(struct mailbox *mb, struct peer *p, struct parcel *a)
@@ -275,9 +275,9 @@ static bool block_alloc(struct mailbox *mb, uint64_t length, struct arena_run *r
 		return false;
 	if (arena_alloc(&mb->arena, length, run))
 		return true;
-	FOR_EACH_MEMBER (k, &mb->busy)
-		if (mb->peers[k].flight.n)
-			mailbox_out_refresh(mb, &mb->peers[k]);
+	FOR_EACH_MEMBER(k, &mb->busy)
+	if (mb->peers[k].flight.n)
+		mailbox_out_refresh(mb, &mb->peers[k]);
 	if (arena_alloc(&mb->arena, length, run))
 		return true;
 	want_arena(mb);
@@ -299,9 +299,9 @@ static enum mailbox_result send_parcel(struct mailbox *mb, const struct mailbox_
 
 	bool in_arena = big && block_alloc(mb, length, &run);
 	bool may_go = in_arena || !big;
-	FOR_EACH_MEMBER (k, peers)
-		if (mb->peers[k].state == PEER_UP)
-			waits += !may_go || !mailbox_set_has(ready, k);
+	FOR_EACH_MEMBER(k, peers)
+	if (mb->peers[k].state == PEER_UP)
+		waits += !may_go || !mailbox_set_has(ready, k);
 	if (waits) {
 		bytes = malloc(length ? length : 1);
 		assert(bytes || class == MAILBOX_MAY_REFUSE);
@@ -321,7 +321,8 @@ static enum mailbox_result send_parcel(struct mailbox *mb, const struct mailbox_
 	if (bytes)
 		gather(bytes, parts, n_parts);
 	struct parcel *a = parcel_new(mb, type, flags, length, bytes, run);
-	FOR_EACH_MEMBER (k, peers) {
+	FOR_EACH_MEMBER(k, peers)
+	{
 		struct peer *p = &mb->peers[k];
 		if (p->state != PEER_UP)
 			mb->stats.dropped++;
@@ -359,7 +360,8 @@ enum mailbox_result mailbox_send_many(struct mailbox *mb, const struct mailbox_s
 	assert(type != 0 && !(flags & ~MAILBOX_FLAGS_MASK));
 	if (length > mailbox_message_max(mb))
 		return MAILBOX_TOO_BIG;
-	FOR_EACH_MEMBER (k, peers) {
+	FOR_EACH_MEMBER(k, peers)
+	{
 		struct peer *p = mailbox_peer(mb, k);
 		if (p->state != PEER_UP)
 			continue;
@@ -370,7 +372,8 @@ enum mailbox_result mailbox_send_many(struct mailbox *mb, const struct mailbox_s
 	}
 	if (!all_ready || length > small_max(mb))
 		return send_parcel(mb, peers, &ready, type, flags, parts, n_parts, length, class);
-	FOR_EACH_MEMBER (k, peers) {
+	FOR_EACH_MEMBER(k, peers)
+	{
 		if (mailbox_set_has(&ready, k))
 			put_small(mb, &mb->peers[k], type, flags, length, parts, n_parts);
 		else
@@ -457,19 +460,21 @@ bool mailbox_out_flush(struct mailbox *mb)
 	bool moved = false, no_pages = false, wish = false;
 	enum step step;
 
-	FOR_EACH_MEMBER (k, &busy)
-		mailbox_out_refresh(mb, &mb->peers[k]);
+	FOR_EACH_MEMBER(k, &busy)
+	mailbox_out_refresh(mb, &mb->peers[k]);
 	busy = mb->busy;
 	if (mb->starving != NOBODY)
 		moved = queue_run(mb, &mb->peers[mb->starving], &step);
-	FOR_EACH_MEMBER (k, &busy) {
+	FOR_EACH_MEMBER(k, &busy)
+	{
 		struct peer *p = &mb->peers[k];
 		moved |= queue_run(mb, p, &step);
 		no_pages |= step == STEP_NO_PAGES;
 		if (step == STEP_NO_ROOM)
 			wish |= want_room(p, true);
 	}
-	FOR_EACH_MEMBER (k, &busy) {
+	FOR_EACH_MEMBER(k, &busy)
+	{
 		struct peer *p = &mb->peers[k];
 		if (!p->queue.n)
 			wish |= want_room(p, no_pages && p->flight.n);
@@ -498,4 +503,3 @@ uint64_t mailbox_queued(const struct mailbox *mb, uint32_t peer)
 {
 	return mb->peers[peer].queue_bytes;
 }
-

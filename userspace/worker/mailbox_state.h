@@ -10,7 +10,7 @@
 /* A message that is in more than one place: a private copy for those in whose queue it waits, and
  * a block in the arena for those who have it in their ring and must still read it. */
 struct parcel {
-	uint32_t waits;       /* places in queues, and one while it is being made */
+	uint32_t waits; /* places in queues, and one while it is being made */
 	uint32_t flights;
 	uint16_t type, flags;
 	uint64_t length;
@@ -33,23 +33,23 @@ enum peer_state { PEER_DOWN, PEER_UP, PEER_BAD };
 struct peer {
 	enum peer_state state;
 	uint32_t generation;
-	int event_fd;                /* not owned */
-	uint64_t kicked;             /* the nap in which it was kicked last */
-	struct lane *mine;           /* in my outbox, about it */
-	const struct lane *theirs;   /* in its outbox, about me */
-	const struct outbox *box;    /* its outbox */
+	int event_fd;              /* not owned */
+	uint64_t kicked;           /* the nap in which it was kicked last */
+	struct lane *mine;         /* in my outbox, about it */
+	const struct lane *theirs; /* in its outbox, about me */
+	const struct outbox *box;  /* its outbox */
 	/* the ring to it */
 	uint8_t *out;
-	uint64_t head, tail;         /* tail: the last believable one */
-	bool wants_room;             /* as mine->want_room says */
+	uint64_t head, tail; /* tail: the last believable one */
+	bool wants_room;     /* as mine->want_room says */
 	struct fifo queue, flight;
-	uint64_t queue_bytes;        /* of the messages alone */
+	uint64_t queue_bytes; /* of the messages alone */
 	uint32_t flight_pages;
 	/* the ring from it */
 	const uint8_t *in;
 	const uint8_t *in_arena;
 	uint64_t in_tail;
-	bool in_adopted;             /* in_tail belongs to this session */
+	bool in_adopted; /* in_tail belongs to this session */
 };
 
 #define NOBODY UINT32_MAX
@@ -57,21 +57,21 @@ struct peer {
 struct mailbox {
 	struct mailbox_plan plan;
 	uint32_t self, generation;
-	struct outbox *box;          /* mine */
+	struct outbox *box; /* mine */
 	struct arena arena;
-	struct outbox_map *maps;     /* owned, one per member; NULL: the mapping is not ours */
+	struct outbox_map *maps; /* owned, one per member; NULL: the mapping is not ours */
 	struct mailbox_events events;
 	struct mailbox_stats stats;
 	uint64_t queue_bound, queue_bytes;
 	bool congested, draining, asleep;
 	int event_fd;
-	struct mailbox_set told;     /* heads published since the last kicks */
-	struct mailbox_set heard;    /* tails published since the last kicks */
-	struct mailbox_set busy;     /* queue or flight not empty */
-	uint32_t starving;           /* whose queue waits for pages, and has the next free ones */
-	uint32_t turn;               /* whose turn it is in the next drain */
-	uint8_t *scratch;            /* owned, for a message of the ring */
-	uint8_t *big;                /* owned, for a block */
+	struct mailbox_set told;  /* heads published since the last kicks */
+	struct mailbox_set heard; /* tails published since the last kicks */
+	struct mailbox_set busy;  /* queue or flight not empty */
+	uint32_t starving;        /* whose queue waits for pages, and has the next free ones */
+	uint32_t turn;            /* whose turn it is in the next drain */
+	uint8_t *scratch;         /* owned, for a message of the ring */
+	uint8_t *big;             /* owned, for a block */
 	size_t big_bytes;
 	struct peer peers[];
 };

@@ -106,8 +106,8 @@ void mailbox_ends_close(struct mailbox_ends *ends)
  * session too. */
 int mailbox_outbox_reset(const struct mailbox_plan *plan, const struct mailbox_ends *ends)
 {
-	struct outbox *box = mmap(NULL, plan->rings_at, PROT_READ | PROT_WRITE, MAP_SHARED,
-				  ends->rw_fd, 0);
+	struct outbox *box =
+		mmap(NULL, plan->rings_at, PROT_READ | PROT_WRITE, MAP_SHARED, ends->rw_fd, 0);
 
 	if (box == MAP_FAILED)
 		return -errno;
@@ -134,8 +134,8 @@ int mailbox_outbox_reset(const struct mailbox_plan *plan, const struct mailbox_e
 static uint8_t *map_fenced(int fd, uint64_t at, size_t bytes, unsigned times, int prot)
 {
 	size_t whole = times * bytes + 2 * PAGE;
-	uint8_t *mem = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			    -1, 0);
+	uint8_t *mem =
+		mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (mem == MAP_FAILED)
 		return NULL;

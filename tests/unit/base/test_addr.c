@@ -47,9 +47,25 @@ TEST(addr, a_mapped_address_is_the_ipv4_one)
 TEST(addr, what_is_no_address_is_refused)
 {
 	static const char *bad[] = {
-		"", " ", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.256", "1.2.3.4 ", " 1.2.3.4",
-		"0x1.2.3.4", "1", ":", ":::", "1::2::3", "12345::", "fe80::1%eth0", "[::1]",
-		"1:2:3:4:5:6:7:8:9", "::ffff:1.2.3.4.5", "localhost",
+		"",
+		" ",
+		"1.2.3",
+		"1.2.3.4.5",
+		"01.2.3.4",
+		"1.2.3.256",
+		"1.2.3.4 ",
+		" 1.2.3.4",
+		"0x1.2.3.4",
+		"1",
+		":",
+		":::",
+		"1::2::3",
+		"12345::",
+		"fe80::1%eth0",
+		"[::1]",
+		"1:2:3:4:5:6:7:8:9",
+		"::ffff:1.2.3.4.5",
+		"localhost",
 		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc",
 	};
 	struct addr a;
@@ -62,9 +78,9 @@ TEST(addr, what_is_no_address_is_refused)
 TEST(addr, port_needs_brackets_around_colons_and_only_there)
 {
 	static const char *bad[] = {
-		"1.2.3.4", "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:080", "1.2.3.4:-1", ":80",
-		"::1:80", "[::1]", "[::1]:", "[1.2.3.4]:80", "[]:80", "[::1:80", "::1]:80", "",
-		"1.2.3.4:+8", "1.2.3.4:100000",
+		"1.2.3.4", "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:080",    "1.2.3.4:-1", ":80",
+		"::1:80",  "[::1]",    "[::1]:",        "[1.2.3.4]:80",   "[]:80",      "[::1:80",
+		"::1]:80", "",         "1.2.3.4:+8",    "1.2.3.4:100000",
 	};
 	struct addr a;
 	char out[ADDR_TEXT_MAX];
@@ -107,8 +123,7 @@ TEST(addr, sockets_and_back)
 		assert_int_equal(addr_from_sockaddr((struct sockaddr *)&ss, 8, &b), -EAFNOSUPPORT);
 	}
 	ss.ss_family = AF_UNIX;
-	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&ss, sizeof(ss), &b),
-			 -EAFNOSUPPORT);
+	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&ss, sizeof(ss), &b), -EAFNOSUPPORT);
 }
 
 TEST(addr, loopback_is_known_in_both_families)
@@ -141,9 +156,13 @@ static bool covers(const char *prefix, const char *text)
 TEST(cidr, text_comes_out_canonical)
 {
 	static const char *pairs[][2] = {
-		{"10.0.0.0/8", "10.0.0.0/8"}, {"1.2.3.4", "1.2.3.4/32"}, {"::1", "::1/128"},
-		{"0.0.0.0/0", "0.0.0.0/0"},   {"::/0", "::/0"},
-		{"2001:DB8::/32", "2001:db8::/32"}, {"::ffff:10.0.0.0/104", "10.0.0.0/8"},
+		{"10.0.0.0/8", "10.0.0.0/8"},
+		{"1.2.3.4", "1.2.3.4/32"},
+		{"::1", "::1/128"},
+		{"0.0.0.0/0", "0.0.0.0/0"},
+		{"::/0", "::/0"},
+		{"2001:DB8::/32", "2001:db8::/32"},
+		{"::ffff:10.0.0.0/104", "10.0.0.0/8"},
 	};
 	char out[CIDR_TEXT_MAX];
 
@@ -169,8 +188,16 @@ TEST(cidr, bits_beyond_the_prefix_are_told_and_cleared)
 
 TEST(cidr, what_is_no_prefix_is_refused)
 {
-	static const char *bad[] = {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/08",
-				    "10.0.0.0/8/8", "10/8", "10.0.0.0/ 8", "::ffff:0:0/95"};
+	static const char *bad[] = {"",
+				    "/8",
+				    "10.0.0.0/",
+				    "10.0.0.0/33",
+				    "::/129",
+				    "10.0.0.0/08",
+				    "10.0.0.0/8/8",
+				    "10/8",
+				    "10.0.0.0/ 8",
+				    "::ffff:0:0/95"};
 	struct cidr c;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)

@@ -13,8 +13,8 @@ TEST(hash, siphash_gives_the_published_vectors)
 		unsigned n;
 		uint64_t hash;
 	} vectors[] = {
-		{0, 0x726fdb47dd0e0e31u}, {1, 0x74f839c593dc67fdu}, {2, 0x0d6c8009d9a94f5au},
-		{3, 0x85676696d7fb7e2du}, {7, 0xab0200f58b01d137u}, {8, 0x93f5f5799a932462u},
+		{0, 0x726fdb47dd0e0e31u}, {1, 0x74f839c593dc67fdu},  {2, 0x0d6c8009d9a94f5au},
+		{3, 0x85676696d7fb7e2du}, {7, 0xab0200f58b01d137u},  {8, 0x93f5f5799a932462u},
 		{9, 0x9e0082df0ba9e4b0u}, {15, 0xa129ca6149be45e5u},
 	};
 	uint8_t msg[16];

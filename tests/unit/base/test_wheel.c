@@ -34,7 +34,8 @@ static void fresh(uint32_t now)
 
 TEST(wheel, fires_at_its_tick_and_not_before)
 {
-	static const uint32_t ahead[] = {1, 2, 255, 256, 257, 511, 512, 65535, 65536, 65537,
+	static const uint32_t ahead[] = {1,        2,         255,       256,       257,
+					 511,      512,       65535,     65536,     65537,
 					 0xffffff, 0x1000000, 0x1000001, 0x7fffffff};
 	static const uint32_t start[] = {0, 1, 255, 256, 0xffffffff, 0xffffff00, 0x7fffffff, 12345};
 

@@ -120,7 +120,8 @@ TEST(mailbox, the_budget_decides_the_rings)
 				 0);
 		assert_int_equal(p.ring_bytes, cases[i].ring);
 		assert_int_equal(p.rings_at % 4096, 0);
-		assert_int_equal(p.arena_at, p.rings_at + (uint64_t)cases[i].members * p.ring_bytes);
+		assert_int_equal(p.arena_at,
+				 p.rings_at + (uint64_t)cases[i].members * p.ring_bytes);
 		assert_int_equal(p.outbox_bytes, p.arena_at + MAILBOX_ARENA_BYTES);
 	}
 	assert_int_equal(mailbox_plan(&p, 65, MAILBOX_BUDGET_BYTES, MAILBOX_ARENA_BYTES), -ENOSPC);
@@ -148,7 +149,8 @@ TEST(mailbox, nobody_but_its_owner_can_write_an_outbox_or_shrink_it)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", ro);
 		pid_t pid = fork();
 		if (pid == 0)
-			_exit(setuid(65534) || open(path, O_RDWR) >= 0 || open(path, O_RDONLY) >= 0);
+			_exit(setuid(65534) || open(path, O_RDWR) >= 0 ||
+			      open(path, O_RDONLY) >= 0);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
 	}
@@ -447,7 +449,7 @@ TEST(mailbox, only_a_sleeper_is_kicked_and_once_per_nap)
 	world_open(&w, 2, 16 * KIB, 4 * MIB, MIB);
 	send_must(0, 1, 1, 10);
 	mailbox_kick_all(w.mb[0]);
-	assert_false(kicked(1)); /* awake */
+	assert_false(kicked(1));                   /* awake */
 	assert_true(mailbox_sleep_begin(w.mb[1])); /* something is there */
 	assert_int_equal(drain(1), 1);
 	assert_false(mailbox_sleep_begin(w.mb[1]));
@@ -798,12 +800,12 @@ TEST(mailbox, an_entry_that_makes_no_sense_shuts_the_ring)
 		struct ring_entry e;
 		uint64_t a, b, head;
 	} lies[] = {
-		{{0, 0, 0}, 0, 0, 8},                    /* type 0 */
-		{{1, 1, 0}, 0, 0, 8},                    /* longer than what there is */
-		{{5000, 1, 0}, 0, 0, 8192},              /* longer than a ring's message may be */
+		{{0, 0, 0}, 0, 0, 8},       /* type 0 */
+		{{1, 1, 0}, 0, 0, 8},       /* longer than what there is */
+		{{5000, 1, 0}, 0, 0, 8192}, /* longer than a ring's message may be */
 		{{UINT32_MAX, 1, 0}, 0, 0, 8192},
-		{{16, 1, ENTRY_BLOCK}, 0, 0, 24},        /* a block of nothing */
-		{{16, 1, ENTRY_BLOCK}, 0, 4000, 24},     /* too small for a block */
+		{{16, 1, ENTRY_BLOCK}, 0, 0, 24},    /* a block of nothing */
+		{{16, 1, ENTRY_BLOCK}, 0, 4000, 24}, /* too small for a block */
 		{{16, 1, ENTRY_BLOCK}, 4 * MIB, 5000, 24},
 		{{16, 1, ENTRY_BLOCK}, 4 * MIB - 4999, 5000, 24},
 		{{16, 1, ENTRY_BLOCK}, UINT64_MAX - 4095, 8192, 24},

@@ -46,7 +46,7 @@ struct member {
 	uint64_t random;
 	bool finishing;
 	struct {
-		uint64_t sent, heard;      /* of this pair of lives */
+		uint64_t sent, heard; /* of this pair of lives */
 		bool said_final, heard_final;
 	} peer[MEMBERS];
 };

@@ -26,10 +26,10 @@ struct letter {
 struct member {
 	struct world *w;
 	uint32_t self;
-	uint64_t goal;              /* messages to each peer */
+	uint64_t goal; /* messages to each peer */
 	uint64_t sent[MEMBERS], heard[MEMBERS];
 	uint64_t random;
-	uint32_t large;             /* one of so many is a block */
+	uint32_t large; /* one of so many is a block */
 	uint64_t refused, naps;
 	const char *fault;
 	uint8_t filling[300000];
@@ -106,9 +106,9 @@ static bool say(struct member *m)
 	}
 	make_bytes(m->filling, l.fill, l.seed);
 	struct bytes parts[] = {BYTES(&l, sizeof(l)), BYTES(m->filling, l.fill)};
-	enum mailbox_result r =
-		mailbox_send_many(m->w->mb[m->self], &to, (uint16_t)(1 + l.fill % 1000),
-				  l.seed & MAILBOX_FLAGS_MASK, parts, 2, class);
+	enum mailbox_result r = mailbox_send_many(m->w->mb[m->self], &to,
+						  (uint16_t)(1 + l.fill % 1000),
+						  l.seed & MAILBOX_FLAGS_MASK, parts, 2, class);
 	if (r == MAILBOX_OVERLOADED && class == MAILBOX_MAY_REFUSE) {
 		m->refused++;
 		return false;
@@ -123,8 +123,7 @@ static bool say(struct member *m)
 static bool all_said(const struct member *m)
 {
 	for (uint32_t k = 0; k < MEMBERS; k++)
-		if (k != m->self &&
-		    (m->sent[k] < m->goal || mailbox_queued(m->w->mb[m->self], k)))
+		if (k != m->self && (m->sent[k] < m->goal || mailbox_queued(m->w->mb[m->self], k)))
 			return false;
 	return true;
 }
