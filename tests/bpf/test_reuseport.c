@@ -3,6 +3,8 @@
  * in a network namespace of their own. The "workers" are listening sockets. */
 #include "test.h"
 
+#include <bpf/bpf.h>
+
 #include "net.h"
 #include "shield/shield.h"
 
@@ -249,6 +251,24 @@ NET_TEST(reuseport, the_next_keepers_sockets_take_over_from_the_last_ones, 1500)
 	fleet_up(&new, cpu);
 	fleet_rush(&new, 200); /* all 200 are accepted by the new sockets */
 	check(new.got[0] && new.got[1]);
+}
+
+NET_TEST(reuseport, its_program_stays_under_half_of_the_verifiers_limit, 1500)
+{
+	static const uint32_t cpu[] = {0};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)};
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	char path[128];
+	int fd;
+
+	fleet_listen(&f, 0, "127.0.0.1", 7000, 1);
+	fleet_up(&f, cpu);
+	snprintf(path, sizeof(path), "%s/bpf/reuseport_0", n->dir);
+	fd = bpf_obj_get(path);
+	check(fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0);
+	printf("sluice_reuseport: %u verified instructions of 1000000\n", info.verified_insns);
+	check(info.verified_insns > 0 && info.verified_insns < 500000);
 }
 
 NET_TEST(reuseport, as_many_workers_as_allowed_can_be_listed, 1500)

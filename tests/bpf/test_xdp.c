@@ -772,6 +772,23 @@ TEST(deny, an_offence_in_ipv6_condemns_the_64_and_an_operator_only_what_he_says)
 	run_close(&run);
 }
 
+TEST(deny, an_offence_shortens_no_entry_that_a_person_made)
+{
+	struct shield_prefix p = run_prefix("198.51.100.7");
+
+	begin();
+	deny("198.51.100.7", 0);
+	assert_int_equal(shield_deny_add(&run.shield, &p, 1, SHIELD_DENY_OFFENCE, "flood"), 0);
+	assert_int_equal(denial("198.51.100.7").reason, SHIELD_DENY_OPERATOR);
+	assert_int_equal(denial("198.51.100.7").expires_ns, 0);
+	deny("198.51.100.7", 60);
+	expire("198.51.100.7");
+	assert_int_equal(shield_deny_add(&run.shield, &p, 60, SHIELD_DENY_OFFENCE, "flood"), 0);
+	assert_int_equal(denial("198.51.100.7").reason, SHIELD_DENY_OFFENCE);
+	assert_string_equal(denial("198.51.100.7").note, "flood");
+	run_close(&run);
+}
+
 TEST(deny, what_is_deleted_is_exactly_what_was_named)
 {
 	struct shield_prefix wide = run_prefix("198.51.100.0/24"),

@@ -217,7 +217,6 @@ static int expect_v6(struct view *v, size_t at)
 					fault = DROP_TCP_FRAGMENT;
 				if (why == DROP_NONE)
 					why = fault;
-				lost = true;
 				break;
 			}
 			if (l4 + bytes > v->end) {

@@ -76,9 +76,9 @@ static int device_read(const char *name, struct device *out)
 	struct ifreq r = {};
 	int err = 0;
 
+	memset(out, 0, sizeof(*out));
 	if (fd < 0)
 		return -errno;
-	memset(out, 0, sizeof(*out));
 	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
 	if (ioctl(fd, SIOCGIFFLAGS, &r))
 		err = -errno;

@@ -74,6 +74,7 @@ int shield_deny_add(struct shield *s, const struct shield_prefix *given, uint64_
 	struct shield_deny entry = {};
 	struct shield_prefix p = *given;
 	char text[SHIELD_PREFIX_TEXT_MAX];
+	uint64_t now = clock_mono_ns();
 	struct bpf_map *map;
 	union key key;
 	size_t bytes;
@@ -94,13 +95,17 @@ int shield_deny_add(struct shield *s, const struct shield_prefix *given, uint64_
 	bpf_map__lookup_elem(map, &key, bytes, &entry, sizeof(entry), 0);
 	if (entry.len != p.bits) {
 		memset(&entry, 0, sizeof(entry));
-		entry.created_ns = clock_mono_ns();
+		entry.created_ns = now;
 	}
+	/* what a person has said, no automaton shortens */
+	if (reason == SHIELD_DENY_OFFENCE && entry.reason && entry.reason != reason &&
+	    (!entry.expires_ns || entry.expires_ns > now))
+		return 0;
 	entry.len = p.bits;
 	entry.reason = reason;
 	entry.expires_ns = 0;
 	if (ttl_s)
-		entry.expires_ns = clock_mono_ns() + MIN(ttl_s, UINT32_MAX) * 1000000000u;
+		entry.expires_ns = now + MIN(ttl_s, UINT32_MAX) * 1000000000u;
 	memset(entry.note, 0, sizeof(entry.note));
 	snprintf(entry.note, sizeof(entry.note), "%s", note ? note : "");
 	err = bpf_map__update_elem(map, &key, bytes, &entry, sizeof(entry), BPF_ANY);

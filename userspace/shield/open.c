@@ -137,6 +137,7 @@ static int load_pick(struct shield *s)
 		err = sluice_reuseport_bpf__load(pick);
 	if (!err)
 		err = pin_maps_store(s, pick->obj);
+	pin_each(s, "reuseport_", pin_remove); /* of listen addresses that may be gone */
 	if (!err)
 		s->policy = pick->maps.policy;
 	return err;
@@ -179,8 +180,10 @@ static int load_xdp(struct shield *s)
 			log_info("shield: this kernel knows no XDP fragments: MTU is limited to "
 				 "one page");
 	}
-	if (!err)
-		err = pin_maps_store(s, s->xdp->obj);
+	if (err)
+		return err;
+	assert(s->xdp);
+	err = pin_maps_store(s, s->xdp->obj);
 	if (!err)
 		err = pin_store(s, "xdp", bpf_program__fd(s->xdp->progs.sluice_xdp));
 	return err;

@@ -138,7 +138,8 @@ int shield_protect_set(struct shield *s, const struct shield_protect *list, size
 
 /* Adds or renews an entry. ttl_s 0: for ever. Renewing keeps hits and creation time. An
  * IPv6 prefix longer than /64 is widened to it for SHIELD_DENY_OFFENCE: one
- * customer has them all. ::ffff:a.b.c.d/96+n is taken as IPv4. `note` may be NULL
+ * customer has them all; and an offence never changes a living entry of another
+ * reason (0, nothing done). ::ffff:a.b.c.d/96+n is taken as IPv4. `note` may be NULL
  * and is cut to 63 bytes. -ENOSPC: SHIELD_DENY_MAX entries are there. */
 int shield_deny_add(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s,
 		    enum shield_deny_reason reason, const char *note);
