@@ -162,10 +162,12 @@ listeners = ( {", ".join(lines)} );
             self.notify.close()
         self.told = []
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        name = f"\0sluice-test-{os.getpid()}-{time.monotonic_ns()}"
+        # a file, not an abstract name: those end at the border of a network namespace
+        name = str(self.dir / f"notify-{time.monotonic_ns()}")
         self.notify.bind(name)
+        os.chmod(name, 0o777)
         self.notify.setblocking(False)
-        env = dict(os.environ, NOTIFY_SOCKET="@" + name[1:], **self.env)
+        env = dict(os.environ, NOTIFY_SOCKET=name, **self.env)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=env, start_new_session=True)
