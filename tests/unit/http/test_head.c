@@ -401,6 +401,43 @@ TEST(head, any_byte_anywhere_gives_one_verdict)
 	}
 }
 
+/* Which bytes may stand where, spelled out; every other of the 256 is refused. */
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS  "0123456789"
+
+static void only_these(const char *place, const char *before, const char *after,
+		       const char *allowed, bool high)
+{
+	for (unsigned c = 0; c < 256; c++) {
+		char text[128];
+		size_t n = strlen(before), k = strlen(after);
+		memcpy(text, before, n);
+		text[n] = (char)c;
+		memcpy(text + n + 1, after, k);
+		bool want = (c && strchr(allowed, (int)c)) || (high && c >= 0x80);
+		bool got = whole(text, n + 1 + k).outcome == HTTP_HEAD;
+		assert_msg(got == want, "%s: byte %02x", place, c);
+	}
+}
+
+TEST(head, each_place_has_its_characters)
+{
+	only_these("method", "GE", "T / HTTP/1.1\r\n" H "\r\n", "ABCDEFGHIJKLMNOPQRSTUVWXYZ-",
+		   false);
+	only_these("name", G H "a", "b: c\r\n\r\n", LETTERS DIGITS "!#$%&'*+-.^_`|~:", false);
+	only_these("first of a name", G H, "b: c\r\n\r\n", LETTERS DIGITS "!#$%&'*+-.^_`|~", false);
+	only_these("value", G H "a: b", "c\r\n\r\n",
+		   LETTERS DIGITS " \t!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", true);
+	only_these("path", "GET /a", "b HTTP/1.1\r\n" H "\r\n",
+		   LETTERS DIGITS "-._~!$&'()*+,;=:@/|^[]?", false);
+	only_these("query", "GET /?a", "b HTTP/1.1\r\n" H "\r\n",
+		   LETTERS DIGITS "-._~!$&'()*+,;=:@/|^[]?\\`{}", false);
+	only_these("host", G "Host: a", "b\r\n\r\n", LETTERS DIGITS "-._", false);
+	only_these("escape", "GET /%4", " HTTP/1.1\r\n" H "\r\n", DIGITS "abcdefABCDEF", false);
+	only_these("length", "GET / HTTP/1.1\r\n" H "Content-Length: 1", "1\r\n\r\n", DIGITS,
+		   false);
+}
+
 /* ---- what a head says ---- */
 
 static struct http_head head_of(const char *text)
