@@ -285,9 +285,9 @@ TEST(config, a_wrong_value_is_named_with_what_is_allowed)
 {
 	static const char *const rows[][2] = {
 		{"workers = 1025;",
-		 "<text>:1: workers = 1025: allowed is 1 to 1024, or 0 (one per core)"},
+		 "<text>:1: workers = 1025: allowed is 1 to 255, or 0 (one per core)"},
 		{"workers = -1;", "workers = -1: allowed is"},
-		{"workers = \"4\";", "workers = \"4\": allowed is a whole number, 1 to 1024"},
+		{"workers = \"4\";", "workers = \"4\": allowed is a whole number, 1 to 255"},
 		{"workers = 1.5;", "workers = 1.5: allowed is a whole number"},
 		{"workers = true;", "workers = true: allowed is a whole number"},
 		{"workers = [1];", "workers = [ … ]: allowed is"},
@@ -399,7 +399,7 @@ TEST(config, all_mistakes_are_told_at_once_and_in_order)
 
 	assert_string_equal(
 		all,
-		"<text>:1: workers = 9999: allowed is 1 to 1024, or 0 (one per core)\n"
+		"<text>:1: workers = 9999: allowed is 1 to 255, or 0 (one per core)\n"
 		"<text>:2: unknown option 'wrokers': did you mean 'workers'?\n"
 		"<text>:3: endpoint /ws: heartbeat = 1: allowed is 1 s to 24 h, or 0 (never)\n"
 		"<text>:4: endpoint /ws: rate = -1: allowed is 1 to 1000000, or 0 (no limit)\n"
