@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/name.h"
 #include "base/utf8.h"
 #include "config/options.h"
 
@@ -186,8 +187,10 @@ const char *check_token(const char *s)
 
 const char *check_channel(const char *s)
 {
-	return *s && strlen(s) <= CONFIG_MAX_CHANNEL_NAME ? NULL :
-							    "a channel name of 1 to 100 bytes";
+	/* As the protocol judges it; and no client may enter a channel of `user:`. */
+	if (!name_valid(bytes_str(s), CONFIG_MAX_CHANNEL_NAME))
+		return "a channel name of 1 to 100 bytes, UTF-8 without control characters";
+	return strncmp(s, "user:", 5) != 0 ? NULL : "a channel outside user:, which belongs to users";
 }
 
 /* As long as a path, which is what a space is called if nobody names it. */

@@ -7,27 +7,14 @@
  * in yet, so nobody is that user. */
 #include "session/session.h"
 
+#include "base/name.h"
 #include "conn/conn.h"
 #include "fanout/publication.h"
 #include "worker/worker.h"
-#include "ws/utf8.h"
-
-/* C0, DEL, and C1, which is 0xc2 0x80 ... 0xc2 0x9f in UTF-8. */
-static bool has_control(struct bytes s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < 0x20 || s.p[i] == 0x7f)
-			return true;
-		if (s.p[i] == 0xc2 && i + 1 < s.n && s.p[i + 1] < 0xa0)
-			return true;
-	}
-	return false;
-}
 
 bool session_channel_valid(struct bytes channel)
 {
-	return channel.n >= 1 && channel.n <= CHANNEL_NAME_MAX && !has_control(channel) &&
-	       utf8_valid(channel);
+	return name_valid(channel, CHANNEL_NAME_MAX);
 }
 
 /* The part before the first ':', or nothing. */
