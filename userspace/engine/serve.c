@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* serve.c - what this worker does for the channels that are at home here: counts, order, and the
+ * handing on; asked by its own clients through plain calls, by other workers through the
+ * mailbox. */
+#include "engine/memory.h"
+
+#include "fanout/fanout.h"
+
+/* ── at home: our own channels ── */
+
+/* Hands a publication to everybody. `joiner`: one subscriber of that worker is the one that comes
+ * just now, and need not hear of itself; CONN_NONE: none. */
+static enum hub_outcome home_publish(struct worker *w, struct publication *p, uint32_t joiner)
+{
+	struct home *h = &w->engine->home;
+	uint32_t hash = hub_hash(w, p->space, p->channel);
+	struct home_channel *ch = home_find(h, hash, p->space, p->channel);
+	bool event = p->kind == PUB_JOIN || p->kind == PUB_LEAVE;
+	p->timestamp_ms = w->wall_ms;
+	p->offset = p->epoch = 0;
+	if (ch == NULL)
+		return HUB_OK; /* nobody has it: it was heard by all */
+	p->epoch = ch->epoch;
+	if (publication_is_kept(p))
+		p->offset = ch->offset + 1;
+	struct mailbox_set to = {0};
+	bool others = false, here = false;
+	const struct home_count *c = ch->cap > 1 ? ch->many : &ch->one;
+	for (unsigned i = 0; i < ch->n_counts; i++) {
+		if (c[i].n == (c[i].worker == joiner ? 1u : 0u))
+			continue;
+		if (c[i].worker == w->id) {
+			here = true;
+		} else {
+			mailbox_set_add(&to, c[i].worker);
+			others = true;
+		}
+	}
+	if (here && !event && fanout_congested(w))
+		return HUB_OVERLOADED;
+	if (others) {
+		struct publication_head head;
+		struct bytes parts[PUBLICATION_PARTS];
+		publication_pack(p, &head, parts);
+		if (mailbox_send_many(w->mailbox, &to, MSG_DELIVER, 0, parts, PUBLICATION_PARTS,
+				      event ? MAILBOX_MUST : MAILBOX_MAY_REFUSE) != MAILBOX_OK)
+			return HUB_OVERLOADED;
+	}
+	if (p->offset > 0)
+		ch->offset = p->offset;
+	if (here)
+		hub_on_deliver(w, p);
+	return HUB_OK;
+}
+
+static void home_tell(struct worker *w, enum pub_kind kind, const struct engine_who *who,
+		      uint16_t space, struct bytes channel)
+{
+	struct publication p = {
+		.space = space,
+		.kind = (uint8_t)kind,
+		.flags = (uint8_t)(PUB_F_NO_ECHO | (who->from_user ? PUB_F_FROM_USER : 0)),
+		.channel = channel,
+		.from = who->from,
+		.sender = who->conn,
+	};
+	home_publish(w, &p, kind == PUB_JOIN ? who->conn.worker : CONN_NONE);
+}
+
+/* Counts one more and gives the position. False: no memory. */
+static bool home_subscribe(struct worker *w, const struct engine_who *who,
+			   const struct hub_subscribe_args *a, struct hub_position *at)
+{
+	struct home *h = &w->engine->home;
+	uint32_t hash = hub_hash(w, a->space, a->channel);
+	unsigned from = who->conn.worker;
+	struct home_channel *ch = home_find(h, hash, a->space, a->channel);
+	if (ch == NULL || !who->again || home_of_worker(ch, from) == 0)
+		ch = home_add(h, hash, a->space, a->channel, from, 1);
+	if (ch == NULL)
+		return false;
+	*at = (struct hub_position){
+		.epoch = ch->epoch,
+		.offset = ch->offset,
+		.count = home_total(ch),
+		.recovered = a->flags & HUB_SUB_RECOVER && a->epoch == ch->epoch &&
+			     a->offset == ch->offset,
+	};
+	return true;
+}
+
+static void home_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
+			     struct bytes channel)
+{
+	struct home *h = &w->engine->home;
+	struct home_channel *ch = home_find(h, hub_hash(w, space, channel), space, channel);
+	if (ch != NULL)
+		home_sub(h, ch, who->conn.worker);
+}
+
+/* ── our own clients at our own channels: plain calls ── */
+
+enum hub_outcome memory_self_subscribe(struct worker *w, const struct engine_who *who,
+				       const struct hub_subscribe_args *a)
+{
+	struct hub_position at;
+	if (!home_subscribe(w, who, a, &at))
+		return HUB_OVERLOADED;
+	hub_on_subscribed(w, &who->conn, a, &at);
+	/* the answer may have ended it, and then it has left already */
+	const struct conn *c = conn_deref(&w->slab, who->conn.index, who->conn.gen);
+	if (who->events && c != NULL && hub_is_subscribed(w, c, a->space, a->channel))
+		home_tell(w, PUB_JOIN, who, a->space, a->channel);
+	return HUB_OK;
+}
+
+void memory_self_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
+			     struct bytes channel, uint8_t encoding, struct bytes ask)
+{
+	home_unsubscribe(w, who, space, channel);
+	if (who->answer)
+		hub_on_unsubscribed(w, &who->conn, space, channel, encoding, ask);
+	if (who->events)
+		home_tell(w, PUB_LEAVE, who, space, channel);
+}
+
+enum hub_outcome memory_self_publish(struct worker *w, const struct publication *asked)
+{
+	struct publication p = *asked;
+	enum hub_outcome outcome = home_publish(w, &p, CONN_NONE);
+	if (outcome == HUB_OK && p.flags & PUB_F_ACK)
+		hub_on_published(w, &p, HUB_OK);
+	return outcome;
+}
+
+/* ── what other workers ask of us ── */
+
+static void answer_subscribe(struct worker *w, const struct wire_request *r)
+{
+	unsigned from = r->who.conn.worker;
+	struct hub_position at = {0};
+	bool ok = home_subscribe(w, &r->who, &r->a, &at);
+	struct wire_subscribed m = {
+		.epoch = at.epoch,
+		.offset = at.offset,
+		.seq = r->seq,
+		.count = at.count,
+		.outcome = ok ? HUB_OK : HUB_OVERLOADED,
+		.recovered = at.recovered,
+	};
+	memory_send(w, from, MSG_SUBSCRIBED, &BYTES(&m, sizeof(m)), 1);
+	if (ok && r->who.events)
+		home_tell(w, PUB_JOIN, &r->who, r->a.space, r->a.channel);
+}
+
+static void answer_unsubscribe(struct worker *w, const struct wire_request *r)
+{
+	home_unsubscribe(w, &r->who, r->a.space, r->a.channel);
+	struct wire_unsubscribed m = {.seq = r->seq};
+	if (r->seq != 0)
+		memory_send(w, r->who.conn.worker, MSG_UNSUBSCRIBED, &BYTES(&m, sizeof(m)), 1);
+	if (r->who.events)
+		home_tell(w, PUB_LEAVE, &r->who, r->a.space, r->a.channel);
+}
+
+static void answer_publish(struct worker *w, unsigned from, uint32_t seq,
+			   const struct publication *p, enum hub_outcome outcome)
+{
+	if (seq == 0 && (outcome == HUB_OK || p->sender.gen == 0))
+		return;
+	struct wire_published m = {
+		.epoch = outcome == HUB_OK ? p->epoch : 0,
+		.offset = outcome == HUB_OK ? p->offset : 0,
+		.seq = seq,
+		.outcome = (uint8_t)outcome,
+	};
+	struct bytes parts[2] = {BYTES(&m, sizeof(m)), BYTES(NULL, 0)};
+	if (seq == 0) {
+		m.index = p->sender.index;
+		m.gen = p->sender.gen;
+		m.space = p->space;
+		m.channel_n = (uint8_t)p->channel.n;
+		parts[1] = p->channel;
+	}
+	memory_send(w, from, MSG_PUBLISHED, parts, ARRAY_SIZE(parts));
+}
+
+/* SUBSCRIBE, UNSUBSCRIBE */
+static bool on_ask(struct worker *w, unsigned from, uint16_t type, struct bytes payload, bool open)
+{
+	struct wire_request r;
+	if (!wire_ask_unpack(payload, from, &r) || !memory_is_ours(w, r.a.space, r.a.channel) ||
+	    (type == MSG_SUBSCRIBE && r.seq == 0))
+		return false;
+	if (!open) {
+		memory_keep_early(w->engine, from, type, payload);
+	} else if (type == MSG_SUBSCRIBE) {
+		answer_subscribe(w, &r);
+	} else {
+		answer_unsubscribe(w, &r);
+	}
+	return true;
+}
+
+static bool on_publish(struct worker *w, unsigned from, struct bytes payload, bool open)
+{
+	struct engine *e = w->engine;
+	struct publication p;
+	uint32_t seq;
+	if (!wire_publish_unpack(payload, from, &seq, &p) || !memory_is_ours(w, p.space, p.channel))
+		return false;
+	if (!open && e->held_bytes + payload.n <= e->held_max) {
+		memory_keep_early(e, from, MSG_PUBLISH, payload);
+		return true;
+	}
+	enum hub_outcome outcome = open ? home_publish(w, &p, CONN_NONE) : HUB_UNAVAILABLE;
+	answer_publish(w, from, seq, &p, outcome);
+	return true;
+}
+
+bool memory_on_request(struct worker *w, unsigned from, uint16_t type, struct bytes payload,
+		       bool open)
+{
+	return type == MSG_PUBLISH ? on_publish(w, from, payload, open) :
+				     on_ask(w, from, type, payload, open);
+}
