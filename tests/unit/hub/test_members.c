@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sets of subscribers: `(⋃ sets) \ except`, few or many. */
+#include "test.h"
+
+#include <stdlib.h>
+
+#include "fanout/publication.h"
+#include "hub/members.h"
+
+static const struct publication message = {.kind = PUB_MESSAGE};
+static const struct publication join = {.kind = PUB_JOIN};
+
+/* All indexes of the parts of one encoding, into out; frees sets. */
+static uint32_t collect(const struct fanout_part *parts, unsigned n, enum encoding e, uint32_t *out)
+{
+	uint32_t sum = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (parts[i].encoding != e)
+			continue;
+		if (parts[i].n > 0) {
+			memcpy(out + sum, parts[i].few, parts[i].n * sizeof(*out));
+			sum += parts[i].n;
+		} else {
+			roaring_bitmap_to_uint32_array(parts[i].set, out + sum);
+			sum += (uint32_t)roaring_bitmap_get_cardinality(parts[i].set);
+		}
+	}
+	return sum;
+}
+
+static void parts_free(const struct fanout_part *parts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (parts[i].n == 0)
+			roaring_bitmap_free(parts[i].set);
+}
+
+TEST(members, four_need_no_memory_and_five_need_sets)
+{
+	struct members m = {0};
+	for (uint32_t i = 0; i < 4; i++)
+		assert_true(members_put(&m, CONN_MAX - 1 - i, ENC_RAW));
+	assert_int_equal(members_memory(&m), 0);
+	assert_int_equal(members_count(&m, ENC_RAW), 4);
+	assert_true(members_put(&m, 7, ENC_ROOM));
+	assert_true(members_memory(&m) > 0);
+	assert_int_equal(m.n, 5);
+	assert_int_equal(members_count(&m, ENC_RAW), 4);
+	assert_int_equal(members_count(&m, ENC_ROOM), 1);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_true(members_has(&m, CONN_MAX - 1 - i));
+	assert_true(members_remove(&m, 7));
+	assert_true(members_remove(&m, CONN_MAX - 1));
+	assert_true(members_memory(&m) > 0); /* not yet: the next one would spread it again */
+	assert_true(members_remove(&m, CONN_MAX - 2));
+	assert_int_equal(members_memory(&m), 0);
+	assert_true(members_has(&m, CONN_MAX - 3));
+	assert_false(members_remove(&m, 7));
+	members_fini(&m);
+}
+
+TEST(members, a_member_is_in_one_encoding_at_a_time)
+{
+	for (unsigned others = 0; others < 20; others += 19) {
+		struct members m = {0};
+		for (uint32_t i = 0; i < others; i++)
+			members_put(&m, 100 + i, ENC_CHAT);
+		for (unsigned i = 0; i < 30; i++) {
+			enum encoding e = (enum encoding)(i % ENC_COUNT);
+			assert_true(members_put(&m, 7, e));
+			assert_int_equal(m.n, others + 1);
+			for (enum encoding k = 0; k < ENC_COUNT; k++)
+				assert_int_equal(members_count(&m, k),
+						 (k == e) + (k == ENC_CHAT ? others : 0));
+		}
+		members_fini(&m);
+	}
+}
+
+TEST(members, lists_of_few_are_sorted)
+{
+	struct members m = {0};
+	struct fanout_part parts[ENC_COUNT];
+	uint32_t few[FANOUT_FEW];
+	static const uint32_t index[] = {9, 3, 7, 1};
+	for (unsigned i = 0; i < 4; i++)
+		members_put(&m, index[i], i == 2 ? ENC_ROOM : ENC_CHANNEL);
+	unsigned n = members_recipients(&m, &message, 3, parts, few);
+	assert_int_equal(n, 2);
+	assert_int_equal(parts[0].encoding, ENC_CHANNEL);
+	assert_int_equal(parts[0].n, 2);
+	assert_int_equal(parts[0].few[0], 1);
+	assert_int_equal(parts[0].few[1], 9);
+	assert_int_equal(parts[1].n, 1);
+	assert_int_equal(parts[1].few[0], 7);
+	members_fini(&m);
+}
+
+TEST(members, whose_words_show_nothing_is_not_visited)
+{
+	struct members m = {0};
+	struct fanout_part parts[ENC_COUNT];
+	uint32_t few[FANOUT_FEW];
+	for (uint32_t i = 0; i < 1000; i++)
+		members_put(&m, i, i == 500 ? ENC_ROOM : ENC_CHANNEL);
+	unsigned n = members_recipients(&m, &join, CONN_NONE, parts, few);
+	assert_int_equal(n, 1);
+	assert_int_equal(parts[0].encoding, ENC_ROOM);
+	assert_int_equal(parts[0].n, 1);
+	assert_int_equal(members_recipients(&m, &join, 500, parts, few), 0);
+	members_fini(&m);
+}
+
+TEST(members, a_set_with_only_the_sender_in_it_is_no_part)
+{
+	struct members m = {0};
+	struct fanout_part parts[ENC_COUNT];
+	uint32_t few[FANOUT_FEW], out[200];
+	for (uint32_t i = 0; i < 64; i++) /* these fill the list */
+		members_put(&m, i, ENC_CHANNEL);
+	members_put(&m, 64, ENC_ROOM);
+	unsigned n = members_recipients(&m, &message, 64, parts, few);
+	assert_int_equal(n, 1);
+	assert_int_equal(collect(parts, n, ENC_CHANNEL, out), 64);
+	parts_free(parts, n);
+	n = members_recipients(&m, &message, CONN_NONE, parts, few);
+	assert_int_equal(n, 2);
+	assert_int_equal(collect(parts, n, ENC_ROOM, out), 1);
+	parts_free(parts, n);
+	members_fini(&m);
+}
+
+TEST(members, random_life_against_a_model)
+{
+	enum { N = 3000, STEPS = 120000, SNAPS = 8 };
+	static int8_t enc[N]; /* -1: not in */
+	static uint32_t out[N];
+	struct members m = {0};
+	uint32_t few[FANOUT_FEW], total = 0;
+	struct {
+		struct fanout_part parts[ENC_COUNT];
+		unsigned n;
+		uint32_t few[FANOUT_FEW], except;
+		int8_t enc[N];
+	} *snap = calloc(SNAPS, sizeof(*snap));
+
+	srand(13);
+	memset(enc, -1, sizeof(enc));
+	for (unsigned step = 0; step < STEPS; step++) {
+		uint32_t i = (uint32_t)rand() % (step / 30000 % 2 ? N : 12);
+		if (rand() % 100 < (step / 15000 % 2 ? 70 : 40)) {
+			int8_t e = (int8_t)(rand() % ENC_COUNT);
+			assert_true(members_put(&m, i * 37, (enum encoding)e));
+			total += enc[i] < 0;
+			enc[i] = e;
+		} else {
+			assert_int_equal(members_remove(&m, i * 37), enc[i] >= 0);
+			total -= enc[i] >= 0;
+			enc[i] = -1;
+		}
+		assert_int_equal(m.n, total);
+		assert_int_equal(members_has(&m, i * 37), enc[i] >= 0);
+		if (step % 50)
+			continue;
+		/* an older copy has not changed with the sets */
+		unsigned k = (unsigned)rand() % SNAPS;
+		for (int e = 0; e < ENC_COUNT; e++) {
+			uint32_t n = collect(snap[k].parts, snap[k].n, (enum encoding)e, out),
+				 at = 0;
+			for (uint32_t j = 0; snap[k].n > 0 && j < N; j++)
+				if (snap[k].enc[j] == e && j * 37 != snap[k].except)
+					assert_int_equal(out[at++], j * 37);
+			assert_int_equal(at, n);
+		}
+		parts_free(snap[k].parts, snap[k].n);
+		snap[k].except = rand() % 2 ? i * 37 : CONN_NONE;
+		snap[k].n = members_recipients(&m, &message, snap[k].except, snap[k].parts, few);
+		memcpy(snap[k].few, few, sizeof(few));
+		for (unsigned j = 0; j < snap[k].n; j++)
+			if (snap[k].parts[j].n > 0)
+				snap[k].parts[j].few = snap[k].few + (snap[k].parts[j].few - few);
+		memcpy(snap[k].enc, enc, sizeof(enc));
+	}
+	for (unsigned k = 0; k < SNAPS; k++)
+		parts_free(snap[k].parts, snap[k].n);
+	free(snap);
+	members_fini(&m);
+}
+
+TEST_MAIN()
