@@ -290,7 +290,7 @@ TEST(config, a_wrong_value_is_named_with_what_is_allowed)
 		{"endpoints = ( { path = \"/a\"; lobby = \"user:7\"; } );",
 		 "a channel outside user:, which belongs to users"},
 		{"endpoints = ( { path = \"/a\"; lobby = \"a\\x07b\"; } );",
-		 "UTF-8 without control characters"},
+		 "text without control characters"},
 		{"workers = \"4\";", "workers = \"4\": allowed is a whole number, 1 to 255"},
 		{"workers = 1.5;", "workers = 1.5: allowed is a whole number"},
 		{"workers = true;", "workers = true: allowed is a whole number"},
