@@ -77,6 +77,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
 	listener_tick(w);
+	if (w->engine != NULL)
+		w->engine_ops->tick(w);
 }
 
 static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags, struct bytes data)
@@ -221,7 +223,10 @@ static void turn(struct worker *w, bool busy)
 static bool work(struct worker *w)
 {
 	bool busy = timer_run(w);
-	mailbox_drain(w->mailbox, message_from, w, MAILBOX_BUDGET);
+	/* What others publish waits in their rings while our fan-out cannot follow, so that they
+	 * refuse in time. The fan-out waits for nobody: this ends by itself. */
+	if (!fanout_congested(w))
+		mailbox_drain(w->mailbox, message_from, w, MAILBOX_BUDGET);
 	busy |= fanout_run(w, clock_mono_ns() + WORKER_TURN_NS);
 	if (w->phase == WORKER_DRAINING) {
 		drain_some(w);
