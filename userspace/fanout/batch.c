@@ -7,37 +7,45 @@
  *                           └► arena
  *
  * A conn that hears five messages in a turn gets one TLS record and one system call. The
- * batch is as large as a turn can send in a few milliseconds and flushes itself when it is
+ * batch is as large as a turn can send in a few milliseconds and is relieved when it is
  * full, so that sealing and writing, the dear part of a fan-out, are done while the
  * fan-out watches the clock.
  *
- * Sending can end a conn, and ending one can put a few more bytes into the batch. So while
- * it is being flushed the batch grows instead of flushing itself, and the loop in
- * batch_flush() goes on until nothing is left. */
+ * Sending can end a conn. When the batch still flushed itself from within an addition, each
+ * place that answers had to expect that its own conn was gone after the first answer,
+ * and the second killed the worker: so adding only adds.
+ *
+ * Ending a conn can put a few more bytes into the batch. So it grows while it is being
+ * flushed, too, and the loop in batch_flush() goes on until nothing is left. */
 #include "fanout/batch.h"
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "conn/io.h"
 #include "worker/worker.h"
 
-#define ENTRIES     1024u        /* deliveries in one flush: about 3 ms of sealing and writing */
+#define ENTRIES     1024u        /* full: deliveries of about 3 ms of sealing and writing */
+#define ENTRIES_KEPT (8 * ENTRIES) /* a larger table goes back after the flush */
 #define ARENA_BYTES (128u << 10) /* copied answers */
 #define BIG_BYTES   (16u << 10)  /* an answer from here on gets a block of its own */
+#define BLOCK_BYTES (1u << 20)   /* full, too: in such blocks */
 #define PARTS_MAX   1024u        /* IOV_MAX of Linux */
 
 /* One run of bytes for one conn. */
 struct entry {
 	uint32_t next; /* of the same conn, CONN_NONE: the last */
-	uint32_t n;    /* bytes in an arena; 0: a frame */
+	uint32_t n;    /* bytes in an arena, or lent; 0: a frame */
 	union {
 		const uint8_t *bytes;
-		struct frame_ref *frame; /* one reference of it is ours; NULL once let go */
+		/* One reference of it is ours. NULL: there was no memory for what should stand
+		 * here. A conn that waited for it would wait for ever: it ends instead. */
+		struct frame_ref *frame;
 	};
 };
 
 struct arena {
-	struct arena *before; /* full; NULL but while flushing */
+	struct arena *before; /* full */
 	size_t n;
 	uint8_t bytes[ARENA_BYTES];
 };
@@ -46,6 +54,7 @@ struct batch {
 	struct entry *entries; /* owned */
 	uint32_t *touched;     /* owned; conn indexes, as many as entries at most */
 	uint32_t n_entries, cap_entries, n_touched;
+	size_t block_bytes;
 	struct arena *arena; /* owned */
 	bool flushing;
 	struct iovec parts[PARTS_MAX];
@@ -91,7 +100,11 @@ void batch_free(struct batch *b)
 		entry_release(&b->entries[i]);
 	free(b->entries);
 	free(b->touched);
-	free(b->arena);
+	while (b->arena != NULL) {
+		struct arena *a = b->arena;
+		b->arena = a->before;
+		free(a);
+	}
 	free(b);
 }
 
@@ -100,52 +113,43 @@ bool batch_flushing(const struct batch *b)
 	return b->flushing;
 }
 
-static bool grow_entries(struct batch *b)
+/* Where a few kilobytes cannot be had nothing else works either: the worker dies, its
+ * clients come back to its successor. */
+static void *need(void *p)
 {
-	uint32_t cap = 2 * b->cap_entries;
-	struct entry *entries = realloc(b->entries, cap * sizeof(*entries));
-	if (entries == NULL)
-		return false;
-	b->entries = entries;
-	uint32_t *touched = realloc(b->touched, cap * sizeof(*touched));
-	if (touched == NULL)
-		return false;
-	b->touched = touched;
-	b->cap_entries = cap;
-	return true;
+	if (p == NULL) {
+		log_error("batch: out of memory");
+		abort();
+	}
+	return p;
 }
 
-/* The full one stays where it is: it is being sent from. */
-static bool grow_arena(struct batch *b)
+static void entries_resize(struct batch *b, uint32_t cap)
 {
-	struct arena *a = malloc(sizeof(*a));
-	if (a == NULL)
-		return false;
+	b->entries = need(realloc(b->entries, cap * sizeof(*b->entries)));
+	b->touched = need(realloc(b->touched, cap * sizeof(*b->touched)));
+	b->cap_entries = cap;
+}
+
+/* The full one stays where it is: others have bytes in it. */
+static void arena_add(struct batch *b)
+{
+	struct arena *a = need(malloc(sizeof(*a)));
 	a->before = b->arena;
 	a->n = 0;
 	b->arena = a;
-	return true;
 }
 
-/* Room for one more entry and n bytes of arena. False: the conn has ended meanwhile, or
- * there is no memory. */
-static bool make_room(struct worker *w, struct conn *c, size_t n)
+static bool is_full(const struct batch *b)
 {
-	struct batch *b = w->batch;
-	bool fits = ARENA_BYTES - b->arena->n >= n;
-	if (b->n_entries < b->cap_entries && fits)
-		return true;
-	if (!b->flushing) {
-		uint32_t gen = c->gen;
-		batch_flush(w); /* may end c; a wiped slot has generation 0 */
-		return c->gen == gen;
-	}
-	return (b->n_entries < b->cap_entries || grow_entries(b)) && (fits || grow_arena(b));
+	return b->n_entries >= ENTRIES || b->arena->before != NULL || b->block_bytes >= BLOCK_BYTES;
 }
 
 static void append(struct worker *w, struct conn *c, struct entry e)
 {
 	struct batch *b = w->batch;
+	if (b->n_entries == b->cap_entries)
+		entries_resize(b, 2 * b->cap_entries);
 	uint32_t at = b->n_entries++;
 	e.next = CONN_NONE;
 	b->entries[at] = e;
@@ -159,50 +163,24 @@ static void append(struct worker *w, struct conn *c, struct entry e)
 	c->batch_last = at;
 }
 
-/* Without memory for its answer a client would wait for something that never comes. */
-static void no_memory(struct worker *w, struct conn *c, uint32_t gen)
-{
-	if (c->gen == gen)
-		conn_end(w, c, CLOSE_NO_MEMORY);
-}
-
 void batch_frame(struct worker *w, struct conn *c, struct frame_ref *f)
 {
-	uint32_t gen = c->gen;
-	if (!make_room(w, c, 0)) {
-		no_memory(w, c, gen);
-		return;
-	}
 	append(w, c, (struct entry){.frame = frame_ref_get(f)});
-}
-
-/* A big answer is copied once into a block of its own instead of through the arena. */
-static void big_bytes(struct worker *w, struct conn *c, struct bytes head, struct bytes body)
-{
-	struct frame_ref *f = frame_ref_raw(head, body);
-	if (f == NULL) {
-		conn_end(w, c, CLOSE_NO_MEMORY);
-		return;
-	}
-	batch_frame(w, c, f);
-	frame_ref_put(f);
 }
 
 void batch_bytes2(struct worker *w, struct conn *c, struct bytes head, struct bytes body)
 {
 	struct batch *b = w->batch;
 	size_t n = head.n + body.n;
-	uint32_t gen = c->gen;
 	if (n == 0)
 		return;
-	if (n >= BIG_BYTES) {
-		big_bytes(w, c, head, body);
+	if (n >= BIG_BYTES) { /* copied once, into a block of its own */
+		append(w, c, (struct entry){.frame = frame_ref_raw(head, body)});
+		b->block_bytes += n;
 		return;
 	}
-	if (!make_room(w, c, n)) {
-		no_memory(w, c, gen);
-		return;
-	}
+	if (ARENA_BYTES - b->arena->n < n)
+		arena_add(b);
 	uint8_t *at = b->arena->bytes + b->arena->n;
 	if (head.n > 0)
 		memcpy(at, head.p, head.n);
@@ -212,18 +190,28 @@ void batch_bytes2(struct worker *w, struct conn *c, struct bytes head, struct by
 	append(w, c, (struct entry){.n = (uint32_t)n, .bytes = at});
 }
 
+void batch_lent(struct worker *w, struct conn *c, struct bytes b)
+{
+	assert(b.n <= UINT32_MAX);
+	if (b.n > 0)
+		append(w, c, (struct entry){.n = (uint32_t)b.n, .bytes = b.p});
+}
+
 void batch_bytes(struct worker *w, struct conn *c, struct bytes b)
 {
 	batch_bytes2(w, c, b, BYTES(NULL, 0));
 }
 
-/* Collects up to PARTS_MAX entries from *at on; returns how many, *bytes their sum. */
+/* Collects up to PARTS_MAX entries from *at on; returns how many, *bytes their sum. Ends at an
+ * entry that is not there. */
 static unsigned gather(struct batch *b, uint32_t *at, size_t *bytes)
 {
 	unsigned n = 0;
 	*bytes = 0;
 	for (; *at != CONN_NONE && n < PARTS_MAX; *at = b->entries[*at].next) {
 		const struct entry *e = &b->entries[*at];
+		if (e->n == 0 && e->frame == NULL)
+			break;
 		struct iovec *v = &b->parts[n++];
 		v->iov_base = e->n ? (void *)e->bytes : e->frame->bytes;
 		v->iov_len = e->n ? e->n : e->frame->n;
@@ -242,6 +230,10 @@ static void flush_conn(struct worker *w, struct conn *c)
 	while (at != CONN_NONE && c->gen == gen) {
 		size_t bytes;
 		unsigned n = gather(b, &at, &bytes);
+		if (n == 0) {
+			conn_end(w, c, CLOSE_NO_MEMORY);
+			break;
+		}
 		/* "close when all is out" must not come true between two pieces */
 		uint16_t later = at != CONN_NONE ? c->flags & CONN_F_END_FLUSH : 0;
 		c->flags &= (uint16_t)~later;
@@ -267,6 +259,9 @@ void batch_flush(struct worker *w)
 			flush_conn(w, c);
 	}
 	b->n_entries = b->n_touched = 0;
+	b->block_bytes = 0;
+	if (b->cap_entries > ENTRIES_KEPT)
+		entries_resize(b, ENTRIES);
 	while (b->arena->before != NULL) {
 		struct arena *a = b->arena;
 		b->arena = a->before;
@@ -274,6 +269,12 @@ void batch_flush(struct worker *w)
 	}
 	b->arena->n = 0;
 	b->flushing = false;
+}
+
+void batch_relieve(struct worker *w)
+{
+	if (is_full(w->batch))
+		batch_flush(w);
 }
 
 void batch_drop(struct worker *w, struct conn *c)

@@ -7,7 +7,10 @@
  * and bytes and decides by itself how they travel (DESIGN.md 10); today:
  * conn_send() in conn/io.c.
  *
- * Bounded: a full batch flushes itself. */
+ * Adding neither sends nor ends anything, whatever there is in the batch: the conn that somebody
+ * has in hand is still there afterwards. (One for whose bytes there was no memory ends at the
+ * flush.) A full batch grows, by what one event of one conn or one slice can add at
+ * most: whoever runs these calls batch_relieve() between them. */
 #ifndef SLUICE_FANOUT_BATCH_H
 #define SLUICE_FANOUT_BATCH_H
 
@@ -26,7 +29,12 @@ void batch_frame(struct worker *w, struct conn *c, struct frame_ref *f);
 void batch_bytes(struct worker *w, struct conn *c, struct bytes b);
 /* The same for a header and what belongs behind it. */
 void batch_bytes2(struct worker *w, struct conn *c, struct bytes head, struct bytes body);
+/* Not copied: the bytes outlive the turn (a page of the configuration). */
+void batch_lent(struct worker *w, struct conn *c, struct bytes b);
+/* Sends all. Any conn may be gone afterwards. */
 void batch_flush(struct worker *w);
+/* The same if the batch is full: for where no conn is in hand. */
+void batch_relieve(struct worker *w);
 /* Within batch_flush(): whoever would add for many conns now had better do it later. */
 bool batch_flushing(const struct batch *b);
 /* Forget what was queued for a conn that is being freed. */

@@ -9,8 +9,8 @@
  *
  * Sealing and writing are per connection and cannot be shared, so a million subscribers
  * in one go would make every heartbeat on this core late. fanout_run() takes one slice of
- * one lane after the other until the turn's share of time is used up; a full batch flushes
- * itself within it, so the clock sees the dear part too.
+ * one lane after the other until the turn's share of time is used up; a full batch is sent
+ * between two of them, so the clock sees the dear part too.
  *
  * A slice is a range of connection indexes, and it is walked for the oldest cursor first and
  * then, for the same range, for those behind it. That keeps the order of every subscriber
@@ -431,6 +431,7 @@ bool fanout_run(struct worker *w, uint64_t deadline_ns)
 			*slot = l->chain;
 			free(l);
 		}
+		batch_relieve(w);
 		if (clock_mono_ns() >= deadline_ns)
 			break;
 	}

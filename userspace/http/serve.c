@@ -98,7 +98,7 @@ struct reply {
 	struct bytes body;
 	const char *allow; /* 405: what would be allowed */
 	const char *upgrade;
-	unsigned flags; /* HTTP_A_PAGE */
+	unsigned flags; /* HTTP_A_PAGE: the body is the configuration's */
 };
 
 static void answer(struct worker *w, struct conn *c, const struct http_head *h,
@@ -118,7 +118,13 @@ static void answer(struct worker *w, struct conn *c, const struct http_head *h,
 	http_answer_number(&a, "content-length", r->body.n);
 	size_t n = http_answer_end_head(&a);
 	assert(n > 0);
-	batch_bytes2(w, c, BYTES(buf, n), h->method == HTTP_HEAD_METHOD ? BYTES(NULL, 0) : r->body);
+	struct bytes body = h->method == HTTP_HEAD_METHOD ? BYTES(NULL, 0) : r->body;
+	if (r->flags & HTTP_A_PAGE) {
+		batch_bytes(w, c, BYTES(buf, n));
+		batch_lent(w, c, body);
+	} else {
+		batch_bytes2(w, c, BYTES(buf, n), body);
+	}
 	if (!on)
 		conn_linger(w, c, CLOSE_HTTP_DONE);
 }

@@ -64,6 +64,7 @@ static void on_set(evutil_socket_t fd, short what, void *ctx)
 			conn_readable(w, c);
 		else if (e[i].events & (EPOLLERR | EPOLLHUP))
 			conn_end(w, c, CLOSE_PEER_RESET);
+		batch_relieve(w);
 	}
 }
 
@@ -92,6 +93,7 @@ static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags
 	if (!ok)
 		log_warn("message %u from member %u is malformed: dropped", type,
 			 from);
+	batch_relieve(w);
 }
 
 /* A congested mailbox: whoever could publish is not read until it has drained. */
@@ -223,6 +225,7 @@ static void turn(struct worker *w, bool busy)
 static bool work(struct worker *w)
 {
 	bool busy = timer_run(w);
+	batch_relieve(w);
 	/* What others publish waits in their rings while our fan-out cannot follow, so that they
 	 * refuse in time. The fan-out waits for nobody: this ends by itself. */
 	if (!fanout_congested(w))

@@ -43,23 +43,101 @@ TEST(batch, answers_and_frames_keep_their_order_in_one_write)
 	world_close();
 }
 
-TEST(batch, a_full_one_flushes_itself)
+/* Whoever adds has a conn in hand, and often this one. */
+TEST(batch, adding_sends_nothing_and_ends_nobody)
+{
+	world_open(1);
+	struct worker *w = &world.w[0];
+	struct client *a = client_open(0);
+	char *big = malloc(100001);
+	memset(big, 'b', 100000);
+	big[100000] = '\0';
+	a->deaf = true;
+	for (unsigned i = 0; i < 5000; i++)
+		bytes(a, "0123456789012345678901234567890123456789");
+	for (unsigned i = 0; i < 20; i++)
+		bytes(a, big);
+	assert_non_null(a->c);
+	assert_int_equal(a->sends, 0);
+	batch_relieve(w);
+	assert_null(a->c);
+	free(big);
+	client_free(a);
+	world_close();
+}
+
+/* How many such answers make it full. */
+static unsigned until_relieved(struct client *cl, const char *text)
+{
+	unsigned n = 0;
+	client_forget(cl);
+	while (cl->n == 0) {
+		bytes(cl, text);
+		batch_relieve(cl->w);
+		n++;
+	}
+	assert_int_equal(cl->n, n);
+	return n;
+}
+
+TEST(batch, only_a_full_one_is_relieved)
+{
+	world_open(1);
+	struct client *a = client_open(0);
+	char *text = malloc(100001);
+	memset(text, 'b', 100000);
+	text[100000] = '\0';
+	unsigned n = until_relieved(a, "1"); /* many entries */
+	assert_true(n > 500 && n < 5000);
+	n = until_relieved(a, text); /* or many bytes, in blocks of their own */
+	assert_true(n > 2 && n < 50);
+	text[10000] = '\0';
+	n = until_relieved(a, text); /* or copied into the arena */
+	assert_true(n > 2 && n < 50);
+	free(text);
+	client_free(a);
+	world_close();
+}
+
+TEST(batch, lent_bytes_stay_in_order_with_copied_ones)
+{
+	static const uint8_t page[] = "\x81\x04page";
+	world_open(1);
+	struct client *a = client_open(0);
+	bytes(a, "1");
+	batch_lent(&world.w[0], a->c, BYTES(page, 6));
+	batch_lent(&world.w[0], a->c, BYTES(NULL, 0));
+	bytes(a, "2");
+	batch_flush(&world.w[0]);
+	assert_int_equal(a->n, 3);
+	assert_string_equal(a->log[0], "1");
+	assert_string_equal(a->log[1], "page");
+	assert_string_equal(a->log[2], "2");
+	client_free(a);
+	world_close();
+}
+
+TEST(batch, one_grows_as_far_as_it_must)
 {
 	world_open(1);
 	struct worker *w = &world.w[0];
 	struct client *a = client_open(0);
 	struct frame_ref *f = frame("shared");
 	char text[32];
-	for (unsigned i = 0; i < 5000; i++) {
-		snprintf(text, sizeof(text), "%u", i);
-		bytes(a, text);
-		batch_frame(w, a->c, f);
-	}
-	batch_flush(w);
-	assert_int_equal(a->n, 10000);
-	for (unsigned i = 0; i < 10000; i++) {
-		snprintf(text, sizeof(text), "%u", i / 2);
-		assert_string_equal(a->log[i], i % 2 ? "shared" : text);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		unsigned some = turn == 1 ? 20 : 20000; /* it shrinks again */
+		client_forget(a);
+		for (unsigned i = 0; i < some; i++) {
+			snprintf(text, sizeof(text), "%u", i);
+			bytes(a, text);
+			batch_frame(w, a->c, f);
+		}
+		batch_flush(w);
+		assert_int_equal(a->n, 2 * some);
+		for (unsigned i = 0; i < 2 * some; i++) {
+			snprintf(text, sizeof(text), "%u", i / 2);
+			assert_string_equal(a->log[i], i % 2 ? "shared" : text);
+		}
 	}
 	assert_int_equal(f->refs, 1);
 	frame_ref_put(f);
@@ -125,10 +203,11 @@ TEST(batch, a_conn_that_ends_while_it_is_written_takes_nothing_with_it)
 	struct client *a = client_open(0), *b = client_open(0);
 	struct frame_ref *f = frame("x");
 	a->deaf = true;
-	for (unsigned i = 0; i < 3000; i++) { /* it ends in the midst of a flush by itself */
+	for (unsigned i = 0; i < 3000; i++) {
 		if (a->c != NULL)
 			batch_frame(w, a->c, f);
 		batch_frame(w, b->c, f);
+		batch_relieve(w);
 	}
 	batch_flush(w);
 	assert_null(a->c);
