@@ -36,7 +36,7 @@ static enum hub_outcome home_publish(struct worker *w, struct publication *p, ui
 			others = true;
 		}
 	}
-	if (here && !event && fanout_congested(w))
+	if (here && !event && fanout_full(w))
 		return HUB_OVERLOADED;
 	if (others) {
 		struct publication_head head;

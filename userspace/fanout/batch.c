@@ -25,12 +25,12 @@
 #include "conn/io.h"
 #include "worker/worker.h"
 
-#define ENTRIES     1024u        /* full: deliveries of about 3 ms of sealing and writing */
+#define ENTRIES      1024u         /* full: deliveries of about 3 ms of sealing and writing */
 #define ENTRIES_KEPT (8 * ENTRIES) /* a larger table goes back after the flush */
-#define ARENA_BYTES (128u << 10) /* copied answers */
-#define BIG_BYTES   (16u << 10)  /* an answer from here on gets a block of its own */
-#define BLOCK_BYTES (1u << 20)   /* full, too: in such blocks */
-#define PARTS_MAX   1024u        /* IOV_MAX of Linux */
+#define ARENA_BYTES  (128u << 10)  /* copied answers */
+#define BIG_BYTES    (16u << 10)   /* an answer from here on gets a block of its own */
+#define BLOCK_BYTES  (1u << 20)    /* full, too: in such blocks */
+#define PARTS_MAX    1024u         /* IOV_MAX of Linux */
 
 /* One run of bytes for one conn. */
 struct entry {

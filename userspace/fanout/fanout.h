@@ -47,9 +47,12 @@ void fanout_after(struct worker *w, uint32_t lane, const struct conn_ref *who,
 /* Works until deadline_ns (monotonic). True: there is more to do. */
 bool fanout_run(struct worker *w, uint64_t deadline_ns);
 
-/* More is queued than should be: refuse new publications, and leave what other workers send in
- * the mailbox for now (fan-out waits for nobody, so that this ends). */
+/* More is queued than soon will be gone, in bytes or in deliveries: leave what clients and other
+ * workers send where it is for now (fan-out waits for nobody, so that this ends), and they
+ * will slow down. */
 bool fanout_congested(const struct worker *w);
+/* Twice that: refuse new publications. */
+bool fanout_full(const struct worker *w);
 
 /* Stamps for conn_slab_free() and conn_slab_release(). */
 uint64_t fanout_newest(const struct fanout *f);

@@ -37,10 +37,12 @@
 #include "fanout/fanout.h"
 #include "worker/worker.h"
 
-#define LANES        4096u       /* buckets of lanes that hold something */
-#define FOLLOWERS    15u         /* cursors walked along with the oldest; 16 * 64 fill a batch */
-#define SPARE_PARTS  1024u       /* kept for the next cursors instead of going to malloc */
-#define SCRATCH_KEEP (64u << 10) /* of the text buffer, between publications */
+#define LANES        4096u        /* buckets of lanes that hold something */
+#define FOLLOWERS    15u          /* cursors walked along with the oldest; 16 * 64 fill a batch */
+#define BACKLOG_MAX  (256u << 10) /* deliveries that may wait: some 100 ms of work ... */
+#define CURSORS_MAX  (FOLLOWERS + 1u) /* ... but as many cursors as are walked together */
+#define SPARE_PARTS  1024u            /* kept for the next cursors instead of going to malloc */
+#define SCRATCH_KEEP (64u << 10)      /* of the text buffer, between publications */
 
 /* One encoding's recipients, read from the set a few at a time. */
 struct part {
@@ -58,6 +60,7 @@ struct item {
 	struct item *older, *newer; /* cursors only: by age, over all lanes */
 	struct part *parts;         /* NULL: a call */
 	uint64_t number;
+	uint64_t recipients;
 	size_t bytes; /* what it counts for in fanout_memory() */
 	/* a call */
 	struct conn_ref who;
@@ -79,6 +82,8 @@ struct fanout {
 	struct item *oldest, *newest;
 	uint64_t newest_number;
 	size_t memory, bound;
+	uint64_t backlog; /* recipients of all cursors */
+	uint32_t cursors;
 	struct part *spare;
 	unsigned n_spare;
 	struct json_out text; /* scratch */
@@ -145,6 +150,8 @@ static void item_free(struct fanout *f, struct item *i)
 
 static void age_append(struct fanout *f, struct item *i)
 {
+	f->backlog += i->recipients;
+	f->cursors++;
 	i->number = ++f->newest_number;
 	i->older = f->newest;
 	i->newer = NULL;
@@ -157,6 +164,8 @@ static void age_append(struct fanout *f, struct item *i)
 
 static void age_remove(struct fanout *f, struct item *i)
 {
+	f->backlog -= i->recipients;
+	f->cursors--;
 	if (i->older != NULL)
 		i->older->newer = i->newer;
 	else
@@ -182,9 +191,22 @@ size_t fanout_memory(const struct fanout *f)
 	return f->memory;
 }
 
+/* A publication to a million is no congestion by itself, nor are as many as are walked
+ * together: who only listens must not wait for it. */
+static bool beyond(const struct fanout *f, unsigned times)
+{
+	return f->memory > times * (f->bound / 2) ||
+	       (f->backlog > times * (uint64_t)BACKLOG_MAX && f->cursors > times * CURSORS_MAX);
+}
+
 bool fanout_congested(const struct worker *w)
 {
-	return w->fanout->memory > w->fanout->bound;
+	return beyond(w->fanout, 1);
+}
+
+bool fanout_full(const struct worker *w)
+{
+	return beyond(w->fanout, 2);
 }
 
 /* ── lanes ── */
@@ -474,6 +496,11 @@ static size_t part_bytes(const struct part *p)
 	return n;
 }
 
+static uint64_t part_count(const struct part *p)
+{
+	return p->set != NULL ? roaring_bitmap_get_cardinality(p->set) : p->n;
+}
+
 static struct item *cursor_of(struct fanout *f, struct frames *frames, const struct publication *p,
 			      const struct fanout_part *parts, unsigned n)
 {
@@ -485,6 +512,7 @@ static struct item *cursor_of(struct fanout *f, struct frames *frames, const str
 		if (frame != NULL) {
 			*tail = part_of(f, &parts[k], frame);
 			i->bytes += part_bytes(*tail);
+			i->recipients += part_count(*tail);
 			tail = &(*tail)->next;
 		} else if (parts[k].n == 0) {
 			roaring_bitmap_free(parts[k].set);

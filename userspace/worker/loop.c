@@ -60,10 +60,12 @@ static void on_set(evutil_socket_t fd, short what, void *ctx)
 		c = conn_deref(&w->slab, index, gen);
 		if (c == NULL)
 			continue;
-		if (e[i].events & EPOLLIN)
+		if (!(e[i].events & EPOLLIN)) {
+			if (e[i].events & (EPOLLERR | EPOLLHUP))
+				conn_end(w, c, CLOSE_PEER_RESET);
+		} else if (!fanout_congested(w)) { /* else whoever could publish waits */
 			conn_readable(w, c);
-		else if (e[i].events & (EPOLLERR | EPOLLHUP))
-			conn_end(w, c, CLOSE_PEER_RESET);
+		}
 		batch_relieve(w);
 	}
 }

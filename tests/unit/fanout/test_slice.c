@@ -320,17 +320,41 @@ TEST(slice, what_is_queued_is_counted_and_a_flood_is_refused)
 	fanout_free(w->fanout);
 	w->fanout = fanout_new(w);
 	struct client **cl = crowd(N, "x");
-	unsigned taken = 0;
-	while (taken < 1000 && client_publish(cl[0], "x", "1") == HUB_OK)
+	unsigned taken = 0, calm = 0;
+	while (taken < 1000 && client_publish(cl[0], "x", "1") == HUB_OK) {
 		taken++;
+		calm += !fanout_congested(w);
+	}
 	assert_true(taken > 10 && taken < 200);
-	assert_true(fanout_congested(w));
+	assert_true(calm > taken / 4 && calm < taken * 3 / 4);
+	assert_true(fanout_full(w));
 	world_settle();
 	assert_false(fanout_congested(w));
 	assert_int_equal(client_publish(cl[0], "x", "1"), HUB_OK);
 	world_settle();
 	for (unsigned i = 0; i < N; i++)
 		assert_int_equal(cl[i]->n, taken + 1);
+	crowd_free(cl, N);
+	world_close();
+}
+
+TEST(slice, a_backlog_is_bounded_in_deliveries_too)
+{
+	enum { N = 4000 };
+	world_open(1);
+	struct worker *w = &world.w[0];
+	struct client **cl = crowd(N, "x");
+	unsigned taken = 0, calm = 0;
+	while (taken < 1000 && client_publish(cl[0], "x", "1") == HUB_OK) {
+		taken++;
+		calm += !fanout_congested(w);
+	}
+	/* 256 Ki deliveries, and twice that */
+	assert_int_equal(calm, (256 << 10) / N);
+	assert_int_equal(taken, 2 * (256 << 10) / N + 1);
+	world_settle();
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(cl[i]->n, taken);
 	crowd_free(cl, N);
 	world_close();
 }
