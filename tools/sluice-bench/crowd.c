@@ -127,8 +127,11 @@ static void client_open(struct crowd *cr, struct client *c, uint32_t number)
 		htonl(0x7f000000u | (10u << 16) | (source / 250) << 8 | (source % 250 + 1));
 	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if ((ntohl(cr->o->url.addr.sin_addr.s_addr) >> 24) == 127)
-		bind(c->fd, (struct sockaddr *)&from, sizeof(from));
+	bool loopback = ntohl(cr->o->url.addr.sin_addr.s_addr) >> 24 == 127;
+	if (loopback && bind(c->fd, (struct sockaddr *)&from, sizeof(from)) != 0) {
+		client_end(cr, c, true);
+		return;
+	}
 	if (connect(c->fd, (const struct sockaddr *)&cr->o->url.addr, sizeof(from)) != 0 &&
 	    errno != EINPROGRESS) {
 		client_end(cr, c, true);

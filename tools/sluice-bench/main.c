@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* main.c - sluice-bench: idle crowds, fan-out, handshakes; what was measured, in JSON. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -198,6 +199,7 @@ static double publish_all(const struct options *o, struct publisher **pubs, uint
 	double began = now_s();
 	uint64_t seen = base;
 	double moved = began;
+	assert(o->publishers > 0);
 	for (uint32_t i = 0; i < o->messages; i++) {
 		uint64_t turn = i / o->publishers + 1;
 		if (o->rate > 0) {

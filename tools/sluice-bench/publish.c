@@ -56,6 +56,14 @@ static bool upgrade(struct publisher *p)
 	return false;
 }
 
+static struct publisher *give_up(struct publisher *p)
+{
+	SSL_free(p->ssl);
+	close(p->fd);
+	free(p);
+	return NULL;
+}
+
 struct publisher *publisher_open(const struct options *o, uint32_t number)
 {
 	struct publisher *p = calloc(1, sizeof(*p));
@@ -68,19 +76,21 @@ struct publisher *publisher_open(const struct options *o, uint32_t number)
 	setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(p->fd, (const struct sockaddr *)&p->url->addr, sizeof(p->url->addr)) != 0) {
 		fprintf(stderr, "publisher: cannot connect to %s:%u\n", p->url->host, p->url->port);
-		return NULL;
+		return give_up(p);
 	}
 	if (p->url->tls) {
-		p->ssl = SSL_new(SSL_CTX_new(TLS_method()));
+		SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+		p->ssl = SSL_new(ctx);
+		SSL_CTX_free(ctx); /* the SSL holds on to it */
 		SSL_set_fd(p->ssl, p->fd);
 		if (SSL_connect(p->ssl) != 1) {
 			fprintf(stderr, "publisher: the TLS handshake failed\n");
-			return NULL;
+			return give_up(p);
 		}
 	}
 	if (!p->http && !upgrade(p)) {
 		fprintf(stderr, "publisher: no WebSocket at %s\n", p->url->path);
-		return NULL;
+		return give_up(p);
 	}
 	return p;
 }
