@@ -69,12 +69,14 @@ struct batch *batch_new(struct worker *w)
 	b->entries = malloc(ENTRIES * sizeof(*b->entries));
 	b->touched = malloc(ENTRIES * sizeof(*b->touched));
 	b->arena = malloc(sizeof(*b->arena));
+	if (b->arena != NULL) {
+		b->arena->before = NULL;
+		b->arena->n = 0;
+	}
 	if (b->entries == NULL || b->touched == NULL || b->arena == NULL) {
 		batch_free(b);
 		return NULL;
 	}
-	b->arena->before = NULL;
-	b->arena->n = 0;
 	return b;
 }
 
