@@ -9,9 +9,10 @@ verb=$1
 build=$2
 dest=$3
 prefix=${4%/}
+# /etc is where sluiced looks by itself; a prefix of one's own keeps everything together.
 case $prefix in
-/usr | '') sysconf=/etc ;;
-*)         sysconf=$prefix/etc ;;
+/usr | /usr/local | '') sysconf=/etc ;;
+*)                      sysconf=$prefix/etc ;;
 esac
 
 put() { # mode, source, target
