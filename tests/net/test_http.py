@@ -256,3 +256,43 @@ def test_behind_a_trusted_proxy_the_real_client_is_shown():
         row = json.loads(edge.ctl("-j", "conn", "show"))[0]
         assert row["peer"].startswith("203.0.113.9:")
         s.close()
+        # a proxy that appends a line of its own: the client's line before it is not believed
+        s = wire.dial(edge)
+        s.sendall(wire.upgrade_request("/echo", X_Forwarded_For="192.0.2.66").replace(
+            b"\r\n\r\n", b"\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n"))
+        assert wire.read_head(s)[0] == 101
+        peers = [r["peer"] for r in json.loads(edge.ctl("-j", "conn", "show"))]
+        assert any(p.startswith("203.0.113.7:") for p in peers) and not any("192.0.2.66" in p for p in peers)
+        s.close()
+
+
+def test_a_worker_that_is_nearly_full_is_not_ready():
+    listeners = {"plain": {"tls": False}}
+    with sluice.Edge(workers=1, listeners=listeners, extra="max_connections = 810;") as edge:
+        probe = wire.dial(edge)
+        def ready():
+            probe.sendall(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n")
+            status, _, body = wire.read_answer(probe)
+            return status, json.loads(body)["status"]
+        assert ready() == (200, "ok")
+        crowd = [wire.dial(edge) for _ in range(650)]
+        sluice.wait_for("it says so", 5, lambda: ready() == (503, "full"), every=0.1)
+        _, (status, _, _) = ask(edge, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert status == 200
+        for s in crowd:
+            s.close()
+        sluice.wait_for("it is ready again", 5, lambda: ready() == (200, "ok"), every=0.1)
+
+
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+def test_a_request_that_the_shutdown_cuts_off_is_answered_503(listener):
+    with sluice.Edge() as edge:
+        cut, idle = wire.dial(edge, listener), wire.dial(edge, listener)
+        cut.sendall(b"GET /health HTTP/1.1\r\nHo")
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wire.read_answer(idle)[0] == 200
+        time.sleep(0.2 * sluice.SLOW)  # the piece has been read
+        edge.process.terminate()
+        assert wire.read_answer(cut)[0] == 503
+        assert wire.closed(cut) and wire.closed(idle)
+        assert edge.stop() == 0

@@ -23,6 +23,7 @@
 #include "http/body.h"
 #include "http/head.h"
 #include "http/origin.h"
+#include "listener/listener.h"
 #include "worker/timer.h"
 #include "worker/worker.h"
 #include "ws/serve.h"
@@ -168,10 +169,12 @@ static void real_peer(struct worker *w, struct conn *c, const struct http_head *
 	if (l->n_trusted_proxies == 0 || !trusted(l, &a))
 		return;
 	struct addr found = a, next;
-	struct bytes list = h->known[HTTP_FORWARDED_FOR], element, hops[16];
-	uint32_t n = 0;
-	while (http_list_next(&list, &element))
-		hops[n++ % ARRAY_SIZE(hops)] = element;
+	struct bytes line, element, hops[16];
+	uint32_t n = 0, at = 0;
+	/* All its lines are one list, in their order: a proxy may append a line of its own. */
+	while (http_head_next(h, HTTP_FORWARDED_FOR, &at, &line))
+		while (http_list_next(&line, &element))
+			hops[n++ % ARRAY_SIZE(hops)] = element;
 	uint32_t kept = MIN(n, (uint32_t)ARRAY_SIZE(hops));
 	for (uint32_t i = 1; i <= kept; i++) {
 		if (addr_parse(hops[(n - i) % ARRAY_SIZE(hops)], &next) != 0)
@@ -257,10 +260,11 @@ static void at_endpoint(struct worker *w, struct conn *c, const struct http_head
 
 static void health(struct worker *w, struct conn *c, const struct http_head *h, bool ready)
 {
-	bool ok = !ready || w->phase == WORKER_RUNNING;
+	bool going = w->phase != WORKER_RUNNING;
+	bool ok = !ready || (!going && !listener_full(w));
 	char body[96];
 	int n = snprintf(body, sizeof(body), "{\"status\":\"%s\",\"connections\":%u}\n",
-			 ok ? "ok" : "draining", w->slab.live);
+			 ok ? "ok" : going ? "draining" : "full", w->slab.live);
 	answer(w, c, h,
 	       &(struct reply){.status = ok ? 200 : 503,
 			       .type = "application/json",
@@ -408,6 +412,14 @@ static size_t http_bytes(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 		n -= used;
 	}
 	return all - n;
+}
+
+void http_drain(struct worker *w, struct conn *c)
+{
+	if (c->flags & CONN_F_HEAD)
+		refuse(w, c, 503, "shutting down");
+	else
+		conn_close(w, c, w->shutdown_reason);
 }
 
 void http_timeout(struct worker *w, struct conn *c)
