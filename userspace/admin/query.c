@@ -126,7 +126,7 @@ static void put_conn(struct json_out *o, const struct worker *w, const struct co
 		json_key_str(o, "tls", bytes_str(tls_version(w, c)));
 		json_key_str(o, "cipher", bytes_str(tls_cipher(w, c)));
 	}
-	json_key_u64(o, "age_s", w->now_ns / 1000000000u - c->born_s);
+	json_key_u64(o, "age_s", (uint64_t)(w->tick - c->born_ticks) * WORKER_TICK_MS / 1000);
 	json_key_u64(o, "silent_ms", (uint64_t)(w->tick - c->heard_ticks) * WORKER_TICK_MS);
 	json_key_u64(o, "subscriptions", c->sub_count);
 	json_key_u64(o, "queued_bytes", conn_queued(w, c));

@@ -116,7 +116,7 @@ struct conn {
 	struct wheel_link timer;   /* 12 bytes: the one timer, see worker/timer.c */
 	uint32_t gen;              /* generation of the slot; never 0 in use */
 	uint32_t message;          /* pool handle: the message, or the head, being assembled */
-	uint32_t partial_ticks;    /* when the unfinished thing began; 0: nothing unfinished */
+	uint32_t partial_ticks;    /* when what is unfinished (CONN_F_PARTIAL) or the goodbye began */
 	uint32_t batch_first;      /* entries of this turn's write batch, CONN_NONE: none */
 	uint32_t batch_last;
 	uint16_t rate_full_lo;     /* token bucket: monotonic µs at which it is full again, */
@@ -133,7 +133,7 @@ struct conn {
 	uint32_t subs_more;        /* pool handle, 0: all inline */
 	uint32_t subs[CONN_SUBS_INLINE];
 	uint8_t client_id[16];     /* the UUID of `connected` */
-	uint32_t born_s;           /* monotonic seconds */
+	uint32_t born_ticks;       /* worker tick of the accept */
 	uint32_t identity;         /* handle of who it is (session.h); 0: anonymous */
 };
 static_assert(offsetof(struct conn, rx_seq) == 64, "fan-out touches line 0 only");

@@ -45,8 +45,7 @@ struct conn *conn_open(struct worker *w, int fd, uint16_t listener, const struct
 	c->state = l->tls ? CONN_HANDSHAKE : CONN_HTTP;
 	c->flags = l->tls ? CONN_F_TLS : 0;
 	c->batch_first = c->batch_last = CONN_NONE;
-	c->heard_ticks = w->tick;
-	c->born_s = (uint32_t)(w->now_ns / 1000000000u);
+	c->heard_ticks = c->born_ticks = w->tick;
 	struct addr a;
 	if (addr_from_sockaddr(peer, sizeof(struct sockaddr_in6), &a) == 0) {
 		memcpy(c->peer_ip, a.ip, 16);

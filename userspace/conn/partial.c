@@ -83,7 +83,6 @@ void partial_end(struct worker *w, struct conn *c)
 		l->_newest = me->prev;
 	l->_count--;
 	c->flags &= (uint16_t)~CONN_F_PARTIAL;
-	c->partial_ticks = 0;
 }
 
 bool partial_sacrifice(struct worker *w, const struct conn *spare)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* timer.c - which deadline is next, and what happens when it has come.
  *
- *   HANDSHAKE, HTTP (first head)   born + handshake timeout
+ *   HANDSHAKE, HTTP (first head)   born + handshake timeout, whatever it has begun
  *   HTTP between requests          heard + keep-alive timeout
  *   HTTP, unfinished head or body  begun + handshake timeout
  *   OPEN                           heard + heartbeat (jittered) ► ping
@@ -31,12 +31,6 @@ static uint32_t heartbeat_ticks(const struct worker *w, const struct conn *c)
 	return quarter ? ticks - hash_pick(hash_mix(who), quarter) : ticks;
 }
 
-static uint32_t born_tick(const struct worker *w, const struct conn *c)
-{
-	uint64_t age_s = w->now_ns / 1000000000u - c->born_s;
-	return w->tick - worker_ticks(age_s * 1000);
-}
-
 /* Wrapping ticks: is a before b? */
 static bool before(uint32_t a, uint32_t b)
 {
@@ -45,10 +39,10 @@ static bool before(uint32_t a, uint32_t b)
 
 static uint32_t http_deadline(const struct worker *w, const struct conn *c)
 {
-	if (c->partial_ticks)
-		return c->partial_ticks + worker_ticks(w->cfg->http.handshake_timeout_ms);
 	if (c->requests == 0)
-		return born_tick(w, c) + worker_ticks(w->cfg->http.handshake_timeout_ms);
+		return c->born_ticks + worker_ticks(w->cfg->http.handshake_timeout_ms);
+	if (c->flags & CONN_F_PARTIAL)
+		return c->partial_ticks + worker_ticks(w->cfg->http.handshake_timeout_ms);
 	return c->heard_ticks + worker_ticks(w->cfg->http.keepalive_timeout_ms);
 }
 
@@ -61,7 +55,7 @@ static uint32_t open_deadline(const struct worker *w, const struct conn *c)
 		if (c->flags & CONN_F_PINGED)
 			due += worker_ticks(e->heartbeat_timeout_ms);
 	}
-	if (c->partial_ticks) {
+	if (c->flags & CONN_F_PARTIAL) {
 		uint32_t partial = c->partial_ticks + worker_ticks(e->partial_timeout_ms);
 		if (before(partial, due))
 			due = partial;
@@ -72,8 +66,7 @@ static uint32_t open_deadline(const struct worker *w, const struct conn *c)
 static uint32_t deadline(const struct worker *w, const struct conn *c)
 {
 	switch (c->state) {
-	case CONN_HANDSHAKE:
-		return born_tick(w, c) + worker_ticks(w->cfg->http.handshake_timeout_ms);
+	case CONN_HANDSHAKE: return c->born_ticks + worker_ticks(w->cfg->http.handshake_timeout_ms);
 	case CONN_HTTP: return http_deadline(w, c);
 	case CONN_OPEN: return open_deadline(w, c);
 	case CONN_CLOSING: return c->partial_ticks + worker_ticks(CLOSING_TIMEOUT_MS);
@@ -97,7 +90,7 @@ void timer_stop(struct worker *w, struct conn *c)
 static void fire_open(struct worker *w, struct conn *c)
 {
 	const struct config_endpoint *e = &w->cfg->endpoints[c->endpoint];
-	if (c->partial_ticks &&
+	if (c->flags & CONN_F_PARTIAL &&
 	    !before(w->tick, c->partial_ticks + worker_ticks(e->partial_timeout_ms))) {
 		conn_close(w, c, CLOSE_PARTIAL_TIMEOUT);
 	} else if (c->flags & CONN_F_PINGED) {

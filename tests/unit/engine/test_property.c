@@ -184,7 +184,7 @@ static void check_log(struct client *c, struct hearing h[CHANNELS])
 		case EVENT: {
 			char own[32];
 			assert_true(s->in);
-			snprintf(own, sizeof(own), "\"c%u\"", c->c ? c->c->born_s : 0);
+			snprintf(own, sizeof(own), "\"c%u\"", c->c ? c->c->born_ticks : 0);
 			assert_null(strstr(c->log[i], own));
 			break;
 		}

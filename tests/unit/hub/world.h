@@ -173,7 +173,7 @@ void proto_subscription_lost(struct worker *w, struct conn *c, struct bytes chan
 
 void session_name(const struct worker *w, const struct conn *c, struct session_name *out)
 {
-	int n = snprintf(out->_text, sizeof(out->_text), "c%u", c->born_s); /* see client_open() */
+	int n = snprintf(out->_text, sizeof(out->_text), "c%u", c->born_ticks); /* see client_open() */
 	out->id = BYTES(out->_text, (size_t)n);
 	out->is_user = false;
 }
@@ -356,7 +356,7 @@ static inline struct client *client_open(unsigned worker)
 		world_die("client");
 	c->state = CONN_OPEN;
 	c->batch_first = c->batch_last = CONN_NONE;
-	c->born_s = ++name;
+	c->born_ticks = ++name;
 	cl->w = w;
 	cl->c = c;
 	world.by_index[worker][conn_index(&w->slab, c)] = cl;
