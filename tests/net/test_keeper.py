@@ -477,6 +477,14 @@ def test_unprivileged_start_serves_with_the_shield_off_and_one_line_about_it(int
         assert edge.stop() == 0
 
 
+@needs_root
+def test_a_shield_that_no_interface_takes_is_not_called_on():
+    with Edge(interfaces=["slknone0"]) as edge:
+        told = json.loads(edge.ctl("-j", "status"))
+        assert told["shield"]["on"] is False and told["shield"]["text"]
+        assert told["interfaces"][0]["mode"] == "off" and told["interfaces"][0]["reason"]
+
+
 # ---- two of them, and the command line --------------------------------------------------------------------------
 
 def test_second_instance_is_refused_and_the_first_lives_on():

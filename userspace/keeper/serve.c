@@ -51,18 +51,31 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 
 /* ---- status --------------------------------------------------------------------------------------- */
 
-static void piece_self(const struct keeper *k, size_t n_interfaces, struct keeper_msg *out)
+/* Loaded is not on: what no interface took judges no packet. */
+static bool attached(const struct shield_attachment *a, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (a[i].mode != SHIELD_OFF)
+			return true;
+	return false;
+}
+
+static void piece_self(const struct keeper *k, const struct shield_attachment *interfaces,
+		       size_t n_interfaces, struct keeper_msg *out)
+{
+	bool on = attached(interfaces, n_interfaces);
 	out->kind = KEEPER_PIECE_SELF;
 	out->self = (struct keeper_piece_self){
 		.started_wall_ms = k->started_wall_ms,
 		.pid = getpid(),
 		.n_members = k->n_members,
 		.n_interfaces = (uint32_t)n_interfaces,
-		.shield_on = shield_is_on(k->shield),
+		.shield_on = on,
 		.shutting_down = k->shutting_down,
 	};
-	snprintf(out->self.text, sizeof(out->self.text), "%s", shield_why_off(k->shield));
+	snprintf(out->self.text, sizeof(out->self.text), "%s",
+		 shield_is_on(k->shield) && !on ? "attached to no interface" :
+						  shield_why_off(k->shield));
 }
 
 static void piece_member(const struct keeper *k, uint32_t id, struct keeper_msg *out)
@@ -102,7 +115,7 @@ static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg 
 	for (; next < end; next++) {
 		struct keeper_msg m = {.ask = asked->ask};
 		if (next == 0)
-			piece_self(k, n_interfaces, &m);
+			piece_self(k, interfaces, n_interfaces, &m);
 		else if (next <= k->n_members)
 			piece_member(k, (uint32_t)next - 1, &m);
 		else
