@@ -18,5 +18,7 @@ void http_site_free(struct http_site *s);
 
 /* The head did not come in time: 408 where the client has begun one. */
 void http_timeout(struct worker *w, struct conn *c);
+/* The worker stops: 503 where a head has begun, else the end. */
+void http_drain(struct worker *w, struct conn *c);
 
 #endif

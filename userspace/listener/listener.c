@@ -171,6 +171,11 @@ void listener_stop(struct worker *w)
 	free(l);
 }
 
+bool listener_full(const struct worker *w)
+{
+	return w->listeners == NULL || w->listeners->full || w->listeners->paused;
+}
+
 void listener_room(struct worker *w)
 {
 	struct listener *l = w->listeners;

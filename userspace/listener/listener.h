@@ -20,6 +20,8 @@ int listener_open_group(const struct config_listener *l, int *fds, unsigned n);
 struct listener *listener_start(struct worker *w, const int *fds);
 /* Stops accepting; descriptors are closed. */
 void listener_stop(struct worker *w);
+/* Newcomers are better off at another worker: a few slots are left, or it is stopping. */
+bool listener_full(const struct worker *w);
 /* A connection has ended: there is room for another. */
 void listener_room(struct worker *w);
 /* No slot or no descriptor: pause until some are free again. Called each tick. */

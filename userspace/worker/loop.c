@@ -201,10 +201,13 @@ static void drain_some(struct worker *w)
 	unsigned told = 0;
 	for (; w->_drain_at < w->slab.high && told < DRAIN_PER_TURN; w->_drain_at++) {
 		struct conn *c = conn_at(&w->slab, w->_drain_at);
-		if (c->state == CONN_OPEN || c->state == CONN_HTTP || c->state == CONN_HANDSHAKE) {
+		if (c->state == CONN_HTTP)
+			http_drain(w, c);
+		else if (c->state == CONN_OPEN || c->state == CONN_HANDSHAKE)
 			conn_close(w, c, w->shutdown_reason);
-			told++;
-		}
+		else
+			continue;
+		told++;
 	}
 	bool all_told = w->_drain_at >= w->slab.high;
 	if ((all_told && w->slab.live == 0) || w->now_ns >= w->shutdown_ns)
