@@ -127,7 +127,7 @@ struct keeper_msg;
 void worker_tell_keeper(struct worker *w, const struct keeper_msg *m);
 
 /* Asks every client to go (close frame `reason`), stops listening, ends within
- * daemon.shutdown_timeout. */
+ * shutdown_timeout. */
 void worker_drain(struct worker *w, enum close_reason reason);
 
 static inline uint32_t worker_ticks(uint64_t ms)
