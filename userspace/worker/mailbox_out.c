@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* mailbox_out.c - sending, and what becomes of a message that finds no room.
  *
- *   message ─► at most a quarter of the ring? ──► the ring ─────────────────────────► head
- *                 │ no                              │ full, or others wait already
- *                 ▼                                 ▼
- *              a block in the arena ──► reference   the peer's queue, one copy for all peers
- *                 │ no pages free          └───────────►│
- *                 └────────────────────────────────────►│ mailbox_out_flush(), in order
- *                                                       └──────────────────────────► the ring
+ *   message ─► at most a quarter of the ring? ───yes──► the ring has room, and nobody waits? ─► ring
+ *                 │ no                                      ▲                       │ no
+ *                 ▼                                         │ a reference           ▼
+ *              pages free in the arena? ──yes──► block ─────┘        the peer's queue, in private
+ *                 │ no                                               memory, one copy for all peers
+ *                 └─────────────────────────────────────────────────────────► │
+ *                                       mailbox_out_flush(): the same way again, oldest first
  *
  * A *parcel* is a message that is in more than one place at once: in the queues of several
- * peers, or a block that several peers have still to read (`flight`). It counts its places, in
- * private memory; the last one frees it. */
+ * peers (`waits`), or as a block that several peers have still to read (`flights`). It counts both,
+ * in private memory, and gives up the copy with the last wait and the pages with the last flight.
+ *
+ * Only what is in a ring holds pages, because rings are always read in the end. A block whose
+ * reference waits in a queue behind a message without pages would never come free. And the first
+ * who finds no pages has the next ones that do come free (`starving`): else small blocks would for
+ * ever overtake a large one. */
 #include "worker/mailbox_state.h"
 
 #include <stdlib.h>
