@@ -152,3 +152,16 @@ def test_strangers_cannot_open_the_control_socket(edge):
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", CTL, "-c", str(edge.control),
                            "status"], capture_output=True, text=True, timeout=20)
     assert done.returncode == 3 and "Permission denied" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for BPF")
+@pytest.mark.parametrize("args", [("deny", "show"), ("drop", "show"), ("prog", "show")], ids=" ".join)
+def test_the_shown_commands_are_what_bpftool_takes(args):
+    with sluice.Edge(workers=1, interfaces=["slknone0"]) as edge:
+        shown = edge.ctl("--show-command", *args).splitlines()
+        assert shown
+        for line in shown:
+            assert line.startswith("bpftool -j ") and str(edge.pin_dir) in line
+            done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=20)
+            assert done.returncode == 0, done.stderr
+            json.loads(done.stdout)
