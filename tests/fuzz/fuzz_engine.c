@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Worker 0, honest, with clients that come and go; workers 1 and 2 say whatever the input says,
+ * partly raw and partly well-formed lies. Nothing they say may bring worker 0 down, make it
+ * send anybody a broken message, or leave anything behind when its clients have gone. */
+#include <stdio.h>
+
+#include "../unit/hub/world.h"
+#include "base/json.h"
+#include "engine/wire.h"
+#include "worker/msg.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CLIENTS 8
+
+static struct client *cl[CLIENTS];
+static const char *const channels[] = {"c0", "c1", "c2", "c3", "c4", "c5", "lobby", "r"};
+static const char *const values[] = {"1", "{}",       "{\"a\":[1]}", "\"x\"",
+				     "[", "not json", " 1 ",         "{\"type\":1}"};
+
+/* The rest of the input. */
+struct input {
+	const uint8_t *p;
+	size_t n;
+};
+
+static uint8_t next(struct input *in)
+{
+	if (in->n == 0)
+		return 0;
+	in->n--;
+	return *in->p++;
+}
+
+static void message(unsigned from, uint16_t type, const void *p, size_t n)
+{
+	uint8_t *copy = malloc(n ? n : 1);
+	if (n > 0)
+		memcpy(copy, p, n);
+	world.w[0].engine_ops->message(&world.w[0], from, type, BYTES(copy, n));
+	free(copy);
+}
+
+static void raw_message(struct input *in)
+{
+	unsigned from = next(in) % 4, type = next(in) % 16;
+	size_t n = next(in) * 4u;
+	n = MIN(n, in->n);
+	message(from, (uint16_t)type, in->p, n);
+	in->p += n;
+	in->n -= n;
+}
+
+static size_t put(uint8_t *at, const char *s)
+{
+	memcpy(at, s, strlen(s));
+	return strlen(s);
+}
+
+static void ask(struct input *in, unsigned from, uint16_t type)
+{
+	uint8_t buf[256] __attribute__((aligned(8)));
+	const char *ch = channels[next(in) % ARRAY_SIZE(channels)];
+	struct wire_ask m = {
+		.epoch = next(in),
+		.offset = next(in),
+		.seq = next(in),
+		.index = next(in),
+		.gen = next(in),
+		.channel_n = (uint8_t)strlen(ch),
+		.from_n = 2,
+		.flags = next(in) & 15,
+	};
+	size_t n = sizeof(m);
+	memcpy(buf, &m, n);
+	n += put(buf + n, ch);
+	n += put(buf + n, "u1");
+	message(from, type, buf, n);
+}
+
+static void publication(struct input *in, unsigned from, uint16_t type)
+{
+	uint8_t buf[512] __attribute__((aligned(8)));
+	struct publication_head head;
+	struct bytes parts[PUBLICATION_PARTS];
+	struct wire_publish first = {.seq = next(in)};
+	struct publication p = {
+		.kind = next(in) % PUB_KINDS,
+		.flags = next(in) & PUB_FLAGS,
+		.channel = bytes_str(channels[next(in) % ARRAY_SIZE(channels)]),
+		.from = BYTES_LIT("u1"),
+		.data = bytes_str(values[next(in) % ARRAY_SIZE(values)]),
+		.sender = {.worker = next(in) % 3, .index = next(in), .gen = next(in)},
+		.offset = next(in),
+	};
+	if (p.kind == PUB_RELAY)
+		p.relay = BYTES_LIT("chat");
+	if (p.kind == PUB_JOIN || p.kind == PUB_LEAVE)
+		p.data.n = 0;
+	size_t n = 0;
+	if (type == MSG_PUBLISH) {
+		memcpy(buf, &first, sizeof(first));
+		n = sizeof(first);
+	}
+	publication_pack(&p, &head, parts);
+	for (unsigned i = 0; i < PUBLICATION_PARTS; i++) {
+		if (parts[i].n > 0)
+			memcpy(buf + n, parts[i].p, parts[i].n);
+		n += parts[i].n;
+	}
+	message(from, type, buf, n);
+}
+
+static void announcement(struct input *in, unsigned from)
+{
+	static struct wire_announcing a;
+	wire_announce_begin(&a);
+	for (unsigned i = next(in) % 8; i > 0; i--)
+		wire_announce_add(&a, next(in), 0,
+				  bytes_str(channels[next(in) % ARRAY_SIZE(channels)]));
+	struct bytes all = wire_announce_end(&a, next(in) & 1);
+	message(from, MSG_ANNOUNCE, all.p, all.n);
+}
+
+static void lie(struct input *in)
+{
+	unsigned from = 1 + next(in) % 2, type = next(in) % MSG_KINDS;
+	switch (type) {
+	case MSG_SUBSCRIBE:
+	case MSG_UNSUBSCRIBE: ask(in, from, (uint16_t)type); break;
+	case MSG_PUBLISH:
+	case MSG_DELIVER: publication(in, from, (uint16_t)type); break;
+	case MSG_ANNOUNCE: announcement(in, from); break;
+	case MSG_SUBSCRIBED: {
+		struct wire_subscribed m = {.epoch = next(in),
+					    .offset = next(in),
+					    .seq = next(in),
+					    .count = next(in),
+					    .outcome = next(in) & 3,
+					    .recovered = next(in) & 1};
+		message(from, (uint16_t)type, &m, sizeof(m));
+		break;
+	}
+	case MSG_UNSUBSCRIBED: {
+		struct wire_unsubscribed m = {.seq = next(in)};
+		message(from, (uint16_t)type, &m, sizeof(m));
+		break;
+	}
+	case MSG_PUBLISHED: {
+		struct {
+			struct wire_published head;
+			char text[2];
+		} m = {.head = {.seq = next(in), .outcome = next(in) % 8, .channel_n = 2},
+		       .text = {'c', '1'}};
+		if (m.head.seq != 0) {
+			m.head.channel_n = 0;
+		} else {
+			m.head.index = next(in);
+			m.head.gen = next(in);
+		}
+		message(from, (uint16_t)type, &m, sizeof(m.head) + m.head.channel_n);
+		break;
+	}
+	default: break;
+	}
+}
+
+static void peer(unsigned k)
+{
+	struct worker *w = &world.w[0];
+	w->member_up[k] = !w->member_up[k];
+	if (w->member_up[k])
+		w->engine_ops->worker_up(w, k);
+	else
+		w->engine_ops->worker_down(w, k);
+}
+
+static void act(struct input *in)
+{
+	struct client **c = &cl[next(in) % CLIENTS];
+	const char *ch = channels[next(in) % ARRAY_SIZE(channels)];
+	uint8_t how = next(in), arg = next(in);
+	switch (how % 4) {
+	case 0: client_subscribe_as(*c, ch, (enum encoding)(arg % ENC_RAW), how >> 4); break;
+	case 1: client_unsubscribe(*c, ch); break;
+	case 2:
+		client_publish_as(*c, ch, "{\"a\":1}",
+				  arg & (PUB_F_NO_ECHO | PUB_F_EPHEMERAL | PUB_F_ACK));
+		break;
+	case 3:
+		client_close(*c);
+		client_free(*c);
+		*c = client_open(0);
+		break;
+	}
+}
+
+static void nothing(void *ctx, uint32_t from, uint16_t type, uint16_t flags, struct bytes data)
+{
+}
+
+static void turn(void)
+{
+	worker_turn(&world.w[0], true);
+	for (unsigned k = 1; k < 3; k++) {
+		mailbox_drain(world.w[k].mailbox, nothing, NULL, SIZE_MAX);
+		mailbox_flush(world.w[k].mailbox);
+	}
+}
+
+static void check_log(const struct client *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->log[i][0] == '{' && json_check(bytes_str(c->log[i]), NULL, NULL) != JSON_OK)
+			abort();
+}
+
+static void begin(uint8_t first)
+{
+	if (world.n == 0)
+		world_open(3);
+	/* a worker's private part anew for each input; in a first life or a later one */
+	struct worker *w = &world.w[0];
+	w->engine_ops->free(w->engine);
+	hub_free(w->hub);
+	w->hub = hub_new(w);
+	w->slab.incarnation = 1 + (first & 1);
+	w->member_up[1] = w->member_up[2] = true;
+	w->now_ns = 0;
+	w->engine = w->engine_ops->new (w);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		cl[i] = client_open(0);
+}
+
+static void end(void)
+{
+	struct worker *w = &world.w[0];
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		client_close(cl[i]);
+		client_free(cl[i]);
+	}
+	turn();
+	if (hub_channel_count(w->hub) != 0 || fanout_memory(w->fanout) != 0 || w->slab.live != 0)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+	begin(next(&in));
+	while (in.n > 0) {
+		uint8_t what = next(&in);
+		switch (what % 8) {
+		case 0: raw_message(&in); break;
+		case 1:
+		case 2: lie(&in); break;
+		case 3:
+		case 4: act(&in); break;
+		case 5: turn(); break;
+		case 6: peer(1 + (what >> 3) % 2); break;
+		case 7:
+			world.w[0].now_ns += 1000000000;
+			world.w[0].engine_ops->tick(&world.w[0]);
+			break;
+		}
+	}
+	turn();
+	for (unsigned i = 0; i < CLIENTS; i++)
+		check_log(cl[i]);
+	end();
+	return 0;
+}
