@@ -83,6 +83,14 @@ def test_prefixes_are_enough(edge):
     assert edge.ctl("st", "sh") == edge.ctl("status", "show")[:0] + edge.ctl("status")
 
 
+def test_a_row_for_people_has_what_the_json_has(edge):
+    s, _ = wire.upgrade(edge, "/ws")
+    row = json.loads(edge.ctl("-j", "conn", "show"))[0]
+    shown = edge.ctl("conn", "show").splitlines()[1].split()
+    assert shown[:5] == [row["id"], f"w{row['worker']}/{row['index']}", row["state"], row["peer"], row["endpoint"]]
+    s.close()
+
+
 def test_many_connections_come_in_pages(edge):
     clients = [wire.upgrade(edge, "/ws") for _ in range(450)]
     rows = json.loads(edge.ctl("-j", "conn", "show"))

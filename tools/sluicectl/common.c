@@ -108,9 +108,9 @@ bool ctl_print_json(const struct ctl *ctl, json_t *value)
 
 const char *ctl_clean(const char *s)
 {
-	static char buf[4][1024];
+	static char buf[16][1024]; /* as many as one printf() may want */
 	static unsigned turn;
-	char *out = buf[turn++ % 4];
+	char *out = buf[turn++ % 16];
 	size_t n = 0;
 	for (; *s && n + 1 < sizeof(buf[0]); s++)
 		out[n++] = (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s;

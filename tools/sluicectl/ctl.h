@@ -71,7 +71,7 @@ json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code);
 /* ── output ── */
 /* With -j or -p prints `value` and takes it; true: done. In text mode: false. */
 bool ctl_print_json(const struct ctl *ctl, json_t *value);
-/* Safe for a terminal: control characters come out as '?'. Static, four buffers in turn. */
+/* Safe for a terminal: control characters come out as '?'. Static, sixteen in turn. */
 const char *ctl_clean(const char *s);
 const char *ctl_count(unsigned long long n); /* "12,345"; static, eight in turn */
 const char *ctl_bytes(unsigned long long n); /* "1.2 MiB" */
