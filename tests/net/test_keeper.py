@@ -519,6 +519,26 @@ def test_taken_port_is_named_and_everything_is_given_back():
             edge.__exit__(None, None, None)
 
 
+def test_port_of_another_sluiced_is_taken_too():
+    """Both would set SO_REUSEPORT, and the kernel would deal the clients out among the two."""
+    with Edge() as first:
+        edge = Edge(listeners={"plain": {"port": first.port["plain"]}})
+        try:
+            failed = subprocess.run(edge.command(), capture_output=True, text=True,
+                                    timeout=10 * SLOW)
+            assert failed.returncode == 1
+            assert f"port {first.port['plain']}: Address already in use" in failed.stderr
+        finally:
+            edge.__exit__(None, None, None)
+
+
+def test_all_addresses_and_one_of_them_share_a_port():
+    with Edge(listeners={"one": {}}) as edge:
+        port = edge.port["one"]
+    with Edge(listeners={"all": {"address": "0.0.0.0", "port": port}, "one": {"port": port}}) as edge:
+        edge.ctl("status")
+
+
 def cli(*args):
     return subprocess.run([str(BUILD / "sluiced"), *args], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=10 * SLOW)

@@ -136,6 +136,11 @@ static int open_listeners(struct keeper *k)
 	for (size_t i = 0; i < n; i++)
 		k->listener_fds[i] = -1;
 	for (uint32_t l = 0; l < k->cfg->n_listeners; l++) {
+		int err = listener_check_free(&k->cfg->listeners[l]);
+		if (err)
+			return err;
+	}
+	for (uint32_t l = 0; l < k->cfg->n_listeners; l++) {
 		int *group = &k->listener_fds[(size_t)l * k->n_workers];
 		int err = listener_open_group(&k->cfg->listeners[l], group, k->n_workers);
 		if (err) {

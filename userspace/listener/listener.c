@@ -40,19 +40,19 @@ static int set_one(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-static int open_one(const struct config_listener *l)
+/* Bound, and not listening yet. */
+static int open_one(const struct config_listener *l, int share)
 {
 	int fd = socket(l->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	if (set_one(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 ||
-	    set_one(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0 ||
+	    set_one(fd, SOL_SOCKET, SO_REUSEPORT, share) != 0 ||
 	    (l->addr.ss_family == AF_INET6 && set_one(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) != 0) ||
 	    /* Inherited by every accepted socket: one system call less for each. */
 	    set_one(fd, IPPROTO_TCP, TCP_NODELAY, 1) != 0 ||
 	    (l->defer_accept && set_one(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 5) != 0) ||
-	    bind(fd, (const struct sockaddr *)&l->addr, l->addr_len) != 0 ||
-	    listen(fd, (int)l->backlog) != 0) {
+	    bind(fd, (const struct sockaddr *)&l->addr, l->addr_len) != 0) {
 		int err = -errno;
 		close(fd);
 		return err;
@@ -60,21 +60,38 @@ static int open_one(const struct config_listener *l)
 	return fd;
 }
 
+static int cannot_open(const struct config_listener *l, int err)
+{
+	log_error("listener %s: %s port %u: %s%s", l->name, l->address, l->port, strerror(-err),
+		  err == -EADDRINUSE    ? ": another program has it; stop that one or "
+					  "change the port in sluice.conf" :
+		  err == -EACCES        ? ": ports below 1024 need root or "
+					  "CAP_NET_BIND_SERVICE" :
+		  err == -EADDRNOTAVAIL ? ": no interface has this address" :
+					  "");
+	return err;
+}
+
+int listener_check_free(const struct config_listener *l)
+{
+	int fd = open_one(l, 0);
+	if (fd < 0)
+		return cannot_open(l, fd);
+	close(fd);
+	return 0;
+}
+
 int listener_open_group(const struct config_listener *l, int *fds, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		fds[i] = open_one(l);
-		if (fds[i] >= 0)
+		int err = fds[i] = open_one(l, 1);
+		if (err >= 0 && listen(fds[i], (int)l->backlog) == 0)
 			continue;
-		int err = fds[i];
-		log_error("listener %s: %s port %u: %s%s", l->name, l->address, l->port,
-			  strerror(-err),
-			  err == -EADDRINUSE    ? ": another program has it; stop that one or "
-						  "change the port in sluice.conf" :
-			  err == -EACCES        ? ": ports below 1024 need root or "
-						  "CAP_NET_BIND_SERVICE" :
-			  err == -EADDRNOTAVAIL ? ": no interface has this address" :
-						  "");
+		if (err >= 0) {
+			err = -errno;
+			close(fds[i]);
+		}
+		cannot_open(l, err);
 		while (i-- > 0)
 			close(fds[i]);
 		return err;

@@ -12,6 +12,12 @@
 struct worker;
 struct listener;
 
+/* 0 if nobody listens there, or -errno, with the same log line as below. The group's own
+ * sockets share the port with whoever of our user shares it too: another sluiced's clients
+ * and ours would be dealt out among both, and neither would know. To be asked before the
+ * first group is open, for a listener on all addresses takes the port of all others. */
+int listener_check_free(const struct config_listener *l);
+
 /* Opens n listening sockets for one config listener, non-blocking, close-on-exec. 0 or
  * -errno, with a log line that names the address and what to do. */
 int listener_open_group(const struct config_listener *l, int *fds, unsigned n);
