@@ -14,7 +14,7 @@
     T=net                   a whole suite
     T=fanout                all of tests/unit/fanout
     T=fanout/two_rooms      those of its tests whose name contains two_rooms
-    T=head/bare_lf          likewise by TEST()'s first word, or by the file test_head.c
+    T=head/request_line     likewise by TEST()'s first word, or by the file test_head.c
     T=net/backpressure      files of tests/net whose path contains it, else tests
     T=net/backpressure/slow tests named so in those files
 

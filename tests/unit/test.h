@@ -2,7 +2,7 @@
 /* test.h - a unit test is a sentence about behaviour:
  *
  *     #include "test.h"
- *     TEST(head, bare_lf_is_refused) { assert_int_equal(...); }
+ *     TEST(head, request_line_is_bounded) { assert_int_equal(...); }
  *     TEST_MAIN()
  *
  * TEST registers itself before main() runs, so there is no list to keep. The
