@@ -55,6 +55,7 @@ struct client {
 struct admin {
 	struct worker *w;
 	struct event *accept;
+	struct event *again; /* accept is off until then */
 	uint32_t next_ask;
 	struct client clients[CLIENTS_MAX];
 };
@@ -570,12 +571,24 @@ static void on_timeout(evutil_socket_t fd, short what, void *ctx)
 	go_on(c);
 }
 
+static void on_again(evutil_socket_t fd, short what, void *ctx)
+{
+	struct admin *a = ctx;
+	event_add(a->accept, NULL);
+}
+
 static void on_control(evutil_socket_t fd, short what, void *ctx)
 {
 	struct admin *a = ctx;
 	int s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (s < 0)
+	if (s < 0) {
+		/* Out of descriptors: the event would fire on and on. Look again later. */
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+			event_del(a->accept);
+			event_add(a->again, &(struct timeval){.tv_sec = 1});
+		}
 		return;
+	}
 	struct client *c = NULL;
 	for (int i = 0; i < CLIENTS_MAX && c == NULL; i++)
 		if (a->clients[i].admin == NULL)
@@ -605,7 +618,8 @@ struct admin *admin_start(struct worker *w, int control_fd)
 		return NULL;
 	a->w = w;
 	a->accept = event_new(w->base, control_fd, EV_READ | EV_PERSIST, on_control, a);
-	if (a->accept == NULL || event_add(a->accept, NULL) != 0)
+	a->again = event_new(w->base, -1, 0, on_again, a);
+	if (a->accept == NULL || a->again == NULL || event_add(a->accept, NULL) != 0)
 		return NULL;
 	return a;
 }
