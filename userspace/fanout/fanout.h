@@ -37,7 +37,7 @@ struct fanout_part {
 /* `lane` names the channel for good: its hub_hash(). (Not its number: that may be given to another
  * channel, and another to this one, while the lane still holds something. Two channels in
  * one lane wait for each other and are otherwise well.) p is borrowed for the call. Few recipients of
- * an empty lane are served within the call: any conn may be gone afterwards. */
+ * an empty lane are served within the call. */
 void fanout_deliver(struct worker *w, uint32_t lane, const struct publication *p,
 		    const struct fanout_part *parts, unsigned n);
 /* Calls fn(w, conn, arg bytes) once everything now in the lane has been walked, at

@@ -8,9 +8,9 @@
  * stands in its words meanwhile (subs.h). Answers go through the channel's lane of the
  * fan-out, behind what was published before them.
  *
- * Any call into engine or fan-out may end conns, this one too, and a conn that ends
- * leaves its channels: so everything here is finished before such a call, and nothing is
- * looked at after it. */
+ * A call into engine or fan-out may come back as answers to the protocol before it returns, and a
+ * protocol may end its conn, which then leaves its channels: so everything here is finished
+ * before such a call, and nothing is looked at after it. */
 #include "hub/hub.h"
 
 #include <stdlib.h>
