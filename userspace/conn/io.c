@@ -24,8 +24,10 @@
 #include "worker/timer.h"
 #include "worker/worker.h"
 
-/* The tail of a conn that is told to go may grow by its last words beyond the bound. */
-#define LAST_WORDS_BYTES 512
+/* What a message may grow by when it becomes a frame: names and times around it. */
+#define FRAME_EXTRA_BYTES 512
+/* As much is sealed and written at once. */
+#define SEND_BYTES        (128u << 10)
 
 static bool same_conn(const struct worker *w, uint32_t index, uint32_t gen)
 {
@@ -57,15 +59,13 @@ static void reset_idle(struct worker *w, struct conn *c)
 		partial_end(w, c);
 }
 
-/* Ciphertext that TLS wants to say by itself: handshake, alerts, key updates. */
+static bool put_sealed(struct worker *w, struct conn *c);
+
+/* Ciphertext that TLS wants to say by itself: handshake, alerts, key updates. False: the
+ * conn has ended. */
 static bool flush_tls(struct worker *w, struct conn *c)
 {
-	struct bytes out = tls_output(w);
-	if (out.n == 0)
-		return true;
-	uint32_t index = conn_index(&w->slab, c), gen = c->gen;
-	conn_send_sealed(w, c);
-	return same_conn(w, index, gen);
+	return tls_output(w).n == 0 || put_sealed(w, c);
 }
 
 /* `in` begins at a record. Keeps an unfinished one. */
@@ -166,9 +166,14 @@ void conn_eof(struct worker *w, struct conn *c)
 
 /* ── out ── */
 
-static bool tail_append(struct worker *w, struct conn *c, struct bytes b, size_t bound)
+static size_t queue_bound(const struct worker *w, const struct conn *c)
 {
-	return buffer_append(w->tails, &c->tail, b, bound);
+	size_t bound = w->cfg->memory.connection_queue_bytes;
+	/* A connection must be able to hear one message of the size it may send. */
+	if (c->state == CONN_OPEN || c->state == CONN_CLOSING)
+		bound = MAX(bound, w->cfg->endpoints[c->endpoint].max_message_bytes +
+					   (size_t)FRAME_EXTRA_BYTES);
+	return bound;
 }
 
 static void tail_wait(struct worker *w, struct conn *c)
@@ -179,8 +184,8 @@ static void tail_wait(struct worker *w, struct conn *c)
 	}
 }
 
-/* The peer reads too slowly: the queue is at its bound. A close frame goes behind what is
- * queued (whoever reads on learns why); a deadline ends the rest. */
+/* The peer reads too slowly. A close frame goes behind what is queued (whoever reads on learns
+ * why); a deadline ends the rest. */
 static void overflow(struct worker *w, struct conn *c)
 {
 	if (c->state != CONN_OPEN) {
@@ -209,15 +214,22 @@ static ssize_t send_now(struct worker *w, struct conn *c, const struct iovec *pa
 	return -1;
 }
 
-/* Sends or queues; the conn may end. */
-static void put(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
-		size_t bound)
+/* Behind the tail, whatever its own bound says: that was asked before. False: all tails of the
+ * worker together are at theirs. */
+static bool tail_append(struct worker *w, struct conn *c, struct bytes b)
+{
+	return buffer_append(w->tails, &c->tail, b,
+			     MAX(queue_bound(w, c), conn_queued(w, c) + b.n));
+}
+
+/* Sends or queues. False: the conn has ended. */
+static bool put(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
 {
 	size_t skip = 0;
 	if (c->tail == 0) {
 		ssize_t sent = send_now(w, c, parts, n);
 		if (sent < 0)
-			return;
+			return false;
 		skip = (size_t)sent;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -228,71 +240,96 @@ static void put(struct worker *w, struct conn *c, const struct iovec *parts, uns
 		struct bytes rest =
 			BYTES((uint8_t *)parts[i].iov_base + skip, parts[i].iov_len - skip);
 		skip = 0;
-		if (!tail_append(w, c, rest, bound)) {
-			overflow(w, c);
-			return;
+		if (!tail_append(w, c, rest)) { /* nor is there room for saying why */
+			conn_end(w, c, CLOSE_SLOW_CONSUMER);
+			return false;
 		}
 	}
 	if (c->tail != 0)
 		tail_wait(w, c);
-	else if (c->flags & CONN_F_END_FLUSH)
-		conn_flushed(w, c);
+	return true;
 }
 
-static size_t queue_bound(const struct worker *w, const struct conn *c)
-{
-	size_t bound = w->cfg->memory.connection_queue_bytes;
-	/* A connection must be able to hear one message of the size it may send. */
-	if (c->state == CONN_OPEN || c->state == CONN_CLOSING)
-		bound = MAX(bound, w->cfg->endpoints[c->endpoint].max_message_bytes +
-					   (size_t)LAST_WORDS_BYTES);
-	return bound;
-}
-
-void conn_send_sealed(struct worker *w, struct conn *c)
+/* What waits in tls_output(). False: the conn has ended. */
+static bool put_sealed(struct worker *w, struct conn *c)
 {
 	struct bytes out = tls_output(w);
 	struct iovec v = {.iov_base = (void *)out.p, .iov_len = out.n};
 	/* Emptied first: put() may end the conn, and its goodbye is sealed into the same
 	 * memory, but only after these bytes are in the socket or in the tail. */
 	tls_output_clear(w);
-	put(w, c, &v, 1, queue_bound(w, c) + LAST_WORDS_BYTES);
+	return put(w, c, &v, 1);
+}
+
+static bool seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
+{
+	if (tls_seal(w, c, parts, n))
+		return put_sealed(w, c);
+	tls_output_clear(w);
+	conn_end(w, c, CLOSE_TLS_RECORD);
+	return false;
+}
+
+/* Whole frames; a long one is sealed piece by piece, so that there is never a second copy of
+ * all of it. False: the conn has ended. */
+static bool put_frames(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
+{
+	if (!(c->flags & CONN_F_TLS))
+		return put(w, c, parts, n);
+	if (n > 1)
+		return seal(w, c, parts, n);
+	for (size_t at = 0; at < parts[0].iov_len; at += SEND_BYTES) {
+		struct iovec piece = {.iov_base = (uint8_t *)parts[0].iov_base + at,
+				      .iov_len = MIN(parts[0].iov_len - at, SEND_BYTES)};
+		if (!seal(w, c, &piece, 1))
+			return false;
+	}
+	return true;
+}
+
+/* How many of the parts go together, up to `bound` bytes, but at least one; *bytes is their sum. */
+static unsigned some_frames(const struct iovec *parts, unsigned n, size_t bound, size_t *bytes)
+{
+	unsigned k = 1;
+	*bytes = parts[0].iov_len;
+	while (k < n && *bytes + parts[k].iov_len <= bound)
+		*bytes += parts[k++].iov_len;
+	return k;
 }
 
 void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
 	       size_t bytes)
 {
-	if (conn_queued(w, c) + bytes > queue_bound(w, c) && c->tail != 0) {
-		overflow(w, c);
-		return;
+	size_t bound = queue_bound(w, c), some;
+	for (unsigned k; n > 0; parts += k, n -= k) {
+		size_t queued = conn_queued(w, c), room = bound - MIN(bound, queued);
+		k = some_frames(parts, n, MIN(room, SEND_BYTES), &some);
+		if (queued > 0 && queued + some > bound) {
+			overflow(w, c);
+			return;
+		}
+		if (!put_frames(w, c, parts, k))
+			return;
 	}
-	if (!(c->flags & CONN_F_TLS)) {
-		put(w, c, parts, n, queue_bound(w, c) + LAST_WORDS_BYTES);
-		return;
-	}
-	if (!tls_seal(w, c, parts, n)) {
-		tls_output_clear(w);
-		conn_end(w, c, CLOSE_TLS_RECORD);
-		return;
-	}
-	conn_send_sealed(w, c);
+	if (c->tail == 0 && c->flags & CONN_F_END_FLUSH)
+		conn_flushed(w, c);
 }
 
-void conn_send_last(struct worker *w, struct conn *c, struct bytes words)
+bool conn_send_last(struct worker *w, struct conn *c, struct bytes words)
 {
 	struct iovec v = {.iov_base = (void *)words.p, .iov_len = words.n};
 	struct bytes out = words;
-	tls_output_clear(w);
 	if (c->flags & CONN_F_TLS) {
-		if (!tls_seal(w, c, &v, 1)) {
-			tls_output_clear(w);
-			return;
-		}
+		bool sealed = tls_seal(w, c, &v, 1);
 		out = tls_output(w);
+		tls_output_clear(w);
+		if (!sealed)
+			return false;
 	}
-	if (tail_append(w, c, out, queue_bound(w, c) + 4 * LAST_WORDS_BYTES + CONFIG_MAX_MESSAGE))
-		tail_wait(w, c);
-	tls_output_clear(w);
+	if (!tail_append(w, c, out))
+		return false;
+	tail_wait(w, c);
+	return true;
 }
 
 void conn_writable(struct worker *w, struct conn *c)

@@ -21,7 +21,9 @@ struct sockaddr;
 struct conn *conn_open(struct worker *w, int fd, uint16_t listener, const struct sockaddr *peer);
 void conn_readable(struct worker *w, struct conn *c);
 void conn_writable(struct worker *w, struct conn *c);
-/* Seals and writes the parts as one record where they fit. May end the conn. */
+/* Seals and writes the parts, whole frames each, in as few records as they fit. What the socket does
+ * not take is queued; where the bound is reached it ends between two frames (4008), but one frame,
+ * however long, may always wait alone. May end the conn. */
 void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
 	       size_t bytes);
 
@@ -44,11 +46,13 @@ void conn_linger(struct worker *w, struct conn *c, enum close_reason reason);
 void conn_flushed(struct worker *w, struct conn *c);
 /* The peer sends no more. */
 void conn_eof(struct worker *w, struct conn *c);
-/* Writes what waits in tls_output(); c may end. */
-void conn_send_sealed(struct worker *w, struct conn *c);
-/* Queues a few bytes behind the tail whatever its bound says. */
-void conn_send_last(struct worker *w, struct conn *c, struct bytes words);
+/* Queues a few bytes behind the tail whatever its bound says. False: there is no room at all, and
+ * nothing more can be said. */
+bool conn_send_last(struct worker *w, struct conn *c, struct bytes words);
 
+/* Not to be read for now, or again: what it has left unfinished and how long it has been silent
+ * counts from the moment it is listened to. */
+void conn_read_stop(struct worker *w, struct conn *c, bool stop);
 /* Tells the epoll set what we wait for after flags changed. */
 void conn_watch(struct worker *w, struct conn *c);
 

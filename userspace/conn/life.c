@@ -151,7 +151,8 @@ void conn_close_slow(struct worker *w, struct conn *c)
 	leave(w, c, CONN_CLOSING, CLOSE_SLOW_CONSUMER);
 	c->flags |= CONN_F_CLOSE_SENT;
 	batch_drop(w, c);
-	conn_send_last(w, c, BYTES(frame, n));
+	if (!conn_send_last(w, c, BYTES(frame, n)))
+		conn_end(w, c, CLOSE_SLOW_CONSUMER);
 }
 
 void conn_linger(struct worker *w, struct conn *c, enum close_reason reason)
