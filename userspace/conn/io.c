@@ -358,6 +358,20 @@ size_t conn_queued(const struct worker *w, const struct conn *c)
 	return c->tail ? buffer_size(w->tails, c->tail) : 0;
 }
 
+void conn_read_stop(struct worker *w, struct conn *c, bool stop)
+{
+	if (stop == !!(c->flags & CONN_F_READ_STOP))
+		return;
+	c->flags ^= CONN_F_READ_STOP;
+	conn_watch(w, c);
+	if (stop)
+		return;
+	c->heard_ticks = w->tick;
+	if (c->flags & CONN_F_PARTIAL)
+		c->partial_ticks = w->tick;
+	timer_update(w, c);
+}
+
 void conn_watch(struct worker *w, struct conn *c)
 {
 	int fd = conn_fd(c);
@@ -369,6 +383,5 @@ void conn_watch(struct worker *w, struct conn *c)
 			  (c->flags & CONN_F_TAIL_WAIT ? EPOLLOUT : 0),
 	};
 	if (epoll_ctl(w->set_fd, EPOLL_CTL_MOD, fd, &e) != 0)
-		log_error("conn %u: epoll_ctl: %s", conn_index(&w->slab, c),
-			  strerror(errno));
+		log_error("conn %u: epoll_ctl: %s", conn_index(&w->slab, c), strerror(errno));
 }

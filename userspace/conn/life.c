@@ -116,6 +116,7 @@ static void leave(struct worker *w, struct conn *c, enum conn_state state, enum 
 	buffer_free(w->pool, &c->message);
 	c->rest = 0;
 	c->partial_ticks = w->tick;
+	conn_read_stop(w, c, false); /* it cannot publish any more, but say goodbye */
 	timer_update(w, c);
 }
 

@@ -35,6 +35,7 @@
 
 #define SET_EVENTS     512
 #define MAILBOX_BUDGET (256u << 10) /* bytes drained per turn */
+#define REST_TICKS       16           /* about two seconds */
 #define DRAIN_PER_TURN 256          /* clients told to go per turn at shutdown */
 
 /* ── what libevent calls ── */
@@ -76,10 +77,25 @@ static void on_mailbox(evutil_socket_t fd, short what, void *ctx)
 	mailbox_woken(w->mailbox);
 }
 
+/* Memory of a burst goes back to the system once nobody has said anything for a while. */
+static void rest(struct worker *w)
+{
+	uint64_t busy = w->stats.frames_in + w->stats.accepted + w->stats.deliveries;
+	if (busy != w->_busy_then) {
+		w->_busy_then = busy;
+		w->_quiet_ticks = 0;
+	} else if (++w->_quiet_ticks == REST_TICKS) {
+		pool_trim(w->pool);
+		pool_trim(w->tails);
+		mailbox_trim(w->mailbox);
+	}
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
 	listener_tick(w);
+	rest(w);
 	if (w->engine != NULL)
 		w->engine_ops->tick(w);
 }
@@ -98,7 +114,8 @@ static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags
 	batch_relieve(w);
 }
 
-/* A congested mailbox: whoever could publish is not read until it has drained. */
+/* A congested mailbox: whoever could publish is not read until it has drained. (Whoever opens
+ * meanwhile is stopped in ws/serve.c, and read again when it closes.) */
 static void on_congestion(void *ctx, bool congested)
 {
 	struct worker *w = ctx;
@@ -107,13 +124,7 @@ static void on_congestion(void *ctx, bool congested)
 		struct conn *c = conn_at(&w->slab, i);
 		if (c->state == CONN_FREE || c->state == CONN_HELD)
 			continue;
-		uint16_t old = c->flags;
-		if (congested && c->state == CONN_OPEN)
-			c->flags |= CONN_F_READ_STOP;
-		else
-			c->flags &= (uint16_t)~CONN_F_READ_STOP;
-		if (c->flags != old)
-			conn_watch(w, c);
+		conn_read_stop(w, c, congested && c->state == CONN_OPEN);
 	}
 }
 

@@ -50,6 +50,8 @@ static uint32_t open_deadline(const struct worker *w, const struct conn *c)
 {
 	const struct config_endpoint *e = &w->cfg->endpoints[c->endpoint];
 	uint32_t due = w->tick + INT32_MAX / 2;
+	if (c->flags & CONN_F_READ_STOP) /* its silence says nothing */
+		return due;
 	if (e->heartbeat_ms) {
 		due = c->heard_ticks + heartbeat_ticks(w, c);
 		if (c->flags & CONN_F_PINGED)

@@ -200,8 +200,10 @@ static void ws_enter(struct worker *w, struct conn *c)
 	c->offences = 0;
 	w->stats.upgrades++;
 	proto_of(w, c)->open(w, c);
-	if (c->state == CONN_OPEN)
-		timer_update(w, c);
+	if (c->state != CONN_OPEN)
+		return;
+	conn_read_stop(w, c, w->read_stopped);
+	timer_update(w, c);
 }
 
 static void ws_gone(struct worker *w, struct conn *c)
