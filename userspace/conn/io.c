@@ -80,6 +80,7 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 		switch (o) {
 		case TLS_MORE: break;
 		case TLS_RECORD:
+			reset_idle(w, c); /* what is behind a record that is whole has begun now */
 			if (n > 0 && !climb(w, c, w->scratch_plain, n))
 				return;
 			break;

@@ -70,8 +70,7 @@ static enum close_reason reason_of(uint16_t code)
 
 static void bad(struct worker *w, struct conn *c, const struct ws_frame *f)
 {
-	log_debug("conn %u: bad frame: %s", conn_index(&w->slab, c),
-		  ws_bad_word(f->bad));
+	log_debug("conn %u: bad frame: %s", conn_index(&w->slab, c), ws_bad_word(f->bad));
 	if (c->state == CONN_CLOSING)
 		conn_linger(w, c, c->close_reason);
 	else
@@ -191,6 +190,9 @@ static size_t ws_bytes(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 			piece(w, c, &f);
 		if (conn_deref(&w->slab, index, gen) == NULL || c->state == CONN_LINGER)
 			return all;
+		/* What is behind a message that is finished has begun now. */
+		if (c->message == 0 && ws_frame_idle(&c->rx))
+			partial_end(w, c);
 	}
 }
 
