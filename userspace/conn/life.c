@@ -85,8 +85,7 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 	if (c->close_reason != CLOSE_NONE)
 		reason = c->close_reason;
 	w->stats.closed[reason]++;
-	log_debug("conn %u: ended: %s", conn_index(&w->slab, c),
-		  close_reason_info(reason)->word);
+	log_debug("conn %u: ended: %s", conn_index(&w->slab, c), close_reason_info(reason)->word);
 	upper_gone(w, c);
 	batch_drop(w, c);
 	timer_stop(w, c);
@@ -180,6 +179,8 @@ void conn_flushed(struct worker *w, struct conn *c)
 	if (c->flags & CONN_F_TLS)
 		tls_goodbye(w, c);
 	c->flags |= CONN_F_SHUT;
+	c->partial_ticks = w->tick;
+	timer_update(w, c);
 	if (shutdown(conn_fd(c), SHUT_WR) != 0)
 		conn_end(w, c, CLOSE_PEER);
 }

@@ -7,7 +7,10 @@
  *   OPEN                           heard + heartbeat (jittered) ► ping
  *                                  heard + heartbeat + patience ► dead
  *                                  unfinished message begun + its timeout
- *   CLOSING, LINGER                begun + goodbye timeout
+ *                                  none while we do not read it (conn_read_stop)
+ *   CLOSING                        begun + goodbye timeout
+ *   LINGER                         begun + patience with a slow reader of the last answer; once
+ *                                  that is out: begun + linger timeout
  *
  * The jitter of a heartbeat is a quarter of the interval, drawn from the slot and its
  * generation: a million connections that came with one reconnect storm must not ping
@@ -20,8 +23,9 @@
 #include "ws/serve.h"
 
 #define CLOSING_TIMEOUT_MS 5000
-#define LINGER_TIMEOUT_MS  2000
-#define TIMER_BUDGET       1024 /* entries per turn */
+#define FLUSH_TIMEOUT_MS   30000 /* of the last answer */
+#define LINGER_TIMEOUT_MS  2000  /* for the peer to hang up */
+#define TIMER_BUDGET       1024  /* entries per turn */
 
 static uint32_t heartbeat_ticks(const struct worker *w, const struct conn *c)
 {
@@ -72,7 +76,9 @@ static uint32_t deadline(const struct worker *w, const struct conn *c)
 	case CONN_HTTP: return http_deadline(w, c);
 	case CONN_OPEN: return open_deadline(w, c);
 	case CONN_CLOSING: return c->partial_ticks + worker_ticks(CLOSING_TIMEOUT_MS);
-	default: return c->partial_ticks + worker_ticks(LINGER_TIMEOUT_MS);
+	default:
+		return c->partial_ticks +
+		       worker_ticks(c->flags & CONN_F_SHUT ? LINGER_TIMEOUT_MS : FLUSH_TIMEOUT_MS);
 	}
 }
 
