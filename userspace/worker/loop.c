@@ -109,8 +109,7 @@ static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags
 	else
 		ok = !w->is_admin && w->engine_ops->message(w, from, type, data);
 	if (!ok)
-		log_warn("message %u from member %u is malformed: dropped", type,
-			 from);
+		log_warn("message %u from member %u is malformed: dropped", type, from);
 	batch_relieve(w);
 }
 
