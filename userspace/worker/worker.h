@@ -115,6 +115,8 @@ struct worker {
 	struct worker_stats stats;
 	struct event *_set_event, *_mailbox_event, *_keeper_event, *_tick_event;
 	int _keeper_fd;
+	uint64_t _busy_then;   /* what had been done when the present quiet began */
+	uint32_t _quiet_ticks;
 	uint32_t _drain_at; /* shutdown has told all conns below */
 	uint64_t _born_ns;
 };
