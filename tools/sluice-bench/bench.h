@@ -70,6 +70,8 @@ bool publisher_send(struct publisher *p, uint64_t seq);
 /* Reads and drops what the server says to it. */
 void publisher_read(struct publisher *p);
 
+void publisher_close(struct publisher *p);
+
 /* measure.c */
 struct usage {
 	double cpu_s;         /* user and system, of the process trees */

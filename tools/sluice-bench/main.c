@@ -250,6 +250,8 @@ static int run_fanout(const struct options *o)
 	uint64_t n = TOTAL(ready);
 	for (uint32_t i = 0; i < o->publishers; i++)
 		if ((pubs[i] = publisher_open(o, i)) == NULL) {
+			while (i-- > 0)
+				publisher_close(pubs[i]);
 			stop(o);
 			return 1;
 		}
@@ -263,6 +265,8 @@ static int run_fanout(const struct options *o)
 	usleep(100000);
 	measure(o, &after);
 	client_cpu = TOTAL(cpu_us) - client_cpu;
+	for (uint32_t i = 0; i < o->publishers; i++)
+		publisher_close(pubs[i]);
 	uint64_t got = TOTAL(received) - base, want = n * o->messages;
 	uint64_t differs = TOTAL(order_differs);
 	for (uint32_t i = 1; i < o->procs; i++)

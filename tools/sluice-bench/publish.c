@@ -56,11 +56,17 @@ static bool upgrade(struct publisher *p)
 	return false;
 }
 
-static struct publisher *give_up(struct publisher *p)
+void publisher_close(struct publisher *p)
 {
 	SSL_free(p->ssl);
-	close(p->fd);
+	if (p->fd >= 0)
+		close(p->fd);
 	free(p);
+}
+
+static struct publisher *give_up(struct publisher *p)
+{
+	publisher_close(p);
 	return NULL;
 }
 
