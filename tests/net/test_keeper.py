@@ -568,7 +568,7 @@ def test_command_line_mistakes_end_with_2(tmp_path):
         assert done.returncode == 2
         said = done.stdout + done.stderr
         assert "bad.conf:1" in said and "bad.conf:2" in said
-    for text, said in (("workers = 900;", "workers: 900"), ('user = "no-such-user";', "no-such-user"),
+    for text, said in (("workers = 900;", "workers = 900"), ('user = "no-such-user";', "no-such-user"),
                        ('workers = 200; memory = { mailbox = "1 MiB"; };', "memory.mailbox")):
         bad.write_text(text)
         for args in (["-t"], []):
