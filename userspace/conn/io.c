@@ -95,6 +95,8 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 							      CLOSE_TLS_RECORD);
 			return;
 		}
+		if (c->state == CONN_LINGER) /* nobody reads the rest */
+			return;
 	} while (o != TLS_MORE);
 	if (in.n > 0) {
 		if (!partial_append(w, c, &c->record, in, TLS_RECORD_MAX)) {

@@ -114,6 +114,8 @@ static void leave(struct worker *w, struct conn *c, enum conn_state state, enum 
 	partial_end(w, c);
 	buffer_free(w->pool, &c->message);
 	c->rest = 0;
+	if (state == CONN_LINGER)
+		buffer_free(w->pool, &c->record);
 	c->partial_ticks = w->tick;
 	conn_read_stop(w, c, false); /* it cannot publish any more, but say goodbye */
 	timer_update(w, c);

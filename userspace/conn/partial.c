@@ -94,13 +94,14 @@ bool partial_sacrifice(struct worker *w, const struct conn *spare)
 	if (oldest == 0)
 		return false;
 	struct conn *c = conn_at(&w->slab, oldest - 1);
-	buffer_free(w->pool, &c->record);
-	buffer_free(w->pool, &c->message);
-	c->rest = 0;
-	if (c->state == CONN_OPEN)
-		conn_close(w, c, CLOSE_OVERLOAD);
-	else
+	if (c->state != CONN_OPEN) {
 		conn_end(w, c, CLOSE_OVERLOAD);
+		return true;
+	}
+	/* Half of what it says is thrown away, so the other half cannot be understood, and its
+	 * answer to our close frame is not to be found in it. */
+	conn_close(w, c, CLOSE_OVERLOAD);
+	conn_linger(w, c, CLOSE_OVERLOAD);
 	return true;
 }
 

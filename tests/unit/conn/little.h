@@ -13,10 +13,12 @@
 #define SLUICE_TESTS_CONN_LITTLE_H
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -261,7 +263,7 @@ static inline void far_close(struct far *f)
 	*f = (struct far){.fd = -1, .index = CONN_NONE};
 }
 
-/* All n bytes onto the wire as they are; turns in between as the buffers fill. */
+/* All n bytes onto the wire as they are, and read if the worker reads at all. */
 static inline void far_put(struct far *f, const void *p, size_t n)
 {
 	for (int tries = 0; n > 0 && tries < 100000; tries++) {
@@ -274,7 +276,16 @@ static inline void far_put(struct far *f, const void *p, size_t n)
 		}
 		little_turn();
 	}
-	little_turn();
+	int unread = 1;
+	for (int tries = 0; unread > 0 && tries < 20; tries++) {
+		little_turn();
+		ioctl(f->fd, SIOCOUTQ, &unread);
+	}
+}
+
+static inline void far_puts(struct far *f, const char *s)
+{
+	far_put(f, s, strlen(s));
 }
 
 /* What lies on the wire now; 0: nothing, -1: the end. */

@@ -58,7 +58,7 @@ TEST(timer, the_first_deadline_is_exact)
 		little_wait(130);
 		struct far f = far_open(LITTLE_PLAIN, 0);
 		little_wait(1500);
-		far_put(&f, "G", 1);
+		far_puts(&f, "G");
 		assert_non_null(far_conn(&f));
 		little_wait(400);
 		assert_non_null(far_conn(&f));
@@ -74,7 +74,7 @@ TEST(timer, a_late_head_gets_no_time_of_its_own)
 	little_open(SETTINGS);
 	struct far f = far_open(LITTLE_PLAIN, 0);
 	little_wait(1500);
-	far_put(&f, "GET / HT", 8);
+	far_puts(&f, "GET / HT");
 	little_wait(800);
 	far_recv_all(&f, text, sizeof(text), NULL);
 	assert_int_equal(strncmp(text, "HTTP/1.1 408 ", 13), 0);
@@ -100,9 +100,9 @@ TEST(timer, dripping_does_not_help)
 	assert_int_equal(strncmp(text, "HTTP/1.1 408 ", 13), 0);
 	far_close(&f);
 	f = far_open(LITTLE_PLAIN, 0); /* a body, whose request was answered at once */
-	far_put(&f, "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n", 54);
+	far_puts(&f, "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n");
 	for (unsigned i = 0; i < 12; i++) {
-		far_put(&f, "x", 1);
+		far_puts(&f, "x");
 		little_wait(200);
 	}
 	assert_true(far_conn(&f) == NULL || far_conn(&f)->state == CONN_LINGER);
@@ -159,7 +159,7 @@ TEST(timer, without_a_heartbeat_only_unfinished_things_end)
 	struct far f = far_upgrade(LITTLE_PLAIN, "/mute", 0);
 	little_wait(4000000);
 	assert_non_null(far_conn(&f));
-	far_put(&f, "\x81", 1);
+	far_puts(&f, "\x81");
 	little_wait(29000);
 	assert_int_equal(far_conn(&f)->state, CONN_OPEN);
 	little_wait(2000);
@@ -207,7 +207,7 @@ TEST(timer, deadlines_survive_the_wrap_of_the_tick)
 			assert_ends(&f, CLOSE_HANDSHAKE_TIMEOUT, 1900, 2400);
 		far_close(&f);
 		struct far e = far_upgrade(LITTLE_PLAIN, "/echo", 0);
-		far_put(&e, "\x81", 1);
+		far_puts(&e, "\x81");
 		if (i % 8 == 1) {
 			little_wait(4500);
 			assert_int_equal(far_conn(&e)->state, CONN_OPEN);
@@ -216,7 +216,7 @@ TEST(timer, deadlines_survive_the_wrap_of_the_tick)
 		}
 		if (w->tick == 0 || w->tick == UINT32_MAX) { /* begun at the wrap itself */
 			struct far z = far_upgrade(LITTLE_PLAIN, "/mute", 0);
-			far_put(&z, "\x81", 1);
+			far_puts(&z, "\x81");
 			little_wait(31000);
 			assert_int_equal(far_conn(&z)->state, CONN_CLOSING);
 			far_close(&z);
