@@ -5,6 +5,7 @@ import ipaddress
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 from cryptography import x509
@@ -123,6 +124,15 @@ def test_a_websocket_over_both_versions(edge):
         s.sendall(wire.frame(8, b"\x03\xe8"))
         assert frames.close_code() == 1000
         assert s.recv(1) == b""  # close_notify came: no truncation error
+
+
+def test_plain_http_on_the_tls_port_is_ended_at_once(edge):
+    s = socket.create_connection(("127.0.0.1", edge.port["tls"]), timeout=20)
+    began = time.monotonic()
+    s.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    got = s.recv(100)
+    assert got[:1] in (b"", b"\x15")  # an alert, or nothing
+    assert wire.closed(s) and time.monotonic() - began < 3 * sluice.SLOW
 
 
 @pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"a" * 70000,

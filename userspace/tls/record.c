@@ -96,14 +96,16 @@ static SSL *ssl_of(const struct worker *w, const struct conn *c)
 	return w->tls->ssl[conn_index(&w->slab, c)];
 }
 
-/* Takes one whole record off `in`; false: there is none yet. Whatever claims to be longer
- * than a record can be is given to the library as it is: it knows the right alert. */
+/* Takes one whole record off `in`; false: there is none yet. What no record begins with
+ * (plain HTTP on a TLS port), and whatever claims to be longer than a record can be, is given to
+ * the library as it is, at once: it knows the right alert. */
 static bool take_record(struct bytes *in, struct bytes *record)
 {
 	if (in->n < RECORD_HEAD)
 		return false;
+	bool known = in->p[0] >= SSL3_RT_CHANGE_CIPHER_SPEC && in->p[0] <= SSL3_RT_APPLICATION_DATA;
 	size_t n = RECORD_HEAD + load_be16(in->p + 3);
-	if (n > TLS_RECORD_MAX)
+	if (!known || n > TLS_RECORD_MAX)
 		n = in->n;
 	if (in->n < n)
 		return false;
