@@ -57,6 +57,12 @@ void conn_slab_free(struct conn_slab *s, struct conn *c, uint64_t stamp);
  * their pages go back to the system. */
 void conn_slab_release(struct conn_slab *s, uint64_t oldest);
 
+/* How many conns could be allocated now; held slots are not free. */
+static inline uint32_t conn_slab_room(const struct conn_slab *s)
+{
+	return s->max - s->live - s->_held_n;
+}
+
 static inline uint32_t conn_index(const struct conn_slab *s, const struct conn *c)
 {
 	return (uint32_t)(c - s->conns);

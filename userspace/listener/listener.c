@@ -18,15 +18,16 @@
 #include "worker/worker.h"
 
 #define ACCEPTS_PER_EVENT 64
-/* Marked full this many slots before the end: SYNs on their way still find room. */
-#define ROOM_LOW          200
-#define ROOM_HIGH         400
+/* Marked full this many slots before the end, or an eighth of a small slab: SYNs on their way still
+ * find room. With twice as many it has room again. */
+#define ROOM_LOW          200u
 
 struct listener {
 	struct worker *w;
 	uint32_t n;
 	bool paused; /* no slot or no descriptor: events are off */
-	bool full;   /* the keeper was told so */
+	bool starving; /* no descriptor: it was said, and nobody was accepted since */
+	bool full;     /* the keeper was told so */
 	struct listener_one {
 		struct listener *all;
 		struct event *event;
@@ -99,17 +100,17 @@ int listener_open_group(const struct config_listener *l, int *fds, unsigned n)
 	return 0;
 }
 
-static uint32_t room(const struct worker *w)
+/* Tells the keeper when room has become scarce, and when there is some again. If it cannot be told
+ * now it is at the next tick. */
+static void tell_keeper(struct listener *l)
 {
-	return w->slab.max - w->slab.live;
-}
-
-static void tell_full(struct listener *l, bool full)
-{
-	if (l->full == full)
+	const struct conn_slab *s = &l->w->slab;
+	uint32_t low = MIN(ROOM_LOW, s->max / 8), room = conn_slab_room(s);
+	bool full = l->full ? room <= 2 * low : room < low;
+	if (full == l->full)
 		return;
-	l->full = full;
-	worker_tell_keeper(l->w, &(struct keeper_msg){.kind = KEEPER_FULL, .value = full});
+	if (worker_tell_keeper(l->w, &(struct keeper_msg){.kind = KEEPER_FULL, .value = full}))
+		l->full = full;
 }
 
 static void pause_all(struct listener *l)
@@ -135,7 +136,7 @@ static void on_accept(evutil_socket_t fd, short what, void *ctx)
 	struct listener_one *one = ctx;
 	struct worker *w = one->all->w;
 	for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-		if (w->slab.live >= w->slab.max) {
+		if (conn_slab_room(&w->slab) == 0) {
 			pause_all(one->all);
 			break;
 		}
@@ -143,18 +144,20 @@ static void on_accept(evutil_socket_t fd, short what, void *ctx)
 		socklen_t len = sizeof(peer);
 		int s = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (s >= 0) {
+			one->all->starving = false;
 			conn_open(w, s, one->index, (struct sockaddr *)&peer);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			log_warn("accept: %s: waiting for room", strerror(errno));
+			if (!one->all->starving)
+				log_warn("accept: %s: waiting for room", strerror(errno));
+			one->all->starving = true;
 			pause_all(one->all);
 		}
 		if (errno != EINTR && errno != ECONNABORTED)
 			break;
 	}
-	if (room(w) < ROOM_LOW && w->slab.max > 2 * ROOM_HIGH)
-		tell_full(one->all, true);
+	tell_keeper(one->all);
 }
 
 struct listener *listener_start(struct worker *w, const int *fds)
@@ -195,14 +198,16 @@ bool listener_full(const struct worker *w)
 
 void listener_room(struct worker *w)
 {
-	struct listener *l = w->listeners;
-	if (l != NULL && l->full && room(w) > ROOM_HIGH)
-		tell_full(l, false);
+	if (w->listeners != NULL)
+		tell_keeper(w->listeners);
 }
 
 void listener_tick(struct worker *w)
 {
 	struct listener *l = w->listeners;
-	if (l != NULL && l->paused && w->slab.live < w->slab.max)
+	if (l == NULL)
+		return;
+	tell_keeper(l);
+	if (conn_slab_room(&w->slab) > 0)
 		resume_all(l);
 }

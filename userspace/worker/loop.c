@@ -134,10 +134,10 @@ static void on_bad_peer(void *ctx, uint32_t peer, const char *why)
 
 /* ── the keeper ── */
 
-void worker_tell_keeper(struct worker *w, const struct keeper_msg *m)
+bool worker_tell_keeper(struct worker *w, const struct keeper_msg *m)
 {
-	if (w->_keeper_fd >= 0)
-		send(w->_keeper_fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL);
+	return w->_keeper_fd >= 0 && send(w->_keeper_fd, m, sizeof(*m),
+					  MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*m);
 }
 
 static void member_down(struct worker *w, unsigned k)

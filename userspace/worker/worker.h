@@ -124,9 +124,9 @@ struct worker {
 /* Runs until the keeper says stop or is gone; returns the process's exit code. */
 int worker_main(const struct worker_start *start);
 
-/* Best effort: a keeper that does not read is about to be noticed otherwise. */
+/* False: it went nowhere, the channel is full or gone. */
 struct keeper_msg;
-void worker_tell_keeper(struct worker *w, const struct keeper_msg *m);
+bool worker_tell_keeper(struct worker *w, const struct keeper_msg *m);
 
 /* Asks every client to go (close frame `reason`), stops listening, ends within
  * shutdown_timeout. */
