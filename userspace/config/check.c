@@ -190,7 +190,8 @@ const char *check_channel(const char *s)
 	/* As the protocol judges it; and no client may enter a channel of `user:`. */
 	if (!name_valid(bytes_str(s), CONFIG_MAX_CHANNEL_NAME))
 		return "a channel name of 1 to 100 bytes, UTF-8 without control characters";
-	return strncmp(s, "user:", 5) != 0 ? NULL : "a channel outside user:, which belongs to users";
+	return strncmp(s, "user:", 5) != 0 ? NULL :
+					     "a channel outside user:, which belongs to users";
 }
 
 /* As long as a path, which is what a space is called if nobody names it. */
@@ -315,6 +316,11 @@ void finish_certificate(struct load *l, const config_setting_t *set, void *obj)
 {
 	struct config_certificate *c = obj;
 
+	if (set) {
+		const char *file = complain_file(l, config_setting_source_file(set));
+		c->conf_file = load_strdup(l, file, strlen(file));
+		c->conf_line = set->line;
+	}
 	no_duplicate(l, set, group_named("certificate"), "name", l->cfg->certificates,
 		     l->cfg->n_certificates, c->name);
 	if (c->dev && (c->cert_file || c->key_file))
@@ -328,14 +334,6 @@ void finish_certificate(struct load *l, const config_setting_t *set, void *obj)
 		return;
 	readable(l, set, "cert_file", c->cert_file);
 	readable(l, set, "key_file", c->key_file);
-}
-
-/* Not given, or an empty list: and not one that was refused. */
-static bool left_empty(const config_setting_t *set, const char *name)
-{
-	const config_setting_t *m = set ? config_setting_get_member(set, name) : NULL;
-
-	return !m || (config_setting_is_aggregate(m) && config_setting_length(m) == 0);
 }
 
 /* 0..n-1, for a reference list that was left out: all there are. */

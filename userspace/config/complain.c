@@ -159,3 +159,10 @@ bool given(const config_setting_t *set, const char *name)
 {
 	return set && config_setting_get_member(set, name);
 }
+
+bool left_empty(const config_setting_t *set, const char *name)
+{
+	const config_setting_t *m = set ? config_setting_get_member(set, name) : NULL;
+
+	return !m || (config_setting_is_aggregate(m) && config_setting_length(m) == 0);
+}

@@ -53,6 +53,9 @@ struct config_certificate {
 	const char *const *server_names; /* lower case, "*.example.com" allowed */
 	uint32_t n_server_names;         /* 0: take the names from the certificate */
 	bool dev; /* self-signed, made in state_dir on first run under `name` */
+	/* where it stands in the configuration, for what is found wrong with it later */
+	const char *conf_file; /* as given to config_load(); NULL if not from a file or text */
+	uint32_t conf_line;
 };
 
 struct config_listener {
@@ -245,10 +248,12 @@ struct config_errors {
 
 /* Reads `path`. Returns a config (config_free() it), or NULL with every mistake
  * in `errs`. Touches nothing outside: it reads the file, its includes, the
- * pages, and checks that key and certificate files can be read. */
+ * pages, and checks that key and certificate files can be read. A file without
+ * listeners is a mistake. */
 struct config *config_load(const char *path, struct config_errors *errs);
 
-/* The same from a string; `dir` is what file names are relative to. */
+/* The same from a string; `dir` is what file names are relative to. It may do
+ * without listeners. */
 struct config *config_load_string(const char *text, const char *dir, struct config_errors *errs);
 
 /* What an empty file gives: no listeners, no endpoints. Never NULL. */

@@ -163,6 +163,13 @@ static struct config *finish_load(struct load *l, bool ok)
 	return NULL;
 }
 
+/* Asked of files only: a text in a program may be about one option. */
+static void check_serves(struct load *l, const config_setting_t *root)
+{
+	if (left_empty(root, "listeners"))
+		complain(l, place(root, "listeners"), "no listener: nothing would be served");
+}
+
 static struct config *load_text(struct load *l, const char *text, bool from_file)
 {
 	config_t conf;
@@ -174,6 +181,8 @@ static struct config *load_text(struct load *l, const char *text, bool from_file
 	if (ok) {
 		scan_files(l, &conf, text);
 		group_into(l, &option_root, config_root_setting(&conf), l->cfg);
+		if (from_file)
+			check_serves(l, config_root_setting(&conf));
 	} else {
 		complain_syntax(l, &conf, text);
 	}

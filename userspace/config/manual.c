@@ -121,7 +121,7 @@ static void conf_option(FILE *out, const struct option *o, const char *indent, b
 	put_kind(f, o);
 	fputs("; ", f);
 	put_default(f, o);
-	fputs(o->reload ? "; reload." : "; restart.", f);
+	fputc('.', f);
 	fclose(f);
 	wrap(out, lead, head);
 	wrap(out, lead, text);
@@ -160,8 +160,8 @@ static void conf_group(FILE *out, const struct option *o)
 void config_manual_conf(FILE *out)
 {
 	fputs("# sluice.conf - the sample, and the manual: every option with what it takes, its\n"
-	      "# default, its price, and whether it can change in a running daemon (reload) or not\n"
-	      "# (restart). This version reads the file at its start only.\n"
+	      "# default and its price. sluiced reads the file at its start only: restart it to apply\n"
+	      "# a change.\n"
 	      "# Lines that begin with # are comments; an option in one shows its default or an\n"
 	      "# example. As it stands this file serves wss://HOST:8443/ws with a development\n"
 	      "# certificate. `sluiced -t -c FILE` checks a file, `sluiced -T` shows the values\n"
@@ -207,7 +207,7 @@ static void man_option(FILE *out, const struct option *o)
 	put_kind(f, o);
 	fputs("; ", f);
 	put_default(f, o);
-	fputs(o->reload ? "; reload." : "; restart.", f);
+	fputc('.', f);
 	fclose(f);
 	fputs(".TP\n.B ", out);
 	man_text(out, o->name);
@@ -294,9 +294,8 @@ static const char man_head[] =
 	".TP\n"
 	".B the name of a file or directory\n"
 	"Relative to the directory of the main file.\n"
-	".SS Reload or restart\n"
-	"Options marked \"reload\" can change in a running daemon, the others are fixed at its start.\n"
-	"This version reads the file at its start only: restart it to apply any change.\n"
+	".SS Changes\n"
+	"The file is read at start only: restart the daemon to apply a change.\n"
 	".SH OPTIONS\n";
 
 static const char man_tail[] =

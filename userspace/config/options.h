@@ -48,7 +48,6 @@ struct option {
 	uint16_t offset, n_offset; /* in the group's struct */
 	uint8_t width;             /* of a number, in bytes */
 	bool required;
-	bool reload; /* a reload applies it to what comes after; else a restart */
 	uint64_t min, max;
 	const char *zero;  /* 0 is allowed beside min..max and means this */
 	const char *def;   /* default, in sluice.conf's syntax */
@@ -112,6 +111,8 @@ void complain(struct load *l, const config_setting_t *set, const char *fmt, ...)
 /* The member of a group that the file has, else the group itself, for its line. */
 const config_setting_t *place(const config_setting_t *set, const char *name);
 bool given(const config_setting_t *set, const char *name);
+/* Not given, or an empty list: and not one that was refused. */
+bool left_empty(const config_setting_t *set, const char *name);
 /* The file's name to show: an included one comes from libconfig as written. */
 const char *complain_file(struct load *l, const char *name);
 void complain_sort(struct config_errors *errs); /* by file and line */

@@ -174,6 +174,21 @@ static unsigned distance(const char *a, const char *b)
 	return last[nb];
 }
 
+/* Is it one of the words that `known` is made of, as key in key_file? */
+static bool is_part(const char *name, const char *known)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = known;; p++) {
+		size_t part = strcspn(p, "_");
+		if (part == n && strncasecmp(p, name, n) == 0)
+			return true;
+		p += part;
+		if (!*p)
+			return false;
+	}
+}
+
 const char *value_nearest(const char *name, const struct option_group *g)
 {
 	unsigned best = MAX(2u, (unsigned)strlen(name) / 3) + 1;
@@ -185,6 +200,8 @@ const char *value_nearest(const char *name, const struct option_group *g)
 		/* a name that goes on, as in heartbeat_ms for heartbeat */
 		if (strncasecmp(name, known, strlen(known)) == 0)
 			d = MIN(d, 2u);
+		if (is_part(name, known))
+			d = MIN(d, 1u);
 		/* nothing of a short name may be left over */
 		if (d < best && d < strlen(known)) {
 			best = d;

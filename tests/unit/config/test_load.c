@@ -278,6 +278,10 @@ TEST(config, an_unknown_option_comes_with_the_nearest_known_one)
 	refused("http = { heads = 1; };", "unknown option 'heads' in http: did you mean 'head'?");
 	refused("heartbeat = 1;", "unknown option 'heartbeat': it belongs into each endpoint");
 	refused(ENDPOINT("log_level = \"info\";"), "in endpoint /ws: it belongs to the top level");
+	refused("certificates = ( { name = \"a\"; dev = true; key = \"k\"; } );",
+		"unknown option 'key' in certificate a: did you mean 'key_file'?");
+	refused("certificates = ( { name = \"a\"; dev = true; cert = \"c\"; } );",
+		"unknown option 'cert' in certificate a: did you mean 'cert_file'?");
 	refused("xyzzy = 1;", "unknown option 'xyzzy'; sluice.conf(5) lists them");
 }
 
@@ -504,7 +508,8 @@ TEST(config, file_names_are_relative_to_the_file)
 	put("cert.pem", "x");
 	put("page.conf",
 	    "certificates = ( { name = \"a\"; cert_file = \"cert.pem\"; key_file = \"cert.pem\"; } );"
-	    "pages = ( { path = \"/\"; file = \"index.html\"; } ); runtime_dir = \"run\";");
+	    "pages = ( { path = \"/\"; file = \"index.html\"; } ); runtime_dir = \"run\";" LISTENER(
+		    ""));
 	cfg = config_load(in_dir("page.conf"), &errs);
 	config_error_print(&errs, stderr);
 	assert_non_null(cfg);
@@ -550,7 +555,7 @@ TEST(config, a_mistake_in_an_included_file_is_told_with_that_file)
 	struct config_errors errs = {0};
 
 	put("more.conf", "\nmemory = { queue = 5; big = 99999999999; };\n");
-	put("main.conf", "workers = 1;\n@include \"more.conf\"\nworkesr = 2;\n");
+	put("main.conf", "workers = 1;\n@include \"more.conf\"\nworkesr = 2;\n" LISTENER(""));
 	assert_null(config_load(in_dir("main.conf"), &errs));
 	assert_int_equal(errs.n, 4);
 	assert_string_equal(errs.list[0].file, in_dir("main.conf"));
@@ -592,11 +597,53 @@ TEST(config, a_file_that_is_not_there_is_told_with_the_reason)
 	config_errors_fini(&errs);
 }
 
+static void serves_nothing(const char *text)
+{
+	struct config_errors errs = {0};
+
+	put("nothing.conf", text);
+	assert_null(config_load(in_dir("nothing.conf"), &errs));
+	assert_int_equal(errs.n, 1);
+	assert_string_equal(errs.list[0].text, "no listener: nothing would be served");
+	config_errors_fini(&errs);
+}
+
+TEST(config, a_file_without_listeners_is_a_mistake)
+{
+	serves_nothing("");
+	serves_nothing(ENDPOINT(""));
+	serves_nothing("listeners = ();");
+}
+
+TEST(config, a_refused_listener_is_told_once)
+{
+	struct config_errors errs = {0};
+
+	put("bad.conf", "listeners = 1;");
+	assert_null(config_load(in_dir("bad.conf"), &errs));
+	assert_int_equal(errs.n, 1);
+	config_errors_fini(&errs);
+}
+
+TEST(config, a_certificate_knows_its_place_in_the_file)
+{
+	struct config_errors errs = {0};
+	struct config *cfg;
+
+	put("more.conf", "\n\n" CERTIFICATE);
+	put("main.conf", LISTENER("tls = true;") "\n@include \"more.conf\"\n");
+	cfg = config_load(in_dir("main.conf"), &errs);
+	assert_non_null(cfg);
+	assert_string_equal(cfg->certificates[0].conf_file, in_dir("more.conf"));
+	assert_int_equal(cfg->certificates[0].conf_line, 3);
+	config_free(cfg);
+}
+
 TEST(config, check_returns_the_daemons_exit_code)
 {
 	FILE *f = fopen("/dev/null", "w");
 
-	put("good.conf", "workers = 1;");
+	put("good.conf", "workers = 1;" LISTENER(""));
 	put("bad.conf", "workers = 9999;");
 	assert_int_equal(config_check(in_dir("good.conf"), f), 0);
 	assert_int_equal(config_check(in_dir("bad.conf"), f), 2);
