@@ -90,7 +90,7 @@ static bool goes_on(const struct worker *w, const struct conn *c, const struct h
 {
 	return h->flags & HTTP_F_KEEP_ALIVE && w->phase == WORKER_RUNNING &&
 	       !(h->flags & HTTP_F_EXPECT_CONTINUE) &&
-	       c->requests < w->cfg->http.keepalive_requests;
+	       c->requests < MIN(w->cfg->http.keepalive_requests, UINT16_MAX);
 }
 
 struct reply {
@@ -309,7 +309,8 @@ static void route(struct worker *w, struct conn *c, const struct http_head *h)
 static void request(struct worker *w, struct conn *c, const struct http_head *h)
 {
 	w->stats.http_requests++;
-	c->requests++;
+	if (c->requests < UINT16_MAX)
+		c->requests++;
 	switch (http_body_init(&c->body, h, w->cfg->http.body_bytes)) {
 	case HTTP_BODY_BAD:
 		refuse(w, c, http_bad_status(c->body.bad), http_bad_help(c->body.bad));
@@ -418,6 +419,8 @@ void http_drain(struct worker *w, struct conn *c)
 {
 	if (c->flags & CONN_F_HEAD)
 		refuse(w, c, 503, "shutting down");
+	else if (c->tail != 0 || c->flags & CONN_F_TOUCHED)
+		conn_linger(w, c, w->shutdown_reason); /* an answer is on its way */
 	else
 		conn_close(w, c, w->shutdown_reason);
 }
