@@ -411,8 +411,24 @@ def test_second_sigterm_does_not_wait():
         os.kill(edge.members()["worker-1"], signal.SIGSTOP)
         edge.process.send_signal(signal.SIGTERM)
         edge.wait_log("SIGTERM: closing every client")
+        time.sleep(0.6)  # what comes sooner belongs to the first, see below
         edge.process.send_signal(signal.SIGTERM)
         assert edge.process.wait(10 * SLOW) == 0
+        assert "SIGTERM again: ending at once" in edge.log()
+
+
+def test_two_sigterms_at_once_are_one():
+    """timeout(1) and some service managers signal the process and then its group."""
+    with Edge(shutdown_timeout="60 s") as edge:
+        os.kill(edge.members()["worker-1"], signal.SIGSTOP)
+        edge.process.send_signal(signal.SIGTERM)
+        edge.wait_log("SIGTERM: closing every client")
+        edge.process.send_signal(signal.SIGINT)
+        time.sleep(0.6)
+        assert edge.process.poll() is None and "again" not in edge.log()
+        edge.process.send_signal(signal.SIGTERM)
+        assert edge.process.wait(10 * SLOW) == 0
+        assert "SIGTERM again: ending at once" in edge.log()
 
 
 def test_sighup_says_that_there_is_no_reload_and_goes_on():
@@ -570,10 +586,14 @@ def test_command_line_mistakes_end_with_2(tmp_path):
         assert "bad.conf:1" in said and "bad.conf:2" in said
     for text, said in (("workers = 900;", "workers = 900"), ('user = "no-such-user";', "no-such-user"),
                        ('workers = 200; memory = { mailbox = "1 MiB"; };', "memory.mailbox")):
-        bad.write_text(text)
+        bad.write_text(text + ' listeners = ( { address = "127.0.0.1"; port = 1; } );')
         for args in (["-t"], []):
             done = cli(*args, "-c", str(bad))
             assert done.returncode == 2 and said in done.stderr
+    bad.write_text("")
+    for args in (["-t"], []):
+        done = cli(*args, "-c", str(bad))
+        assert done.returncode == 2 and "no listener: nothing would be served" in done.stdout + done.stderr
     for args in (["-x"], ["-j"], ["-t", "-T"], ["stray"], ["-c"]):
         done = cli(*args)
         assert done.returncode == 2 and "--help" in done.stderr

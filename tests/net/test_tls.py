@@ -2,6 +2,7 @@
 """TLS as other stacks see it: versions, ALPN, SNI, refusals, goodbyes."""
 import datetime
 import ipaddress
+import re
 import socket
 import ssl
 import subprocess
@@ -199,6 +200,7 @@ def test_mistakes_in_certificates_name_the_file(folder, tmp_path):
             done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
             assert done.returncode == 2
             assert want in done.stderr + done.stdout and f"{where}/{name}." in done.stderr + done.stdout
+            assert re.search(rf"{edge.conf}:\d+: certificate \S+: ", done.stderr)
         finally:
             edge.__exit__(None, None, None)
 

@@ -26,6 +26,7 @@
 #define KEEPER_START_MS       15000 /* a new process says READY within this, or is killed */
 #define KEEPER_GRACE_MS       2000  /* beyond shutdown_timeout, before stragglers are killed */
 #define KEEPER_GONE_MS        1000  /* a channel has ended: its process follows, or is killed */
+#define KEEPER_ECHO_MS        500   /* a second signal this soon after the first is the same one */
 #define KEEPER_FIRST_FAILURES 5     /* of one member before the daemon was ever ready: give up */
 
 struct member {
@@ -76,6 +77,7 @@ struct keeper {
 	bool shutting_down;
 	bool hurry; /* asked twice: no more patience */
 	int exit_code;
+	uint64_t asked_ns; /* the first signal to end; 0: none yet */
 	uint64_t shutdown_end_ns;
 	uint64_t reap_at_ns;
 };

@@ -106,13 +106,26 @@ static struct config *load(const char *file)
 	return cfg;
 }
 
-/* A development certificate that has not been made yet is no mistake, and a check makes nothing. */
-static bool has_development_certificate(const struct config *cfg)
+/* Each by itself, so that its line can be told beside what tls has logged. A development certificate
+ * may not have been made yet: that is no mistake, and a check makes nothing. */
+static bool check_certificates(const struct config *cfg)
 {
-	for (uint32_t i = 0; i < cfg->n_certificates; i++)
-		if (cfg->certificates[i].dev)
-			return true;
-	return false;
+	bool ok = true;
+	for (uint32_t i = 0; i < cfg->n_certificates; i++) {
+		const struct config_certificate *c = &cfg->certificates[i];
+		struct config one = *cfg;
+		one.certificates = c;
+		one.n_certificates = 1;
+		struct tls_material *m = c->dev ? NULL : tls_material_load(&one);
+		if (!c->dev && (!m || !tls_material_check(&one, m))) {
+			fprintf(stderr,
+				"%s:%u: certificate %s: cannot be used, the reason stands above\n",
+				c->conf_file, c->conf_line, c->name);
+			ok = false;
+		}
+		tls_material_free(m);
+	}
+	return ok;
 }
 
 /* What config_check() does, and before it says that all is well a look at what a file alone cannot
@@ -125,11 +138,7 @@ static int test(const char *file)
 	bool ok = true;
 	log_init("sluiced", LOG_WARN, false);
 	ok = keeper_check(cfg);
-	if (!has_development_certificate(cfg)) {
-		struct tls_material *m = tls_material_load(cfg);
-		ok = m && tls_material_check(cfg, m) && ok;
-		tls_material_free(m);
-	}
+	ok &= check_certificates(cfg);
 	config_free(cfg);
 	return ok ? config_check(file, stdout) : EXIT_WRONG;
 }

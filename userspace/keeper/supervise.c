@@ -62,11 +62,15 @@ static void shut_down(struct keeper *k)
 
 static void asked_to_stop(struct keeper *k, int sig)
 {
+	uint64_t now = clock_mono_ns();
+	/* timeout(1) signals its child and then the child's group: that is one wish, not two. */
+	bool echo = k->asked_ns && now - k->asked_ns < KEEPER_ECHO_MS * 1000000ull;
 	if (!k->shutting_down) {
+		k->asked_ns = now;
 		log_info("SIG%s: closing every client, at most %u ms", sigabbrev_np(sig),
 			 k->cfg->shutdown_timeout_ms);
 		shut_down(k);
-	} else if (!k->hurry) {
+	} else if (!k->hurry && !echo) {
 		log_warn("SIG%s again: ending at once", sigabbrev_np(sig));
 		k->hurry = true;
 		k->shutdown_end_ns = 0;
