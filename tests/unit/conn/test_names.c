@@ -16,7 +16,8 @@ TEST(names, flags_are_words_with_commas)
 	char buf[256];
 	assert_string_equal(conn_flags_str(0, buf, sizeof(buf)), "");
 	assert_string_equal(conn_flags_str(CONN_F_TLS, buf, sizeof(buf)), "tls");
-	assert_string_equal(conn_flags_str(CONN_F_TLS | CONN_F_EOF | CONN_F_TOUCHED, buf, sizeof(buf)),
+	assert_string_equal(conn_flags_str(CONN_F_TLS | CONN_F_EOF | CONN_F_TOUCHED, buf,
+					   sizeof(buf)),
 			    "tls,eof,touched");
 }
 

@@ -4,7 +4,7 @@
 
 #include "little.h"
 
-#define SETTINGS                                                                                   \
+#define SETTINGS                                                                                         \
 	"endpoints = ( { path = \"/echo\"; protocol = \"echo\"; rate = 0; max_message = \"1 MiB\"; } );" \
 	"memory = { partial = \"1 MiB\"; };" LITTLE_LISTENERS
 
@@ -37,8 +37,8 @@ TEST(partial, the_list_holds_who_is_in_the_middle_of_something)
 {
 	uint8_t frame[64];
 	little_open(SETTINGS);
-	struct far a = far_upgrade(LITTLE_PLAIN, "/echo", 0), b = far_upgrade(LITTLE_TLS, "/echo", 0),
-		   c = far_open(LITTLE_PLAIN, 0);
+	struct far a = far_upgrade(LITTLE_PLAIN, "/echo", 0),
+		   b = far_upgrade(LITTLE_TLS, "/echo", 0), c = far_open(LITTLE_PLAIN, 0);
 	assert_int_equal(partials(), 0);
 	far_puts(&a, "\x81"); /* a frame's head */
 	assert_int_equal(partials(), 1);

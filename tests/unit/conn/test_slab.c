@@ -176,7 +176,7 @@ TEST(slab, pages_of_a_worker_that_was_full_go_back_from_the_top)
 	conn_slab_release(&s, 1);
 	assert_int_equal(s.high, 10);
 	assert_true(pages_of(fd) <= (6u << 20)); /* what is kept warm, and huge pages' edges */
-	for (unsigned i = 10; i < MAX; i++) { /* and all of it can be had again */
+	for (unsigned i = 10; i < MAX; i++) {    /* and all of it can be had again */
 		struct conn *c = take(&s);
 		assert_int_equal(conn_index(&s, c), i);
 	}

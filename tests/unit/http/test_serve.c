@@ -10,10 +10,11 @@
 	"endpoints = ( { path = \"/echo\"; protocol = \"echo\"; rate = 0; } );"                    \
 	"http = { keepalive_requests = 1000000; body = 100; };" LITTLE_LISTENERS
 
-#define GET     "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
-#define POST    "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
-#define CHUNKED "POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" \
-		"3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nTrailer: t\r\n\r\n"
+#define GET  "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+#define POST "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+#define CHUNKED                                                                                    \
+	"POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"                   \
+	"3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nTrailer: t\r\n\r\n"
 #define UPGRADE                                                                                    \
 	"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"           \
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -67,8 +68,8 @@ TEST(serve, requests_are_answered_in_order_wherever_they_are_cut)
 {
 	little_open(SETTINGS);
 	ASSERT_ANSWERS(GET POST GET CHUNKED GET, "200 405 200 405 200 ", false);
-	ASSERT_ANSWERS(GET "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET, "200 200 ",
-		       true);
+	ASSERT_ANSWERS(GET "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET,
+		       "200 200 ", true);
 	ASSERT_ANSWERS(GET "GET / HTTP/1.0\r\n\r\n" GET, "200 404 ", true);
 	little_close();
 }
@@ -76,11 +77,14 @@ TEST(serve, requests_are_answered_in_order_wherever_they_are_cut)
 TEST(serve, a_bad_body_ends_it_without_a_second_answer)
 {
 	little_open(SETTINGS);
-	ASSERT_ANSWERS("POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" GET,
-		       "405 ", true);
-	ASSERT_ANSWERS("POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" GET,
-		       "405 ", true); /* 101 bytes: one too many */
-	ASSERT_ANSWERS("POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n" GET, "413 ", true);
+	ASSERT_ANSWERS(
+		"POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" GET,
+		"405 ", true);
+	ASSERT_ANSWERS(
+		"POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" GET,
+		"405 ", true); /* 101 bytes: one too many */
+	ASSERT_ANSWERS("POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n" GET,
+		       "413 ", true);
 	little_close();
 }
 
@@ -88,10 +92,13 @@ TEST(serve, a_bad_body_ends_it_without_a_second_answer)
 TEST(serve, an_expectation_gets_the_final_answer)
 {
 	little_open(SETTINGS);
-	ASSERT_ANSWERS("POST /health HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-		       "405 ", true);
-	ASSERT_ANSWERS("POST /health HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
-		       "hello" GET, "405 ", true);
+	ASSERT_ANSWERS(
+		"POST /health HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+		"405 ", true);
+	ASSERT_ANSWERS(
+		"POST /health HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+		"hello" GET,
+		"405 ", true);
 	little_close();
 }
 
@@ -124,9 +131,12 @@ TEST(serve, an_upgrade_may_follow_other_requests_but_has_no_body)
 {
 	little_open(SETTINGS);
 	ASSERT_ANSWERS(GET POST UPGRADE, "200 405 101 ", false);
-	ASSERT_ANSWERS("GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-		       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-		       "Content-Length: 5\r\n\r\n\x81\x80" "abc" GET, "400 ", true);
+	ASSERT_ANSWERS(
+		"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+		"Content-Length: 5\r\n\r\n\x81\x80"
+		"abc" GET,
+		"400 ", true);
 	little_close();
 }
 
@@ -154,7 +164,8 @@ TEST(serve, many_requests_for_a_long_page_cost_no_more_than_the_queue)
 		little_die(path);
 	close(fd);
 	snprintf(settings, sizeof(settings),
-		 SETTINGS "pages = ( { path = \"/p\"; file = \"%s\"; type = \"text/plain\"; } );", path);
+		 SETTINGS "pages = ( { path = \"/p\"; file = \"%s\"; type = \"text/plain\"; } );",
+		 path);
 	static const char ask[] = "GET /p HTTP/1.1\r\nHost: a\r\n\r\n";
 	for (unsigned listener = 0; listener < 2; listener++) {
 		struct pool_stats s;
@@ -182,7 +193,8 @@ TEST(serve, a_shutdown_lets_answers_leave)
 	bool over;
 	char seen[200];
 	little_open(SETTINGS);
-	struct far idle = fresh(LITTLE_PLAIN), half = fresh(LITTLE_PLAIN), slow = far_open(LITTLE_PLAIN, 4096);
+	struct far idle = fresh(LITTLE_PLAIN), half = fresh(LITTLE_PLAIN),
+		   slow = far_open(LITTLE_PLAIN, 4096);
 	far_puts(&idle, GET);
 	far_puts(&half, "GET / HT");
 	for (unsigned i = 0; i < 40; i++)
