@@ -36,9 +36,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 
 	assert(size - 1 == sizeof(m) && memcmp(&m, data + 1, sizeof(m)) == 0);
-	assert(m.member == 0 && m.status == 0 && m.incarnation == 0);
+	assert(m.status == 0);
+	assert(m.kind == KEEPER_BAD_PEER ? m.incarnation > 0 : !m.member && !m.incarnation);
 	switch (m.kind) {
 	case KEEPER_READY: assert(m.value == 0); break;
+	case KEEPER_BAD_PEER: assert(m.value == 0); break;
 	case KEEPER_FULL: assert(m.value <= 1); break;
 	case KEEPER_STATUS: assert(admin && m.value <= UINT16_MAX); break;
 	case KEEPER_DENY_ADD:

@@ -34,6 +34,8 @@ enum keeper_msg_kind {
 	KEEPER_DENY_ADD,   /* admin worker only, from here on: addr, bits, family, value, text */
 	KEEPER_DENY_DEL,   /* addr, bits, family */
 	KEEPER_STATUS,     /* value: first piece */
+	KEEPER_BAD_PEER, /* anybody: `member`, in its life `incarnation`, writes or does in the
+			  * mailbox what no honest one does; the keeper judges (accuse.h) */
 };
 
 #define KEEPER_STATUS_PIECES 16u
@@ -76,7 +78,7 @@ struct keeper_piece_shield {
 
 struct keeper_msg {
 	uint16_t kind;   /* enum keeper_msg_kind */
-	uint16_t member; /* of PEER_* and PIECE_MEMBER; else 0 */
+	uint16_t member; /* of PEER_*, PIECE_MEMBER and BAD_PEER; else 0 */
 	uint32_t ask;    /* echoed in KEEPER_REPLY and KEEPER_PIECE_* */
 	int32_t status;
 	uint32_t incarnation; /* lives of `member` so far, from 1 */

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "config/config.h"
+#include "keeper/accuse.h"
 #include "keeper/backoff.h"
 #include "keeper/channel.h"
 #include "keeper/privilege.h"
@@ -45,6 +46,7 @@ struct member {
 	uint64_t started_wall_ms;
 	uint64_t kill_at_ns; /* 0: no reason */
 	const char *kill_why;
+	struct accused accused;
 
 	/* between lives */
 	uint64_t start_at_ns; /* while down; UINT64_MAX: never again */

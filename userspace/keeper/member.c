@@ -144,6 +144,7 @@ void member_start(struct keeper *k, uint32_t id)
 	m->pid = pid;
 	m->channel = pair[0];
 	m->state = KEEPER_MEMBER_STARTING;
+	m->accused = (struct accused){0};
 	m->started_ns = clock_mono_ns();
 	m->started_wall_ms = clock_wall_ms();
 	m->kill_at_ns = m->started_ns + KEEPER_START_MS * 1000000ull;

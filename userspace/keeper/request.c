@@ -89,13 +89,14 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 	enum request_verdict verdict;
 
 	/* What no request uses. */
-	if (msg->member || msg->status || msg->incarnation ||
+	if (msg->status || (msg->kind != KEEPER_BAD_PEER && (msg->member || msg->incarnation)) ||
 	    !all_zero(msg->_zero, sizeof(msg->_zero)) ||
 	    (msg->kind != KEEPER_DENY_ADD && !all_zero(msg->text, sizeof(msg->text)))) {
 		*why = "something in a field that requests leave empty";
 		return REQUEST_LIE;
 	}
-	if (!from_admin && msg->kind != KEEPER_READY && msg->kind != KEEPER_FULL) {
+	if (!from_admin && msg->kind != KEEPER_READY && msg->kind != KEEPER_FULL &&
+	    msg->kind != KEEPER_BAD_PEER) {
 		*why = "a request that only the admin worker may make";
 		return REQUEST_LIE;
 	}
@@ -107,6 +108,10 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 		break;
 	case KEEPER_FULL:
 		if (msg->value <= 1 && !msg->ask && prefix_unused(msg))
+			return REQUEST_OK;
+		break;
+	case KEEPER_BAD_PEER:
+		if (msg->incarnation && !msg->value && !msg->ask && prefix_unused(msg))
 			return REQUEST_OK;
 		break;
 	case KEEPER_STATUS:

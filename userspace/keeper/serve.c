@@ -165,7 +165,21 @@ static void serve_full(struct keeper *k, uint32_t id, bool full)
 	member_mark(k, id, full ? SHIELD_WORKER_FULL : SHIELD_WORKER_UP);
 }
 
-static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_t n)
+/* No build accuses itself or nobody. What was said of an earlier life is over. */
+static void serve_bad_peer(struct keeper *k, uint32_t id, const struct keeper_msg *m, uint64_t now)
+{
+	if (m->member >= k->n_members || m->member == id) {
+		member_kill(k, id, "it accuses itself, or a member that is not there");
+		return;
+	}
+	struct member *bad = &k->members[m->member];
+	if (bad->pid > 0 && bad->incarnation == m->incarnation &&
+	    accuse(&bad->accused, id, k->n_members, now))
+		member_kill(k, m->member, "others say that it abuses the mailbox");
+}
+
+static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_t n,
+		      uint64_t now_ns)
 {
 	struct keeper_msg m;
 	const char *why;
@@ -182,6 +196,8 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		serve_ready(k, id);
 	else if (m.kind == KEEPER_FULL)
 		serve_full(k, id, m.value != 0);
+	else if (m.kind == KEEPER_BAD_PEER)
+		serve_bad_peer(k, id, &m, now_ns);
 	else if (m.kind == KEEPER_STATUS)
 		serve_status(k, id, &m);
 	else
@@ -196,7 +212,7 @@ void serve_member(struct keeper *k, uint32_t id, uint64_t now_ns)
 		ssize_t n = recv(m->channel, buf, sizeof(buf), MSG_DONTWAIT);
 		if (n > 0) {
 			request_bucket_take(&m->bucket, now_ns);
-			serve_one(k, id, buf, (size_t)n);
+			serve_one(k, id, buf, (size_t)n, now_ns);
 			continue;
 		}
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -127,9 +127,16 @@ static void on_congestion(void *ctx, bool congested)
 	}
 }
 
+/* It is not read any more; whether it is to be ended as well is for the keeper to judge. */
 static void on_bad_peer(void *ctx, uint32_t peer, const char *why)
 {
-	log_error("member %u writes what no honest one does (%s): not read any more", peer, why);
+	struct worker *w = ctx;
+	log_error("member %u does what no honest one does (%s): not read any more", peer, why);
+	worker_tell_keeper(w, &(struct keeper_msg){
+				      .kind = KEEPER_BAD_PEER,
+				      .member = (uint16_t)peer,
+				      .incarnation = mailbox_peer_generation(w->mailbox, peer),
+			      });
 }
 
 /* ── the keeper ── */

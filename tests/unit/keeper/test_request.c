@@ -50,6 +50,21 @@ TEST(request, only_the_admin_worker_may_deny_or_ask_for_status)
 	assert_int_equal(judge(&status, true), REQUEST_OK);
 }
 
+TEST(request, any_member_may_accuse_a_life_of_another)
+{
+	struct keeper_msg m = {.kind = KEEPER_BAD_PEER, .member = 3, .incarnation = 2};
+	assert_int_equal(judge(&m, false), REQUEST_OK);
+	assert_int_equal(judge(&m, true), REQUEST_OK);
+	m.value = 1;
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+	m.value = 0;
+	m.text[0] = 'x';
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+	m.text[0] = 0;
+	m.incarnation = 0; /* lives are counted from 1 */
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+}
+
 TEST(request, a_wrong_size_is_a_lie)
 {
 	struct keeper_msg m[2] = {{.kind = KEEPER_READY}};
@@ -62,7 +77,7 @@ TEST(request, no_kind_but_the_requests_is_known)
 {
 	for (unsigned kind = 0; kind <= UINT16_MAX; kind++) {
 		struct keeper_msg m = {.kind = (uint16_t)kind};
-		if (kind < KEEPER_READY || kind > KEEPER_STATUS)
+		if (kind < KEEPER_READY || kind > KEEPER_BAD_PEER)
 			assert_int_equal(judge(&m, true), REQUEST_LIE);
 	}
 }
