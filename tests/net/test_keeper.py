@@ -444,6 +444,29 @@ def test_sighup_says_that_there_is_no_reload_and_goes_on():
         assert edge.stop() == 0
 
 
+@needs_root
+def test_a_member_that_lies_in_the_mailbox_is_ended_and_has_a_successor():
+    """What it writes for the others becomes nonsense: each of them says so to the keeper."""
+    with Edge(workers=2) as edge:
+        before = edge.members()
+        liar = before["worker-0"]
+        areas = [line.split()[0] for line in pathlib.Path(f"/proc/{liar}/maps").read_text().splitlines()
+                 if " rw-s " in line and "outbox" in line]
+        assert areas, pathlib.Path(f"/proc/{liar}/maps").read_text()
+        with open(f"/proc/{liar}/mem", "r+b", buffering=0) as memory:
+            for area in areas:
+                begin = int(area.split("-")[0], 16)
+                for peer in (1, 2):  # struct lane's head, in worker/outbox.h: never odd
+                    memory.seek(begin + 64 + 256 * peer + 64)
+                    memory.write((1).to_bytes(8, "little"))
+        edge.wait_log("others say that it abuses the mailbox")
+        edge.wait_log("worker 0 lives again")
+        after = edge.members()
+        assert after["worker-0"] != liar
+        assert after["worker-1"] == before["worker-1"] and after["admin"] == before["admin"]
+        assert edge.stop() == 0
+
+
 # ---- privileges ------------------------------------------------------------------------------------------------
 
 @needs_root
