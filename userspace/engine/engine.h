@@ -47,6 +47,11 @@ struct engine_ops {
 	/* What this worker is home to, for the CLI. */
 	bool (*info)(struct worker *w, uint16_t space, struct bytes channel,
 		     struct hub_position *at);
+	/* One after the other, for the CLI: the next from *cursor on (0 is the start), which then
+	 * stands behind it; false: there is none any more. What comes or goes between two calls may
+	 * be missed or told twice. `name` is lent until the engine is called again. */
+	bool (*next_home)(struct worker *w, uint32_t *cursor, uint16_t *space, struct bytes *name,
+			  struct hub_position *at);
 	size_t (*memory)(const struct engine *e);
 };
 extern const struct engine_ops engine_memory;

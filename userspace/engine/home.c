@@ -133,6 +133,16 @@ void home_forget(struct home *h, unsigned worker)
 	}
 }
 
+const struct home_channel *home_next(const struct home *h, uint32_t *cursor)
+{
+	while (*cursor < h->channels.high) {
+		const struct home_channel *ch = channel_at(h, (*cursor)++);
+		if (ch->key.n > 0)
+			return ch;
+	}
+	return NULL;
+}
+
 uint32_t home_of_worker(const struct home_channel *ch, unsigned worker)
 {
 	const struct home_count *c = count_of(ch, worker);

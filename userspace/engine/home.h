@@ -43,6 +43,9 @@ bool home_sub(struct home *h, struct home_channel *ch, unsigned worker);
 /* All that this worker had. */
 void home_forget(struct home *h, unsigned worker);
 
+/* The first channel of number *cursor or more; *cursor then stands behind it. NULL: none. */
+const struct home_channel *home_next(const struct home *h, uint32_t *cursor);
+
 uint32_t home_of_worker(const struct home_channel *ch, unsigned worker);
 /* All workers together, at most UINT32_MAX. */
 uint32_t home_total(const struct home_channel *ch);

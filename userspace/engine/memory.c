@@ -134,6 +134,12 @@ static bool memory_message(struct worker *w, unsigned from, uint16_t type, struc
 	return memory_handle(w, from, type, payload, w->engine->peer[w->id].up);
 }
 
+static struct hub_position position_of(const struct home_channel *ch)
+{
+	return (struct hub_position){
+		.epoch = ch->epoch, .offset = ch->offset, .count = home_total(ch)};
+}
+
 static bool memory_info(struct worker *w, uint16_t space, struct bytes channel,
 			struct hub_position *at)
 {
@@ -141,8 +147,19 @@ static bool memory_info(struct worker *w, uint16_t space, struct bytes channel,
 	const struct home_channel *ch = home_find(&w->engine->home, hash, space, channel);
 	if (ch == NULL)
 		return false;
-	*at = (struct hub_position){
-		.epoch = ch->epoch, .offset = ch->offset, .count = home_total(ch)};
+	*at = position_of(ch);
+	return true;
+}
+
+static bool memory_next_home(struct worker *w, uint32_t *cursor, uint16_t *space,
+			     struct bytes *name, struct hub_position *at)
+{
+	const struct home_channel *ch = home_next(&w->engine->home, cursor);
+	if (ch == NULL)
+		return false;
+	*space = ch->key.space;
+	*name = channel_name(&ch->key);
+	*at = position_of(ch);
 	return true;
 }
 
@@ -169,5 +186,6 @@ const struct engine_ops engine_memory = {
 	.worker_up = memory_worker_up,
 	.tick = memory_tick,
 	.info = memory_info,
+	.next_home = memory_next_home,
 	.memory = memory_bytes,
 };
