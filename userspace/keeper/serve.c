@@ -25,6 +25,26 @@ static void reply(struct keeper *k, uint32_t id, const struct keeper_msg *asked,
 
 /* ---- denials ------------------------------------------------------------------------------------ */
 
+#define SPAN_MAX 64
+
+/* "10m", "1h 30m": exactly, so that a slip of the unit shows. */
+static const char *span_str(uint64_t seconds, char buf[SPAN_MAX])
+{
+	static const struct {
+		uint64_t s;
+		char unit;
+	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (seconds >= units[i].s)
+			n += (size_t)snprintf(buf + n, SPAN_MAX - n, "%s%llu%c", n ? " " : "",
+					      (unsigned long long)(seconds / units[i].s),
+					      units[i].unit);
+		seconds %= units[i].s;
+	}
+	return buf;
+}
+
 static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m)
 {
 	struct shield_prefix p = {.bits = m->bits, .family = m->family};
@@ -32,7 +52,7 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 	int err = m->kind == KEEPER_DENY_ADD ?
 			  shield_deny_add(k->shield, &p, m->value, SHIELD_DENY_OPERATOR, m->text) :
 			  shield_deny_del(k->shield, &p);
-	char text[sizeof(m->text)] = "", prefix[SHIELD_PREFIX_TEXT_MAX];
+	char text[sizeof(m->text)] = "", prefix[SHIELD_PREFIX_TEXT_MAX], span[SPAN_MAX];
 	shield_prefix_str(&p, prefix);
 	if (err == -EOPNOTSUPP)
 		snprintf(text, sizeof(text), "the shield is off: %s", shield_why_off(k->shield));
@@ -43,9 +63,13 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 			 SHIELD_DENY_MAX);
 	else if (err)
 		snprintf(text, sizeof(text), "%s", strerror(-err));
+	else if (m->kind == KEEPER_DENY_ADD && m->value)
+		snprintf(text, sizeof(text), "%s denied for %s", prefix, span_str(m->value, span));
 	else
-		log_info("deny list: %s %s%s%s", m->kind == KEEPER_DENY_ADD ? "added" : "removed",
-			 prefix, *m->text ? ": " : "", m->text);
+		snprintf(text, sizeof(text), "%s %s", prefix,
+			 m->kind == KEEPER_DENY_ADD ? "denied until taken away" : "taken away");
+	if (!err)
+		log_info("deny list: %s%s%s", text, *m->text ? ": " : "", m->text);
 	reply(k, id, m, err, text);
 }
 
