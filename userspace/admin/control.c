@@ -10,7 +10,9 @@
  *   {"ask":"conn","member":0,"id":"<client id>"}       → "answer": the row, or none
  *   {"ask":"close","member":0,"id":"<client id>"}      → likewise, and it is closed
  *   {"ask":"channels","member":0,"cursor":0,"limit":200,"name":"lobby"?} → like conns
- *   {"ask":"deny-add","family":4,"addr":"203.0.113.0","bits":24,"seconds":600,"note":"…"}
+ *   {"ask":"homes",…}                                  → likewise: those at home there
+ *   {"ask":"deny-add","family":4,"addr":"203.0.113.0","bits":24,"seconds":600,"note":"…",
+ *    "force":true?}                                    → "text"; force: a very short prefix too
  *   {"ask":"deny-del","family":4,"addr":"203.0.113.0","bits":24}
  *
  * Every answer begins {"ok":true,… or {"ok":false,"error":"…". A member's JSON is checked
@@ -35,6 +37,10 @@
 #define LINE_MAX_     1024
 #define ANSWER_MAX    (128u << 10)
 #define ASK_TIMEOUT_S 3
+
+/* A denial of a shorter prefix is more likely a slip than a wish. */
+#define DENY_BITS_V4 8
+#define DENY_BITS_V6 16
 
 enum waiting { WAIT_NOTHING, WAIT_MEMBER, WAIT_KEEPER, WAIT_STATUS };
 
@@ -182,6 +188,7 @@ enum {
 	F_BITS,
 	F_SECONDS,
 	F_NOTE,
+	F_FORCE,
 	F_COUNT
 };
 
@@ -191,7 +198,7 @@ static const struct json_field wanted[F_COUNT] = {
 	[F_ID] = JSON_FIELD("id"),         [F_NAME] = JSON_FIELD("name"),
 	[F_FAMILY] = JSON_FIELD("family"), [F_ADDR] = JSON_FIELD("addr"),
 	[F_BITS] = JSON_FIELD("bits"),     [F_SECONDS] = JSON_FIELD("seconds"),
-	[F_NOTE] = JSON_FIELD("note"),
+	[F_NOTE] = JSON_FIELD("note"),     [F_FORCE] = JSON_FIELD("force"),
 };
 
 /* A number field within bounds, or `absent` if it is not there; -1: it is wrong. */
@@ -250,7 +257,7 @@ static void request_member(struct client *c, const struct json_field *f, enum qu
 	}
 	if (kind == QUERY_CONN || kind == QUERY_CLOSE) {
 		if (!text(&f[F_ID], buf, sizeof(buf)) || !parse_uuid(buf, q.id)) {
-			fail(c, "id must be a client id (32 hexadecimal digits)");
+			fail(c, "id must be a client id (32 hexadecimal digits, dashes are fine)");
 			return;
 		}
 	} else if (!text(&f[F_NAME], buf, sizeof(buf))) {
@@ -286,6 +293,16 @@ static void request_deny(struct client *c, const struct json_field *f, bool add)
 		fail(c, "note must be a string of at most 63 bytes");
 		return;
 	}
+	int64_t least = addr_is_v4(&a) ? DENY_BITS_V4 : DENY_BITS_V6;
+	if (add && bits < least && f[F_FORCE].value.type != JSON_IS_TRUE) {
+		snprintf(
+			m.text, sizeof(m.text),
+			"a prefix shorter than /%d would lock out nearly everybody, perhaps you too: "
+			"if that is meant, say `force yes`",
+			(int)least);
+		fail(c, m.text);
+		return;
+	}
 	m.family = addr_is_v4(&a) ? AF_INET : AF_INET6;
 	m.bits = (uint8_t)bits;
 	memcpy(m.addr, addr_is_v4(&a) ? a.ip + 12 : a.ip, addr_is_v4(&a) ? 4 : 16);
@@ -309,11 +326,9 @@ static void request(struct client *c, struct bytes line)
 	static const struct {
 		const char *word;
 		enum query_kind kind;
-	} queries[] = {{"worker", QUERY_WORKER},
-		       {"conns", QUERY_CONNS},
-		       {"conn", QUERY_CONN},
-		       {"close", QUERY_CLOSE},
-		       {"channels", QUERY_CHANNELS}};
+	} queries[] = {{"worker", QUERY_WORKER},     {"conns", QUERY_CONNS},
+		       {"conn", QUERY_CONN},         {"close", QUERY_CLOSE},
+		       {"channels", QUERY_CHANNELS}, {"homes", QUERY_HOMES}};
 	struct bytes ask = f[F_ASK].value.raw;
 	for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
 		if (json_string_eq(ask, bytes_str(queries[i].word))) {
@@ -388,6 +403,18 @@ static void put_self(struct json_out *o, const struct worker *w, const struct ke
 	json_put_bool(o, s->shutting_down);
 	json_key_str(o, "config", bytes_str(w->cfg->file));
 	json_put_close(o, '}');
+	json_key(o, "listeners"); /* in order: the kernel's groups are numbered so */
+	json_put_open(o, '[');
+	for (uint32_t i = 0; i < w->cfg->n_listeners; i++) {
+		const struct config_listener *l = &w->cfg->listeners[i];
+		json_put_open(o, '{');
+		json_key_str(o, "name", bytes_str(l->name));
+		json_key_str(o, "address", bytes_str(l->address));
+		json_key_u64(o, "port", l->port);
+		json_key_bool(o, "tls", l->tls);
+		json_put_close(o, '}');
+	}
+	json_put_close(o, ']');
 	json_key(o, "shield");
 	json_put_open(o, '{');
 	json_key(o, "on");

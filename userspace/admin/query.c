@@ -180,6 +180,15 @@ struct channel_rows {
 	const struct query *q;
 };
 
+static void put_channel_head(struct json_out *o, const struct worker *w, uint16_t space,
+			     struct bytes name)
+{
+	json_put_open(o, '{');
+	json_key_str(o, "name", name);
+	json_key_str(o, "space", bytes_str(w->cfg->spaces[space]));
+	json_key_u64(o, "worker", w->id);
+}
+
 static void put_channel(void *ctx, const struct hub_channel_info *info)
 {
 	struct channel_rows *r = ctx;
@@ -187,11 +196,7 @@ static void put_channel(void *ctx, const struct hub_channel_info *info)
 	if (only.n > 0 && !bytes_eq(only, info->name))
 		return;
 	struct json_out *o = r->o;
-	struct hub_position at;
-	json_put_open(o, '{');
-	json_key_str(o, "name", info->name);
-	json_key_str(o, "space", bytes_str(r->w->cfg->spaces[info->space]));
-	json_key_u64(o, "worker", r->w->id);
+	put_channel_head(o, r->w, info->space, info->name);
 	json_key(o, "members");
 	json_put_open(o, '{');
 	for (int e = 0; e < ENC_COUNT; e++)
@@ -201,13 +206,6 @@ static void put_channel(void *ctx, const struct hub_channel_info *info)
 		}
 	json_put_close(o, '}');
 	json_key_u64(o, "set_bytes", info->set_bytes);
-	if (r->w->engine_ops->info(r->w, info->space, info->name, &at)) {
-		json_key(o, "home");
-		json_put_open(o, '{');
-		json_key_u64(o, "subscribers", at.count);
-		json_key_u64(o, "offset", at.offset);
-		json_put_close(o, '}');
-	}
 	json_put_close(o, '}');
 }
 
@@ -220,6 +218,39 @@ static uint32_t put_channels(struct json_out *o, struct worker *w, const struct 
 	while (more && n++ < q->limit && o->n + ROW_MAX < o->cap)
 		more = hub_channels(w->hub, &cursor, 1, put_channel, &r);
 	return more ? cursor : QUERY_NO_NEXT;
+}
+
+static void put_home(struct json_out *o, const struct worker *w, uint16_t space, struct bytes name,
+		     const struct hub_position *at)
+{
+	put_channel_head(o, w, space, name);
+	json_key(o, "home");
+	json_put_open(o, '{');
+	json_key_u64(o, "subscribers", at->count);
+	json_key_u64(o, "offset", at->offset);
+	json_put_close(o, '}');
+	json_put_close(o, '}');
+}
+
+/* A home need not have a subscriber of its own: its table is another than the hub's. */
+static uint32_t put_homes(struct json_out *o, struct worker *w, const struct query *q)
+{
+	struct bytes name = BYTES(q->name, q->name_n);
+	struct hub_position at;
+	uint32_t cursor = q->cursor, n = 0;
+	uint16_t space;
+	if (name.n > 0) { /* the cursor counts spaces */
+		for (; cursor < w->cfg->n_spaces && o->n + ROW_MAX < o->cap; cursor++)
+			if (w->engine_ops->info(w, (uint16_t)cursor, name, &at))
+				put_home(o, w, (uint16_t)cursor, name, &at);
+		return cursor < w->cfg->n_spaces ? cursor : QUERY_NO_NEXT;
+	}
+	while (n++ < q->limit && o->n + ROW_MAX < o->cap) {
+		if (!w->engine_ops->next_home(w, &cursor, &space, &name, &at))
+			return QUERY_NO_NEXT;
+		put_home(o, w, space, name, &at);
+	}
+	return cursor;
 }
 
 bool query_serve(struct worker *w, unsigned from, struct bytes payload)
@@ -240,6 +271,7 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	case QUERY_WORKER: put_worker(&o, w); break;
 	case QUERY_CONNS: a.next = put_conns(&o, w, &q); break;
 	case QUERY_CHANNELS: a.next = put_channels(&o, w, &q); break;
+	case QUERY_HOMES: a.next = put_homes(&o, w, &q); break;
 	default: put_found(&o, w, &q);
 	}
 	if (q.kind != QUERY_WORKER)

@@ -24,6 +24,7 @@ enum query_kind {
 	QUERY_CONN,       /* the conn with this client id */
 	QUERY_CLOSE,      /* likewise, and close it */
 	QUERY_CHANNELS,   /* a page of channels from `cursor` on; only `name` if it is set */
+	QUERY_HOMES,      /* likewise of those that are at home there, with their position */
 	QUERY_KINDS
 };
 
