@@ -6,13 +6,30 @@
 
 #define PAGE 200
 
-/* Adds a worker's row to the channel's entry; the home alone knows the position. */
-static void add(json_t *all, const json_t *row)
+static json_t *entry_of(const json_t *all, const json_t *row, char key[512])
+{
+	snprintf(key, 512, "%s %s", json_string_value(json_object_get(row, "space")),
+		 json_string_value(json_object_get(row, "name")));
+	return json_object_get(all, key);
+}
+
+/* The home alone knows the position; it need not have a subscriber of its own. One that nobody
+ * has told us of has just come or gone. */
+static void add_home(json_t *all, const json_t *row)
 {
 	char key[512];
-	snprintf(key, sizeof(key), "%s %s", json_string_value(json_object_get(row, "space")),
-		 json_string_value(json_object_get(row, "name")));
-	json_t *e = json_object_get(all, key);
+	json_t *e = entry_of(all, row, key);
+	if (e == NULL)
+		return;
+	json_object_set(e, "home", json_object_get(row, "worker"));
+	json_object_set(e, "offset", json_object_get(json_object_get(row, "home"), "offset"));
+}
+
+/* Adds a worker's row to the channel's entry. */
+static void add_members(json_t *all, const json_t *row)
+{
+	char key[512];
+	json_t *e = entry_of(all, row, key);
 	if (e == NULL) {
 		e = json_pack("{s:O,s:O,s:i,s:i,s:{}}", "name", json_object_get(row, "name"),
 			      "space", json_object_get(row, "space"), "subscribers", 0, "set_bytes",
@@ -33,20 +50,16 @@ static void add(json_t *all, const json_t *row)
 	json_object_set_new(
 		e, "set_bytes",
 		json_integer((json_int_t)(ctl_u64(e, "set_bytes") + ctl_u64(row, "set_bytes"))));
-	const json_t *home = json_object_get(row, "home");
-	if (home) {
-		json_object_set(e, "home", json_object_get(row, "worker"));
-		json_object_set(e, "offset", json_object_get(home, "offset"));
-	}
 }
 
-static int collect(struct ctl *ctl, int worker, const char *name, json_t *all)
+static int collect(struct ctl *ctl, const char *ask, int worker, const char *name, json_t *all,
+		   void (*add)(json_t *all, const json_t *row))
 {
 	json_int_t cursor = 0;
 	int code = CTL_OK;
 	for (;;) {
-		json_t *q = json_pack("{s:s,s:i,s:I,s:i}", "ask", "channels", "member", worker,
-				      "cursor", cursor, "limit", PAGE);
+		json_t *q = json_pack("{s:s,s:i,s:I,s:i}", "ask", ask, "member", worker, "cursor",
+				      cursor, "limit", PAGE);
 		if (name)
 			json_object_set_new(q, "name", json_string(name));
 		json_t *a = ctl_ask(ctl, q, &code), *row;
@@ -75,14 +88,20 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	int n = ctl_workers(ctl, &code);
 	if (n < 0)
 		return code;
+	ctl->parts = true;
 	json_t *all = json_object(), *e;
 	int last = CTL_OK;
 	for (int i = 0; i < n; i++) {
-		code = collect(ctl, i, name, all);
+		code = collect(ctl, "channels", i, name, all, add_members);
+		last = code != CTL_OK ? code : last;
+	}
+	for (int i = 0; i < n; i++) {
+		code = collect(ctl, "homes", i, name, all, add_home);
 		last = code != CTL_OK ? code : last;
 	}
 	if (name && last == CTL_OK && json_object_size(all) == 0) {
 		json_decref(all);
+		ctl->parts = false;
 		return ctl_fail(ctl, CTL_REFUSED, "nobody is in a channel named '%s'", name);
 	}
 	if (ctl->json) {
@@ -96,11 +115,13 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	       "HOME", "SETS");
 	json_object_foreach(all, key, e)
 	{
-		char home[16] = "?";
-		if (json_object_get(e, "home"))
+		char home[16] = "?"; /* its home is down, or it came between two questions */
+		bool known = json_object_get(e, "home") != NULL;
+		if (known)
 			snprintf(home, sizeof(home), "w%llu", ctl_u64(e, "home"));
-		printf("%-32s %-16s %12s %10s %6s %10s\n", ctl_str(e, "name"), ctl_str(e, "space"),
-		       ctl_count(ctl_u64(e, "subscribers")), ctl_count(ctl_u64(e, "offset")), home,
+		printf("%s %s %12s %10s %6s %10s\n", ctl_pad(ctl_str(e, "name"), 32),
+		       ctl_pad(ctl_str(e, "space"), 16), ctl_count(ctl_u64(e, "subscribers")),
+		       known ? ctl_count(ctl_u64(e, "offset")) : "?", home,
 		       ctl_bytes(ctl_u64(e, "set_bytes")));
 	}
 	json_decref(all);

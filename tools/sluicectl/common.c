@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "tools/sluicectl/ctl.h"
 
 int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
@@ -15,10 +16,16 @@ int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (ctl->json)
-		ctl_print_json(ctl, json_pack("{s:s}", "error", text));
-	else
-		fprintf(stderr, "Error: %s\n", ctl_clean(text));
+	json_t *said = json_string(text);
+	if (said == NULL) /* an argument that is no UTF-8 */
+		said = json_string(ctl_clean(text));
+	json_t *error = json_pack("{s:o}", "error", said);
+	if (ctl->json && !ctl->parts) {
+		ctl_print_json(ctl, error);
+		return code;
+	}
+	json_decref(error);
+	fprintf(stderr, "Error: %s\n", ctl_clean(text));
 	return code;
 }
 
@@ -106,15 +113,52 @@ bool ctl_print_json(const struct ctl *ctl, json_t *value)
 	return true;
 }
 
+/* C0, DEL and C1 steer a terminal; U+202A..202E and U+2066..2069 turn the direction, so that a
+ * row would read as another. */
+static bool harmless(const uint8_t *p, uint32_t len)
+{
+	if (len == 1)
+		return *p >= 0x20 && *p != 0x7f;
+	if (len == 2)
+		return p[0] != 0xc2 || p[1] >= 0xa0;
+	if (len == 3 && p[0] == 0xe2)
+		return !(p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) &&
+		       !(p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
+	return true;
+}
+
 const char *ctl_clean(const char *s)
 {
 	static char buf[16][1024]; /* as many as one printf() may want */
 	static unsigned turn;
 	char *out = buf[turn++ % 16];
 	size_t n = 0;
-	for (; *s && n + 1 < sizeof(buf[0]); s++)
-		out[n++] = (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s;
+	const uint8_t *p = (const uint8_t *)s, *end = p + strlen(s);
+	while (p < end) {
+		uint32_t len = utf8_len(p, end);
+		bool shown = len > 0 && harmless(p, len);
+		if (n + (shown ? len : 1) >= sizeof(buf[0]))
+			break;
+		if (shown)
+			memcpy(out + n, p, len);
+		else
+			out[n] = '?';
+		n += shown ? len : 1;
+		p += len ? len : 1;
+	}
 	out[n] = 0;
+	return out;
+}
+
+const char *ctl_pad(const char *clean, unsigned width)
+{
+	static char buf[16][1024 + 64];
+	static unsigned turn;
+	char *out = buf[turn++ % 16];
+	unsigned shown = 0;
+	for (const char *p = clean; *p; p++)
+		shown += ((unsigned char)*p & 0xc0) != 0x80;
+	snprintf(out, sizeof(buf[0]), "%s%*s", clean, shown < width ? (int)(width - shown) : 0, "");
 	return out;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* conn.c - connections: page by page, worker by worker, so that a million of them cost
  * neither this program nor the daemon more than a page at a time. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "tools/sluicectl/ctl.h"
 
 #define PAGE 200
@@ -27,13 +30,27 @@ struct listing {
 	bool first; /* of a JSON array */
 };
 
+/* An element of the list, as json_dumpf() of the whole would print it. */
+static void put_json(const struct ctl *ctl, const json_t *c)
+{
+	if (!ctl->pretty) {
+		json_dumpf(c, stdout, JSON_COMPACT);
+		return;
+	}
+	char *text = json_dumps(c, JSON_INDENT(2));
+	if (text == NULL)
+		return;
+	char *rest = text;
+	for (char *line; (line = strsep(&rest, "\n")) != NULL;)
+		printf("\n  %s", line);
+	free(text);
+}
+
 static void put_row(struct listing *l, json_t *c)
 {
 	if (l->ctl->json) {
 		printf("%s", l->first ? "[" : ",");
-		if (l->ctl->pretty)
-			printf("\n");
-		json_dumpf(c, stdout, l->ctl->pretty ? JSON_INDENT(2) : JSON_COMPACT);
+		put_json(l->ctl, c);
 	} else {
 		if (l->first)
 			print_head();
@@ -42,6 +59,12 @@ static void put_row(struct listing *l, json_t *c)
 	l->first = false;
 	l->shown++;
 	l->left--;
+}
+
+static void end_list(const struct listing *l)
+{
+	if (l->ctl->json)
+		printf("%s%s]\n", l->first ? "[" : "", l->ctl->pretty && !l->first ? "\n" : "");
 }
 
 static int list_worker(struct listing *l, int worker)
@@ -104,7 +127,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 			return code;
 		put_row(&l, row);
 		json_decref(row);
-		printf("%s", ctl->json ? "]\n" : "");
+		end_list(&l);
 		return CTL_OK;
 	}
 	if (worker && !ctl_number(worker, 1023, &only))
@@ -117,13 +140,14 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	if (only >= n)
 		return ctl_fail(ctl, CTL_REFUSED, "there is no worker %lld: they are 0 to %d", only,
 				n - 1);
+	ctl->parts = true;
 	int last = CTL_OK;
 	for (int i = only < 0 ? 0 : (int)only; i < (only < 0 ? n : (int)only + 1); i++) {
 		code = list_worker(&l, i);
 		last = code != CTL_OK ? code : last;
 	}
 	if (ctl->json)
-		printf("%s]\n", l.first ? "[" : "");
+		end_list(&l);
 	else
 		printf("%s connection%s%s\n", ctl_count(l.shown), l.shown == 1 ? "" : "s",
 		       l.left <= 0 ? " shown; `limit N` shows more" : "");

@@ -17,6 +17,7 @@ enum { CTL_OK, CTL_REFUSED, CTL_USAGE, CTL_UNREACHABLE };
 
 struct ctl {
 	bool json, pretty, show_command;
+	bool parts;          /* a JSON list has begun: errors of its parts go to stderr */
 	const char *control; /* path of the control socket */
 	const char *pin_dir; /* NULL: ask the daemon */
 };
@@ -51,15 +52,16 @@ bool ctl_keywords(const struct ctl *ctl, int argc, char **argv, const struct key
 		  size_t n);
 /* Is `word` an unambiguous or any prefix of name? */
 bool ctl_prefix(const char *word, const char *name);
-/* "90", "10m", "2h", "7d", "30s" → seconds; false if it is none. */
+/* "30s", "10m" or "10min", "2h", "7d", "90" (seconds) → seconds; false if it is none. */
 bool ctl_duration(const char *text, long long *seconds);
 bool ctl_number(const char *text, long long max, long long *value);
 
 /* ── the daemon ── */
 /* Takes `request`; the answer if it says ok, else NULL after ctl_fail() (*code is set). */
 json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code);
-/* The pin directory: as given, or as the daemon says. NULL after ctl_fail(). */
-const char *ctl_pin_dir(struct ctl *ctl, int *code);
+/* The pin directory: as given, or as the daemon says. NULL after ctl_fail(), also if the shield
+ * is off and `wanted` (a map's name; "" the directory itself) is not there for that reason. */
+const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code);
 /* Number of workers, -1 after ctl_fail(). */
 int ctl_workers(const struct ctl *ctl, int *code);
 
@@ -71,8 +73,11 @@ json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code);
 /* ── output ── */
 /* With -j or -p prints `value` and takes it; true: done. In text mode: false. */
 bool ctl_print_json(const struct ctl *ctl, json_t *value);
-/* Safe for a terminal: control characters come out as '?'. Static, sixteen in turn. */
+/* Safe for a terminal: control characters, what turns the direction of writing, and what is no
+ * UTF-8 come out as '?'. Static, sixteen in turn. */
 const char *ctl_clean(const char *s);
+/* A clean text with spaces up to `width` characters (printf would count bytes). Likewise. */
+const char *ctl_pad(const char *clean, unsigned width);
 const char *ctl_count(unsigned long long n); /* "12,345"; static, eight in turn */
 const char *ctl_bytes(unsigned long long n); /* "1.2 MiB" */
 const char *ctl_span(unsigned long long seconds); /* "3h 12m" */

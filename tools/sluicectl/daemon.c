@@ -111,15 +111,25 @@ json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code)
 	return NULL;
 }
 
-const char *ctl_pin_dir(struct ctl *ctl, int *code)
+const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code)
 {
+	char path[600];
 	static char dir[512];
 	if (ctl->pin_dir != NULL)
 		return ctl->pin_dir;
 	json_t *a = ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), code);
 	if (a == NULL)
 		return NULL;
-	snprintf(dir, sizeof(dir), "%s", ctl_str(json_object_get(a, "shield"), "pin_dir"));
+	const json_t *s = json_object_get(a, "shield");
+	snprintf(dir, sizeof(dir), "%s", ctl_str(s, "pin_dir"));
+	snprintf(path, sizeof(path), "%s/%s", dir, wanted);
+	/* Attached to no interface it judges nothing and still has its maps, which may be seen. */
+	if (!json_is_true(json_object_get(s, "on")) && access(path, F_OK) != 0 && errno == ENOENT) {
+		*code = ctl_fail(ctl, CTL_REFUSED, "the shield is off%s%s",
+				 *ctl_str(s, "text") ? ": " : "", ctl_str(s, "text"));
+		json_decref(a);
+		return NULL;
+	}
 	json_decref(a);
 	return ctl->pin_dir = dir;
 }

@@ -35,6 +35,17 @@ static bool parse_prefix(const struct ctl *ctl, const char *text, char addr[64],
 		return false;
 	}
 	*bits = (int)b;
+	uint8_t net[16];
+	memcpy(net, raw, sizeof(net));
+	for (int i = *bits; i < max; i++)
+		net[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+	if (memcmp(net, raw, (size_t)max / 8) != 0) {
+		char meant[INET6_ADDRSTRLEN];
+		inet_ntop(max == 32 ? AF_INET : AF_INET6, net, meant, sizeof(meant));
+		ctl_fail(ctl, CTL_USAGE, "'%s' has bits beyond its prefix: did you mean %s/%d?",
+			 text, meant, *bits);
+		return false;
+	}
 	return true;
 }
 
@@ -56,23 +67,29 @@ static int done(struct ctl *ctl, json_t *answer, int code, const char *text)
 
 static int add(struct ctl *ctl, int argc, char **argv)
 {
-	const char *span = NULL, *note = NULL;
-	const struct keyword words[] = {{"for", &span}, {"note", &note}};
+	const char *span = NULL, *note = NULL, *force = NULL;
+	const struct keyword words[] = {{"for", &span}, {"note", &note}, {"force", &force}};
 	char addr[64];
 	int bits, code = CTL_OK;
 	long long seconds = 0;
 	if (argc < 1)
 		return ctl_fail(ctl, CTL_USAGE, "whom? sluicectl deny add PREFIX [for TIME]");
 	if (!parse_prefix(ctl, argv[0], addr, &bits) ||
-	    !ctl_keywords(ctl, argc - 1, argv + 1, words, 2))
+	    !ctl_keywords(ctl, argc - 1, argv + 1, words, 3))
 		return CTL_USAGE;
 	if (span && (!ctl_duration(span, &seconds) || seconds < 1 || seconds > 366LL * 86400))
-		return ctl_fail(ctl, CTL_USAGE, "for: 30s, 10m, 2h or 7d, at most 366d, not '%s'",
+		return ctl_fail(ctl, CTL_USAGE,
+				"for: 30s, 10m (or 10min), 2h or 7d; a plain number is seconds; "
+				"1s to 366d, not '%s'",
 				span);
+	if (force && strcmp(force, "yes") != 0)
+		return ctl_fail(ctl, CTL_USAGE, "force: only `yes`, not '%s'", force);
 	if (note && strlen(note) > 63)
 		return ctl_fail(ctl, CTL_USAGE, "note: at most 63 bytes");
 	json_t *q = request("deny-add", addr, bits);
 	json_object_set_new(q, "seconds", json_integer(seconds));
+	if (force)
+		json_object_set_new(q, "force", json_true());
 	if (note)
 		json_object_set_new(q, "note", json_string(note));
 	return done(ctl, ctl_ask(ctl, q, &code), code, "denied");
@@ -150,7 +167,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
 		return CTL_USAGE;
-	const char *dir = ctl_pin_dir(ctl, &code);
+	const char *dir = ctl_pin_dir(ctl, "deny_v4", &code);
 	if (dir == NULL)
 		return code;
 	json_t *rows = json_array(), *r;
@@ -179,8 +196,10 @@ static int show(struct ctl *ctl, int argc, char **argv)
 
 static const struct verb verbs[] = {
 	{"show", show, "", "every entry with its reason, time left, packets dropped and note"},
-	{"add", add, "PREFIX [for TIME] [note TEXT]",
-	 "drop packets from there to what is protected; without `for`: until taken away"},
+	{"add", add, "PREFIX [for TIME] [note TEXT] [force yes]",
+	 "drop packets from there to what is protected; without `for`: until taken away; TIME is 30s, "
+	 "10m, 2h, 7d, or a plain number of seconds; prefixes shorter than /8 (IPv4) or /16 (IPv6) "
+	 "would lock out nearly everybody and want `force yes`"},
 	{"del", del, "PREFIX", "take exactly this prefix away"},
 	{0},
 };

@@ -32,7 +32,7 @@ static const json_t *per_cpu(const json_t *entry)
 static json_t *dump(struct ctl *ctl, const char *name, int *code)
 {
 	char path[600];
-	const char *dir = ctl_pin_dir(ctl, code);
+	const char *dir = ctl_pin_dir(ctl, name, code);
 	if (dir == NULL)
 		return NULL;
 	snprintf(path, sizeof(path), "%s/%s", dir, name);

@@ -4,11 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "tools/sluicectl/ctl.h"
-
-#ifndef SLUICE_VERSION
-#define SLUICE_VERSION "0.1"
-#endif
 
 static const struct object *const objects[] = {
 	&status_object, &worker_object, &conn_object, &channel_object,
@@ -114,6 +111,19 @@ static int pick(const char *word, const char *(*name)(const void *, size_t), con
 	return found;
 }
 
+/* "conn or channel": what `word` may mean. */
+static const char *candidates(const char *word, const char *(*name)(const void *, size_t),
+			      const void *list, size_t n)
+{
+	static char text[256];
+	size_t len = 0;
+	for (size_t i = 0; i < n && len < sizeof(text); i++)
+		if (ctl_prefix(word, name(list, i)))
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+						len ? " or " : "", name(list, i));
+	return text;
+}
+
 static const char *object_name(const void *list, size_t i)
 {
 	return ((const struct object *const *)list)[i]->name;
@@ -130,18 +140,24 @@ static int run(struct ctl *ctl, int argc, char **argv)
 		usage(stderr);
 		return CTL_USAGE;
 	}
-	if (strcmp(argv[0], "help") == 0) {
+	bool help = strcmp(argv[0], "help") == 0;
+	if (help && argc == 1) {
 		usage(stdout);
 		return CTL_OK;
 	}
+	argc -= help; /* `help conn` is `conn help` */
+	argv += help;
 	int i = pick(argv[0], object_name, objects, N_OBJECTS);
+	if (i == -2)
+		return ctl_fail(ctl, CTL_USAGE, "ambiguous object '%s': %s", argv[0],
+				candidates(argv[0], object_name, objects, N_OBJECTS));
 	if (i < 0)
-		return ctl_fail(ctl, CTL_USAGE, "%s object '%s': see 'sluicectl help'",
-				i == -2 ? "ambiguous" : "unknown", argv[0]);
+		return ctl_fail(ctl, CTL_USAGE, "unknown object '%s': see 'sluicectl help'",
+				argv[0]);
 	const struct object *o = objects[i];
-	if (argc == 1)
+	if (argc == 1 && !help)
 		return o->verbs[0].run(ctl, 0, argv + 1);
-	if (ctl_prefix(argv[1], "help")) {
+	if (help || ctl_prefix(argv[1], "help")) {
 		object_help(stdout, o);
 		return CTL_OK;
 	}
@@ -149,9 +165,12 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	while (o->verbs[n].name)
 		n++;
 	i = pick(argv[1], verb_name, o->verbs, n);
+	if (i == -2)
+		return ctl_fail(ctl, CTL_USAGE, "ambiguous verb '%s': %s", argv[1],
+				candidates(argv[1], verb_name, o->verbs, n));
 	if (i < 0)
-		return ctl_fail(ctl, CTL_USAGE, "%s verb '%s': see 'sluicectl %s help'",
-				i == -2 ? "ambiguous" : "unknown", argv[1], o->name);
+		return ctl_fail(ctl, CTL_USAGE, "unknown verb '%s': see 'sluicectl %s help'",
+				argv[1], o->name);
 	if (argc == 3 && strcmp(argv[2], "help") == 0) {
 		object_help(stdout, o);
 		return CTL_OK;

@@ -8,14 +8,25 @@
 
 #include "tools/sluicectl/ctl.h"
 
-static void print_prog(const json_t *p, const char *pin)
+/* reuseport_N picks for the daemon's listener N; "" if it is none or the daemon does not tell. */
+static const char *listener_of(const char *pin, const json_t *listeners)
 {
-	printf("%-14s id %-5llu %-13s jited %5llu bytes, %llu instructions, memory %s\n", pin,
-	       ctl_u64(p, "id"), ctl_str(p, "type"), ctl_u64(p, "bytes_jited"),
-	       ctl_u64(p, "bytes_xlated") / 8, ctl_bytes(ctl_u64(p, "bytes_memlock")));
+	if (strncmp(pin, "reuseport_", 10) != 0)
+		return "";
+	const json_t *l = json_array_get(listeners, strtoul(pin + 10, NULL, 10));
+	return ctl_str(l, "name");
 }
 
-static int one(struct ctl *ctl, const char *dir, const char *pin, json_t *list)
+static void print_prog(const json_t *p, const char *pin, const char *listener)
+{
+	printf("%-14s id %-5llu %-13s jited %5llu bytes, %llu instructions, memory %s%s%s\n", pin,
+	       ctl_u64(p, "id"), ctl_str(p, "type"), ctl_u64(p, "bytes_jited"),
+	       ctl_u64(p, "bytes_xlated") / 8, ctl_bytes(ctl_u64(p, "bytes_memlock")),
+	       *listener ? ", listener " : "", listener);
+}
+
+static int one(struct ctl *ctl, const char *dir, const char *pin, const json_t *listeners,
+	       json_t *list)
 {
 	char path[800];
 	int code = CTL_OK;
@@ -29,6 +40,9 @@ static int one(struct ctl *ctl, const char *dir, const char *pin, json_t *list)
 	}
 	if (ctl->json) {
 		json_object_set_new(p, "pin", json_string(pin));
+		if (*listener_of(pin, listeners))
+			json_object_set_new(p, "listener",
+					    json_string(listener_of(pin, listeners)));
 		json_array_append(list, p);
 	} else if (link) {
 		/* The pin is named after the interface's number: bpftool of Debian 12 does not tell it. */
@@ -37,7 +51,7 @@ static int one(struct ctl *ctl, const char *dir, const char *pin, json_t *list)
 		printf("%-14s id %-5llu link of program %llu to %s\n", pin, ctl_u64(p, "id"),
 		       ctl_u64(p, "prog_id"), name);
 	} else {
-		print_prog(p, pin);
+		print_prog(p, pin, listener_of(pin, listeners));
 	}
 	json_decref(p);
 	return code;
@@ -48,20 +62,28 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
 		return CTL_USAGE;
-	const char *dir = ctl_pin_dir(ctl, &code);
+	bool given = ctl->pin_dir != NULL;
+	const char *dir = ctl_pin_dir(ctl, "", &code);
 	if (dir == NULL)
 		return code;
 	DIR *d = opendir(dir);
 	if (d == NULL)
 		return ctl_fail(ctl, CTL_REFUSED, "%s: %s%s", dir, strerror(errno),
 				errno == ENOENT ? ": the shield is off" : "");
+	/* With --pin-dir there need not be a daemon: its listeners are then not named. */
+	json_t *daemon = given ? NULL : ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), &code);
+	if (daemon == NULL && !given) {
+		closedir(d);
+		return code;
+	}
 	json_t *list = json_array();
 	struct dirent *e;
 	while ((e = readdir(d)) != NULL && code == CTL_OK)
 		if (strcmp(e->d_name, "xdp") == 0 || strncmp(e->d_name, "reuseport_", 10) == 0 ||
 		    strncmp(e->d_name, "link_", 5) == 0)
-			code = one(ctl, dir, e->d_name, list);
+			code = one(ctl, dir, e->d_name, json_object_get(daemon, "listeners"), list);
 	closedir(d);
+	json_decref(daemon);
 	if (code == CTL_OK && ctl->json && !ctl->show_command)
 		ctl_print_json(ctl, json_incref(list));
 	json_decref(list);

@@ -29,7 +29,8 @@ static void print_member(const json_t *m)
 		printf(", pid %llu, up %s", ctl_u64(m, "pid"),
 		       ctl_span(since(ctl_u64(m, "started_ms"))));
 	if (ctl_u64(m, "restarts"))
-		printf(", restarted %llu times, last after %s %s ago", ctl_u64(m, "restarts"),
+		printf(", restarted %llu time%s, last after %s %s ago", ctl_u64(m, "restarts"),
+		       ctl_u64(m, "restarts") == 1 ? "" : "s",
 		       exit_text((int)json_integer_value(json_object_get(m, "last_exit")), how,
 				 sizeof(how)),
 		       ctl_span(since(ctl_u64(m, "last_exit_ms"))));

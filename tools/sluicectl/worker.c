@@ -51,6 +51,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	if (only >= n)
 		return ctl_fail(ctl, CTL_REFUSED, "there is no worker %lld: they are 0 to %d", only,
 				n - 1);
+	ctl->parts = true;
 	json_t *all = json_array();
 	for (int i = only < 0 ? 0 : (int)only; i < (only < 0 ? n : (int)only + 1); i++) {
 		json_t *a =
