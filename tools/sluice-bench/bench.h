@@ -46,8 +46,13 @@ struct crowd_stats {
 	_Atomic uint64_t handshakes;
 	_Atomic uint64_t order_hash, order_differs; /* all its connections heard the same order */
 	_Atomic uint64_t cpu_us;
+	_Atomic uint64_t why; /* of the last failure: enum why << 32 | errno, or HTTP status */
+	char tls_why[128];    /* WHY_TLS: written before `why` */
 	_Atomic uint64_t hist[HIST_BUCKETS];
 };
+
+/* The last failure of a client process, so that the report can say why. */
+enum why { WHY_NOTHING, WHY_ERRNO, WHY_TLS, WHY_HTTP, WHY_CLOSED };
 
 enum phase { PHASE_CONNECT, PHASE_RUN, PHASE_STOP };
 

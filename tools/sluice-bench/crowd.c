@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -65,6 +66,26 @@ static void arm(struct crowd *cr, struct client *c, uint32_t events)
 	c->want = events;
 }
 
+static void note_why(struct crowd *cr, enum why what, uint32_t number)
+{
+	cr->s->why = (uint64_t)what << 32 | number;
+}
+
+/* A step failed that is a system call without TLS; with it BoringSSL may know more. */
+static void note_io(struct crowd *cr, const struct client *c, int err)
+{
+	uint32_t e = c->ssl ? ERR_peek_last_error() : 0;
+	if (e != 0) {
+		ERR_error_string_n(e, cr->s->tls_why, sizeof(cr->s->tls_why));
+		note_why(cr, WHY_TLS, 0);
+	} else if (err != 0 && err != EAGAIN) {
+		note_why(cr, WHY_ERRNO, (uint32_t)err);
+	} else {
+		note_why(cr, WHY_CLOSED, 0);
+	}
+	ERR_clear_error();
+}
+
 static void client_end(struct crowd *cr, struct client *c, bool failed)
 {
 	if (c->state == C_DEAD)
@@ -117,6 +138,7 @@ static void client_open(struct crowd *cr, struct client *c, uint32_t number)
 	c->state = C_CONNECTING;
 	cr->under_way++;
 	if (c->fd < 0) {
+		note_why(cr, WHY_ERRNO, (uint32_t)errno);
 		bump(&cr->s->failed, 1);
 		cr->under_way--;
 		c->state = C_DEAD;
@@ -129,11 +151,13 @@ static void client_open(struct crowd *cr, struct client *c, uint32_t number)
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	bool loopback = ntohl(cr->o->url.addr.sin_addr.s_addr) >> 24 == 127;
 	if (loopback && bind(c->fd, (struct sockaddr *)&from, sizeof(from)) != 0) {
+		note_why(cr, WHY_ERRNO, (uint32_t)errno);
 		client_end(cr, c, true);
 		return;
 	}
 	if (connect(c->fd, (const struct sockaddr *)&cr->o->url.addr, sizeof(from)) != 0 &&
 	    errno != EINPROGRESS) {
+		note_why(cr, WHY_ERRNO, (uint32_t)errno);
 		client_end(cr, c, true);
 		return;
 	}
@@ -203,6 +227,7 @@ static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 		if (o == WS_MORE)
 			break;
 		if (o == WS_BAD || f.opcode == WS_CLOSE) {
+			note_why(cr, WHY_CLOSED, 0);
 			client_end(cr, c, true);
 			return;
 		}
@@ -228,6 +253,10 @@ static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 		return;
 	}
 	if (n < 12 || memcmp(p, "HTTP/1.1 101", 12) != 0) {
+		char status[4] = "";
+		if (n >= 12)
+			memcpy(status, p + 9, 3);
+		note_why(cr, WHY_HTTP, (uint32_t)strtoul(status, NULL, 10));
 		client_end(cr, c, true);
 		return;
 	}
@@ -270,8 +299,10 @@ static void on_readable(struct crowd *cr, struct client *c)
 			c->kept = NULL;
 			c->kept_n = 0;
 		}
+		errno = 0;
 		ssize_t n = read_some(c, p + kept, BUFFER - kept);
 		if (n < 0) {
+			note_io(cr, c, errno);
 			client_end(cr, c, true);
 			return;
 		}
@@ -294,7 +325,9 @@ static void on_readable(struct crowd *cr, struct client *c)
 
 static void tls_step(struct crowd *cr, struct client *c)
 {
+	errno = 0;
 	int r = SSL_do_handshake(c->ssl);
+	int err = errno;
 	if (r == 1) {
 		c->state = C_HTTP;
 		arm(cr, c, EPOLLIN);
@@ -303,12 +336,14 @@ static void tls_step(struct crowd *cr, struct client *c)
 		return;
 	}
 	int e = SSL_get_error(c->ssl, r);
-	if (e == SSL_ERROR_WANT_READ)
+	if (e == SSL_ERROR_WANT_READ) {
 		arm(cr, c, EPOLLIN);
-	else if (e == SSL_ERROR_WANT_WRITE)
+	} else if (e == SSL_ERROR_WANT_WRITE) {
 		arm(cr, c, EPOLLOUT);
-	else
+	} else {
+		note_io(cr, c, err);
 		client_end(cr, c, true);
+	}
 }
 
 static void on_connected(struct crowd *cr, struct client *c)
@@ -317,6 +352,7 @@ static void on_connected(struct crowd *cr, struct client *c)
 	socklen_t len = sizeof(err);
 	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len);
 	if (err) {
+		note_why(cr, WHY_ERRNO, (uint32_t)err);
 		client_end(cr, c, true);
 		return;
 	}

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/version.h"
 #include "tools/sluice-bench/bench.h"
 
 static struct shared *sh;
@@ -48,6 +49,7 @@ static void usage(FILE *out)
 		"      --publish-url URL  publish by HTTP POST to http://… instead\n"
 		"  -j, --json             the result as one JSON object\n"
 		"  -q, --quiet            no progress line\n"
+		"  -V, --version\n"
 		"  -h, --help\n\n"
 		"Examples:\n"
 		"  sluice-bench idle -n 10000 -p $(pidof -s sluiced)\n"
@@ -142,12 +144,48 @@ static double connect_all(const struct options *o)
 	return now_s() - began;
 }
 
+/* Why connections failed, if some did: the last reason of each process that had one. */
+static void say_why(const struct options *o)
+{
+	uint64_t said = 0;
+	if (TOTAL(failed) == 0)
+		return;
+	for (uint32_t i = 0; i < o->procs; i++) {
+		uint64_t why = sh->crowd[i].why;
+		unsigned number = (unsigned)why;
+		if (why == said || why == 0)
+			continue;
+		said = why;
+		fprintf(stderr, "connections failed, the last one: ");
+		switch ((enum why)(why >> 32)) {
+		case WHY_ERRNO: fprintf(stderr, "%s\n", strerror((int)number)); break;
+		case WHY_TLS: fprintf(stderr, "TLS: %s\n", sh->crowd[i].tls_why); break;
+		case WHY_HTTP: fprintf(stderr, "HTTP %u instead of 101\n", number); break;
+		default: fprintf(stderr, "closed by the server\n");
+		}
+	}
+}
+
+/* What was measured of the server, for JSON: null without -p, for nothing was. */
+static const char *measured(const struct options *o, int decimals, double value)
+{
+	static char buf[8][40];
+	static unsigned turn;
+	char *out = buf[turn++ % 8];
+	if (o->n_pids == 0)
+		return "null";
+	snprintf(out, sizeof(buf[0]), "%.*f", decimals, value);
+	return out;
+}
+
 static double ms(uint64_t ns)
 {
 	return (double)ns / 1e6;
 }
 
 /* ── modes ── */
+
+#define NOT_MEASURED "server: not measured (-p PID)\n"
 
 static int run_idle(const struct options *o)
 {
@@ -174,21 +212,24 @@ static int run_idle(const struct options *o)
 	double rest = (later.cpu_s - after.cpu_s) / o->seconds;
 	if (o->json)
 		printf("{\"mode\":\"idle\",\"connections\":%" PRIu64 ",\"failed\":%" PRIu64
-		       ",\"still_there\":%" PRIu64
-		       ",\"connect_s\":%.3f,\"pss_per_connection\":%.0f,"
-		       "\"uss_per_connection\":%.0f,\"pss_before\":%" PRIu64
-		       ",\"pss_after\":%" PRIu64
-		       ",\"kernel_slab_per_connection_both_ends\":%.0f,\"cpu_at_rest\":%.5f,"
-		       "\"server_processes\":%u}\n",
-		       n, TOTAL(failed), still, took, pss, uss, before.pss, after.pss, slab, rest,
-		       after.processes);
+		       ",\"still_there\":%" PRIu64 ",\"connect_s\":%.3f,\"pss_per_connection\":%s,"
+		       "\"uss_per_connection\":%s,\"pss_before\":%s,\"pss_after\":%s"
+		       ",\"kernel_slab_per_connection_both_ends\":%.0f,\"cpu_at_rest\":%s,"
+		       "\"server_processes\":%s}\n",
+		       n, TOTAL(failed), still, took, measured(o, 0, pss), measured(o, 0, uss),
+		       measured(o, 0, (double)before.pss), measured(o, 0, (double)after.pss), slab,
+		       measured(o, 5, rest), measured(o, 0, after.processes));
 	else
-		printf("%" PRIu64 " connections in %.1f s (%.0f/s), %" PRIu64 " failed\n"
-		       "server memory: %.0f bytes per connection (PSS of %u processes, after minus "
-		       "before)\nkernel slab: %.0f bytes per connection, both ends\n"
-		       "CPU at rest: %.2f %% of a core; %" PRIu64 " connections still there\n",
-		       n, took, (double)n / took, TOTAL(failed), pss, after.processes, slab,
-		       100 * rest, still);
+		printf("%" PRIu64 " connections in %.1f s (%.0f/s), %" PRIu64 " failed, %" PRIu64
+		       " still there\nkernel slab: %.0f bytes per connection, both ends\n",
+		       n, took, (double)n / took, TOTAL(failed), still, slab);
+	if (!o->json && o->n_pids)
+		printf("server memory: %.0f bytes per connection (PSS of %u processes, after minus "
+		       "before)\nserver CPU at rest: %.2f %% of a core\n",
+		       pss, after.processes, 100 * rest);
+	else if (!o->json)
+		printf(NOT_MEASURED);
+	say_why(o);
 	return n == o->count && still == n ? 0 : 1;
 }
 
@@ -285,23 +326,29 @@ static int run_fanout(const struct options *o)
 		       "\"window\":%u,\"rate\":%.1f,\"publishers\":%u,\"deliveries\":%" PRIu64
 		       ",\"missing\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"doubled\":%" PRIu64
 		       ",\"reordered\":%" PRIu64 ",\"order_differs\":%" PRIu64
-		       ",\"seconds\":%.3f,\"deliveries_per_s\":%.0f,\"server_cpu_us_per_delivery\":%.3f,"
-		       "\"client_cpu_us_per_delivery\":%.3f,\"pss_per_connection\":%.0f,"
+		       ",\"seconds\":%.3f,\"deliveries_per_s\":%.0f,\"server_cpu_us_per_delivery\":%s,"
+		       "\"client_cpu_us_per_delivery\":%.3f,\"pss_per_connection\":%s,"
 		       "\"latency_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f}}\n",
 		       n, o->messages, o->size, o->window, o->rate, o->publishers, got, missing,
 		       TOTAL(lost), TOTAL(doubled), TOTAL(reordered), differs, took,
-		       (double)got / took, cpu, got ? (double)client_cpu / (double)got : 0, pss,
-		       ms(p50), ms(p99), ms(p999), ms(max));
+		       (double)got / took, measured(o, 3, cpu),
+		       got ? (double)client_cpu / (double)got : 0, measured(o, 0, pss), ms(p50),
+		       ms(p99), ms(p999), ms(max));
 	else
 		printf("%" PRIu64 " subscribers, %u messages: %" PRIu64 " of %" PRIu64
 		       " deliveries in %.2f s (%.0f/s)\n"
 		       "lost %" PRIu64 ", doubled %" PRIu64 ", out of order %" PRIu64
 		       ", clients with another order %" PRIu64 "\n"
-		       "server CPU per delivery: %.2f us; memory per connection: %.0f bytes (PSS)\n"
 		       "latency: p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\n",
 		       n, o->messages, got, want, took, (double)got / took, missing + TOTAL(lost),
-		       TOTAL(doubled), TOTAL(reordered), differs, cpu, pss, ms(p50), ms(p99),
-		       ms(p999), ms(max));
+		       TOTAL(doubled), TOTAL(reordered), differs, ms(p50), ms(p99), ms(p999),
+		       ms(max));
+	if (!o->json && o->n_pids)
+		printf("server CPU per delivery: %.2f us; memory per connection: %.0f bytes (PSS)\n",
+		       cpu, pss);
+	else if (!o->json)
+		printf(NOT_MEASURED);
+	say_why(o);
 	return well ? 0 : 1;
 }
 
@@ -327,12 +374,18 @@ static int run_handshake(const struct options *o)
 	if (o->json)
 		printf("{\"mode\":\"handshake\",\"resume\":%s,\"handshakes\":%" PRIu64
 		       ",\"failed\":%" PRIu64 ",\"seconds\":%.3f,\"handshakes_per_s\":%.0f,"
-		       "\"server_cpu_us_per_handshake\":%.1f}\n",
-		       o->resume ? "true" : "false", n, failed, took, (double)n / took, cpu);
+		       "\"server_cpu_us_per_handshake\":%s}\n",
+		       o->resume ? "true" : "false", n, failed, took, (double)n / took,
+		       measured(o, 1, cpu));
 	else
 		printf("%" PRIu64 " handshakes up to the 101 in %.1f s (%.0f/s), %" PRIu64
-		       " failed; server CPU per handshake %.0f us\n",
-		       n, took, (double)n / took, failed, cpu);
+		       " failed\n",
+		       n, took, (double)n / took, failed);
+	if (!o->json && o->n_pids)
+		printf("server CPU per handshake: %.0f us\n", cpu);
+	else if (!o->json)
+		printf(NOT_MEASURED);
+	say_why(o);
 	return n > 0 && failed == 0 ? 0 : 1;
 }
 
@@ -405,6 +458,7 @@ static const struct option longs[] = {
 	{"publish-url", 1, 0, OPT_PUBLISH_URL},
 	{"json", 0, 0, 'j'},
 	{"quiet", 0, 0, 'q'},
+	{"version", 0, 0, 'V'},
 	{"help", 0, 0, 'h'},
 	{0},
 };
@@ -431,9 +485,13 @@ int main(int argc, char **argv)
 	};
 	parse_url("wss://127.0.0.1:8443/ws", &o.url);
 	int opt;
-	while ((opt = getopt_long(argc, argv, "u:n:P:m:w:r:b:s:t:f:p:jqh", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "u:n:P:m:w:r:b:s:t:f:p:jqVh", longs, NULL)) != -1) {
 		if (opt == 'h') {
 			usage(stdout);
+			return 0;
+		}
+		if (opt == 'V') {
+			printf("sluice-bench %s\n", SLUICE_VERSION);
 			return 0;
 		}
 		if (!option(&o, opt, optarg)) {
