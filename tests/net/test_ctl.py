@@ -54,7 +54,16 @@ def test_the_bench_man_page_has_all_options():
     (["deny", "add"], 2, "whom"), (["deny", "add", "1.2.3.4/40"], 2, "0 to 32"), (["deny", "add", "x"], 2, "no address"),
     (["deny", "add", "1.2.3.4", "for", "soon"], 2, "30s, 10m"), (["worker", "show", "id", "99"], 1, "no worker 99"),
     (["conn", "show", "id", "0" * 32], 1, "no connection"), (["channel", "show", "name", "nobody"], 1, "nobody is in"),
-    (["conn", "show", "id", "zz"], 1, "client id"),
+    (["conn", "show", "id", "zz"], 1, "dashes are fine"), (["d"], 2, "deny or drop"),
+    (["deny", "add", "10.0.0.1/8"], 2, "did you mean 10.0.0.0/8?"),
+    (["deny", "del", "2001:db8::1/32"], 2, "did you mean 2001:db8::/32?"),
+    (["deny", "add", "1.2.3.4", "for", "10 m"], 2, "a plain number is seconds"),
+    (["deny", "add", "1.2.3.4", "force", "no"], 2, "only `yes`"),
+    (["deny", "add", "0.0.0.0/7"], 1, "lock out"), (["deny", "add", "2000::/15"], 1, "lock out"),
+    (["deny", "add", "0.0.0.0/0", "force", "yes"], 1, "the shield is off"),
+    (["deny", "add", "10.0.0.0/8"], 1, "the shield is off"),
+    (["deny", "show"], 1, "the shield is off: "), (["drop", "show"], 1, "the shield is off: "),
+    (["help", "nonsense"], 2, "unknown object"),
 ])
 def test_mistakes_say_what_is_wrong(edge, args, code, text):
     done = ctl("-c", str(edge.control), *args)
@@ -153,6 +162,106 @@ def test_terminal_escapes_in_names_do_not_reach_the_terminal(edge):
         pass
     assert "\x1b" not in edge.ctl("channel", "show")
     s.close()
+
+
+def subscribe(edge, *names):
+    s, frames = wire.upgrade(edge, "/ws")
+    for name in names:
+        s.sendall(wire.frame(1, json.dumps({"type": "subscribe", "channel": name, "id": name}).encode()))
+        while b'"subscribed"' not in frames.next()[1]:
+            pass
+    return s
+
+
+def test_every_channel_has_its_home_and_its_offset_wherever_its_subscribers_are():
+    with sluice.Edge(workers=3) as edge:
+        names = [f"home-{i}" for i in range(60)]
+        s = subscribe(edge, *names)
+        for name in names[:30]:
+            s.sendall(wire.frame(1, json.dumps({"type": "publish", "channel": name, "data": 1, "id": "p"}).encode()))
+        def offsets():
+            rows = {r["name"]: r for r in json.loads(edge.ctl("-j", "channel", "show"))}
+            return rows if all(rows[n]["offset"] == (1 if n in names[:30] else 0) for n in names) else None
+        rows = sluice.wait_for("all offsets are told", 5, offsets)
+        assert {rows[n]["home"] for n in names} == {0, 1, 2}
+        assert all(rows[n]["subscribers"] == 1 for n in names)
+        for name in names[:3]:
+            one, = json.loads(edge.ctl("-j", "channel", "show", "name", name))
+            assert (one["home"], one["offset"], one["subscribers"]) == (rows[name]["home"], 1, 1)
+        assert "?" not in edge.ctl("channel", "show")
+        s.close()
+
+
+def test_a_name_cannot_turn_the_terminal_and_does_not_shift_the_columns(edge):
+    s = subscribe(edge, "\u202eevil\u2066", "żółć", "plain")
+    lines = {l.split()[0]: l for l in edge.ctl("channel", "show").splitlines() if l.split()[0] in ("?evil?", "żółć", "plain")}
+    assert len(lines) == 3 and len({len(l) for l in lines.values()}) == 1
+    done = subprocess.run([CTL.encode(), b"caf\xe9"], capture_output=True, timeout=10)
+    assert b"'caf?'" in done.stderr
+    done = subprocess.run([CTL.encode(), b"-j", b"caf\xe9"], capture_output=True, timeout=10)
+    assert "caf?" in json.loads(done.stdout)["error"]
+    s.close()
+
+
+def test_help_stands_before_or_behind_the_object():
+    assert ctl("help", "conn").stdout == ctl("conn", "help").stdout == ctl("help", "conn", "show").stdout
+
+
+def test_the_programs_are_of_one_version():
+    said = {subprocess.run([str(sluice.BUILD / p), "-V"], capture_output=True, text=True, timeout=10).stdout.split()[1]
+            for p in ("sluiced", "sluicectl", "sluice-bench")}
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_pretty_connections_are_laid_out_like_any_json(edge, n):
+    clients = [wire.upgrade(edge, "/ws") for _ in range(n)]
+    sluice.wait_for("nobody else is there", 5, lambda: len(json.loads(edge.ctl("-j", "conn", "show"))) == n)
+    shown = edge.ctl("-p", "conn", "show")
+    assert shown == json.dumps(json.loads(shown), indent=2) + "\n"
+    for s, _ in clients:
+        s.close()
+
+
+def test_the_bench_does_not_invent_what_it_has_not_measured(edge):
+    def bench(*args):
+        return subprocess.run([str(sluice.BUILD / "sluice-bench"), *args], capture_output=True, text=True, timeout=60)
+    url = ["-u", edge.url("plain", "/ws"), "-q"]
+    done = bench("idle", "-n", "3", "-t", "0.1", *url)
+    assert done.returncode == 0 and "server: not measured (-p PID)" in done.stdout
+    row = json.loads(bench("idle", "-n", "3", "-t", "0.1", "-j", *url).stdout)
+    assert row["pss_per_connection"] is None and row["cpu_at_rest"] is None
+    row = json.loads(bench("fanout", "-n", "3", "-m", "2", "-j", *url).stdout)
+    assert row["server_cpu_us_per_delivery"] is None and row["deliveries"] == 6
+    row = json.loads(bench("handshake", "-t", "0.3", "-j", *url).stdout)
+    assert row["server_cpu_us_per_handshake"] is None
+    nobody = ["-u", f"ws://127.0.0.1:{sluice.free_port()}/ws", "-q", "-n", "2", "-t", "0.1"]
+    done = bench("idle", *nobody)
+    assert done.returncode == 1 and "Connection refused" in done.stderr
+    done = bench("idle", "-n", "2", "-t", "0.1", "-q", "-u", edge.url("plain", "/nothing"))
+    assert done.returncode == 1 and "HTTP 404" in done.stderr
+    done = bench("idle", "-n", "2", "-t", "0.1", "-q", "-u", edge.url("plain", "/ws").replace("ws:", "wss:"))
+    assert done.returncode == 1 and "TLS" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for BPF")
+def test_prog_show_names_the_listener_of_each_group():
+    with sluice.Edge(workers=2, interfaces=["slknone0"]) as edge:
+        rows = {r["pin"]: r for r in json.loads(edge.ctl("-j", "prog", "show"))}
+        names = [l["name"] for l in json.loads(edge.ctl("-j", "status"))["listeners"]]
+        assert [rows[f"reuseport_{i}"]["listener"] for i in range(len(names))] == names
+        assert f"listener {names[1]}" in edge.ctl("prog", "show")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for BPF")
+def test_a_denial_says_what_happened_and_for_how_long():
+    with sluice.Edge(workers=1, interfaces=["slknone0"]) as edge:
+        assert edge.ctl("deny", "add", "203.0.113.0/24", "for", "600", "note", "scan") == "203.0.113.0/24 denied for 10m\n"
+        edge.wait_log("203.0.113.0/24 denied for 10m: scan")
+        assert edge.ctl("deny", "add", "203.0.113.7", "for", "90min") == "203.0.113.7/32 denied for 1h 30m\n"
+        assert edge.ctl("deny", "add", "198.51.100.0/24") == "198.51.100.0/24 denied until taken away\n"
+        assert edge.ctl("deny", "add", "0.0.0.0/1", "force", "yes").startswith("0.0.0.0/1 denied")
+        assert edge.ctl("deny", "del", "0.0.0.0/1") == "0.0.0.0/1 taken away\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
