@@ -78,8 +78,8 @@ bool ctl_print_json(const struct ctl *ctl, json_t *value);
 const char *ctl_clean(const char *s);
 /* A clean text with spaces up to `width` characters (printf would count bytes). Likewise. */
 const char *ctl_pad(const char *clean, unsigned width);
-const char *ctl_count(unsigned long long n); /* "12,345"; static, eight in turn */
-const char *ctl_bytes(unsigned long long n); /* "1.2 MiB" */
+const char *ctl_count(unsigned long long n);      /* "12,345"; static, eight in turn */
+const char *ctl_bytes(unsigned long long n);      /* "1.2 MiB" */
 const char *ctl_span(unsigned long long seconds); /* "3h 12m" */
 unsigned long long ctl_u64(const json_t *o, const char *key);
 const char *ctl_str(const json_t *o, const char *key); /* cleaned; "" if absent */

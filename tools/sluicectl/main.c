@@ -187,8 +187,8 @@ int main(int argc, char **argv)
 		{"control", required_argument, NULL, 'c'},
 		{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
 		{"show-command", no_argument, NULL, OPT_SHOW},
-		{"man", optional_argument, NULL, OPT_MAN},         /* for the build: not in --help */
-		{"complete", no_argument, NULL, OPT_COMPLETE},     /* for tools/completion */
+		{"man", optional_argument, NULL, OPT_MAN},     /* for the build: not in --help */
+		{"complete", no_argument, NULL, OPT_COMPLETE}, /* for tools/completion */
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},

@@ -21,9 +21,9 @@ struct bytes {
 /* printf("%.*s", BYTES_FMT(b)) */
 #define BYTES_FMT(b)    (int)(b).n, (const char *)(b).p
 
-#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)       ((a) < (b) ? (a) : (b))
-#define MAX(a, b)       ((a) > (b) ? (a) : (b))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
 static inline struct bytes bytes_str(const char *s)
 {

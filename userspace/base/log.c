@@ -198,8 +198,8 @@ void log_write(struct log_site *site, enum log_level level, const char *fmt, ...
 		va_end(args);
 		if (folded) {
 			char count[96];
-			snprintf(count, sizeof(count), "%u more lines like the next one were folded",
-				 folded);
+			snprintf(count, sizeof(count),
+				 "%u more lines like the next one were folded", folded);
 			emit(level, &now, count, false);
 		}
 		emit(level, &now, message, n >= (int)sizeof(message));

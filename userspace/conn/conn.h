@@ -61,14 +61,14 @@ enum conn_flag {
 	CONN_F_PINGED = 1 << 4,    /* our heartbeat ping is unanswered */
 	CONN_F_CLOSE_SENT = 1 << 5,
 	CONN_F_CLOSE_SEEN = 1 << 6,
-	CONN_F_EOF = 1 << 7,       /* the peer has finished sending */
-	CONN_F_TOUCHED = 1 << 8,   /* stands in this turn's write batch */
-	CONN_F_BINARY = 1 << 9,    /* the message being assembled is binary */
+	CONN_F_EOF = 1 << 7,        /* the peer has finished sending */
+	CONN_F_TOUCHED = 1 << 8,    /* stands in this turn's write batch */
+	CONN_F_BINARY = 1 << 9,     /* the message being assembled is binary */
 	CONN_F_END_FLUSH = 1 << 10, /* end the transport as soon as the tail is out */
-	CONN_F_SHUT = 1 << 11,     /* we have said that we send no more */
-	CONN_F_HEAD = 1 << 12,     /* HTTP: `message` begins with a struct http_head */
-	CONN_F_BODY = 1 << 13,     /* HTTP: a body is being thrown away */
-	CONN_F_PARTIAL = 1 << 14   /* stands in the worker's list of unfinished things */
+	CONN_F_SHUT = 1 << 11,      /* we have said that we send no more */
+	CONN_F_HEAD = 1 << 12,      /* HTTP: `message` begins with a struct http_head */
+	CONN_F_BODY = 1 << 13,      /* HTTP: a body is being thrown away */
+	CONN_F_PARTIAL = 1 << 14    /* stands in the worker's list of unfinished things */
 };
 
 enum close_reason {
@@ -84,8 +84,8 @@ enum close_reason {
 
 struct conn {
 	/* line 0: every fan-out that reaches this subscriber */
-	uint64_t tx_seq;      /* number of the next TLS record we seal (hibernation) */
-	uint8_t tx_key[32];   /* AES-128 uses the first 16 bytes */
+	uint64_t tx_seq;    /* number of the next TLS record we seal (hibernation) */
+	uint8_t tx_key[32]; /* AES-128 uses the first 16 bytes */
 	uint8_t tx_iv[12];
 	int32_t _fd;          /* -1 while parked: ask conn_fd(), and let it fail */
 	uint32_t tail;        /* pool handle: the unsent tail; 0: all sent */
@@ -106,35 +106,35 @@ struct conn {
 
 	/* line 2: WebSocket, time, the write batch */
 	union {
-		struct { /* OPEN, CLOSING */
-			struct ws_rx rx;         /* the frame decoder */
-			uint16_t rate_refused;   /* messages refused since the bucket was half full */
+		struct {                       /* OPEN, CLOSING */
+			struct ws_rx rx;       /* the frame decoder */
+			uint16_t rate_refused; /* messages refused since the bucket was half full */
 			uint16_t offence_minute; /* the running minute of `offences` */
 		};
 		struct http_body body; /* HTTP: the request body being thrown away */
 	};
-	struct wheel_link timer;   /* 12 bytes: the one timer, see worker/timer.c */
-	uint32_t gen;              /* generation of the slot; never 0 in use */
-	uint32_t message;          /* pool handle: the message, or the head, being assembled */
-	uint32_t partial_ticks;    /* when what is unfinished (CONN_F_PARTIAL) or the goodbye began */
-	uint32_t batch_first;      /* entries of this turn's write batch, CONN_NONE: none */
+	struct wheel_link timer; /* 12 bytes: the one timer, see worker/timer.c */
+	uint32_t gen;            /* generation of the slot; never 0 in use */
+	uint32_t message;        /* pool handle: the message, or the head, being assembled */
+	uint32_t partial_ticks;  /* when what is unfinished (CONN_F_PARTIAL) or the goodbye began */
+	uint32_t batch_first;    /* entries of this turn's write batch, CONN_NONE: none */
 	uint32_t batch_last;
-	uint16_t rate_full_lo;     /* token bucket: monotonic µs at which it is full again, */
+	uint16_t rate_full_lo; /* token bucket: monotonic µs at which it is full again, */
 	union {
 		uint16_t offences; /* OPEN: invalid messages in the running minute */
 		uint16_t requests; /* HTTP: answered on this connection */
 	};
-	uint32_t rate_full_hi;     /* the 32 bits above; see session/limits.c */
+	uint32_t rate_full_hi; /* the 32 bits above; see session/limits.c */
 
 	/* line 3: who, and what it hears; cold but for subscribe and disconnect */
-	uint8_t peer_ip[16];       /* IPv4 as v4-mapped; the real client behind trusted proxies */
+	uint8_t peer_ip[16]; /* IPv4 as v4-mapped; the real client behind trusted proxies */
 	uint16_t peer_port;
 	uint16_t sub_count;
-	uint32_t subs_more;        /* pool handle, 0: all inline */
+	uint32_t subs_more; /* pool handle, 0: all inline */
 	uint32_t subs[CONN_SUBS_INLINE];
-	uint8_t client_id[16];     /* the UUID of `connected` */
-	uint32_t born_ticks;       /* worker tick of the accept */
-	uint32_t identity;         /* handle of who it is (session.h); 0: anonymous */
+	uint8_t client_id[16]; /* the UUID of `connected` */
+	uint32_t born_ticks;   /* worker tick of the accept */
+	uint32_t identity;     /* handle of who it is (session.h); 0: anonymous */
 };
 static_assert(offsetof(struct conn, rx_seq) == 64, "fan-out touches line 0 only");
 static_assert(offsetof(struct conn, rx) == 128, "the decoder begins line 2");

@@ -264,7 +264,10 @@ static void health(struct worker *w, struct conn *c, const struct http_head *h, 
 	bool ok = !ready || (!going && !listener_full(w));
 	char body[96];
 	int n = snprintf(body, sizeof(body), "{\"status\":\"%s\",\"connections\":%u}\n",
-			 ok ? "ok" : going ? "draining" : "full", w->slab.live);
+			 ok    ? "ok" :
+			 going ? "draining" :
+				 "full",
+			 w->slab.live);
 	answer(w, c, h,
 	       &(struct reply){.status = ok ? 200 : 503,
 			       .type = "application/json",
@@ -325,8 +328,7 @@ static void request(struct worker *w, struct conn *c, const struct http_head *h)
 
 static void bad_head(struct worker *w, struct conn *c, enum http_bad b)
 {
-	log_debug("conn %u: bad request: %s", conn_index(&w->slab, c),
-		  http_bad_word(b));
+	log_debug("conn %u: bad request: %s", conn_index(&w->slab, c), http_bad_word(b));
 	refuse(w, c, http_bad_status(b), http_bad_help(b));
 }
 

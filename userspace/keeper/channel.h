@@ -34,7 +34,7 @@ enum keeper_msg_kind {
 	KEEPER_DENY_ADD,   /* admin worker only, from here on: addr, bits, family, value, text */
 	KEEPER_DENY_DEL,   /* addr, bits, family */
 	KEEPER_STATUS,     /* value: first piece */
-	KEEPER_BAD_PEER, /* anybody: `member`, in its life `incarnation`, writes or does in the
+	KEEPER_BAD_PEER,   /* anybody: `member`, in its life `incarnation`, writes or does in the
 			  * mailbox what no honest one does; the keeper judges (accuse.h) */
 };
 

@@ -25,7 +25,7 @@
 struct listener {
 	struct worker *w;
 	uint32_t n;
-	bool paused; /* no slot or no descriptor: events are off */
+	bool paused;   /* no slot or no descriptor: events are off */
 	bool starving; /* no descriptor: it was said, and nobody was accepted since */
 	bool full;     /* the keeper was told so */
 	struct listener_one {

@@ -17,11 +17,11 @@ struct tls_cert {
 struct tls {
 	struct tls_cert *certs; /* by index of config.certificates */
 	uint32_t n_certs;
-	SSL **ssl;     /* side table by conn index; mmap, untouched pages are free */
+	SSL **ssl; /* side table by conn index; mmap, untouched pages are free */
 	uint32_t max;
-	BIO *bio;      /* the one BIO of all SSL objects: it reads `in`, writes `out` */
+	BIO *bio;        /* the one BIO of all SSL objects: it reads `in`, writes `out` */
 	struct bytes in; /* the record in hand */
-	uint8_t *out;  /* ciphertext that waits for conn/io.c */
+	uint8_t *out;    /* ciphertext that waits for conn/io.c */
 	size_t out_n, out_cap;
 	bool out_failed;
 	uint8_t *gather; /* TLS_PLAIN_MAX: several parts become one record */
@@ -31,7 +31,7 @@ struct tls {
 int tls_cert_names(X509 *leaf, char ***names, uint32_t *n);
 bool tls_name_match(const char *pattern, const char *name);
 /* The chain in a PEM text; NULL if there is none. The first is the leaf. */
-STACK_OF(X509) *tls_pem_chain(struct bytes pem);
+STACK_OF(X509) * tls_pem_chain(struct bytes pem);
 EVP_PKEY *tls_pem_key(struct bytes pem);
 
 /* The last error of the library as words; good until the next call. */

@@ -117,8 +117,7 @@ static bool take_record(struct bytes *in, struct bytes *record)
 
 static enum tls_outcome bad(struct worker *w, struct conn *c, const char *what)
 {
-	log_debug("conn %u: tls %s: %s", conn_index(&w->slab, c), what,
-		  tls_error_text());
+	log_debug("conn %u: tls %s: %s", conn_index(&w->slab, c), what, tls_error_text());
 	ERR_clear_error();
 	return TLS_BAD;
 }

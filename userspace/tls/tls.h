@@ -31,7 +31,7 @@ struct tls_material {
 	uint32_t n;
 	struct tls_pem {
 		struct bytes cert, key;
-	} *pem;
+	} * pem;
 };
 
 /* Reads every certificate's files (makes the development certificate where asked). All

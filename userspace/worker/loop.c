@@ -35,7 +35,7 @@
 
 #define SET_EVENTS     512
 #define MAILBOX_BUDGET (256u << 10) /* bytes drained per turn */
-#define REST_TICKS       16           /* about two seconds */
+#define REST_TICKS     16           /* about two seconds */
 #define DRAIN_PER_TURN 256          /* clients told to go per turn at shutdown */
 
 /* ── what libevent calls ── */

@@ -18,8 +18,8 @@ enum worker_msg {
 	MSG_PUBLISHED,    /* ← home: offset, or refused */
 	MSG_DELIVER,      /* ← home: a publication with its offset */
 	/* the admin worker and everybody */
-	MSG_QUERY,        /* admin → worker */
-	MSG_ANSWER,       /* worker → admin: a piece of the answer, or its end */
+	MSG_QUERY,  /* admin → worker */
+	MSG_ANSWER, /* worker → admin: a piece of the answer, or its end */
 	MSG_KINDS
 };
 

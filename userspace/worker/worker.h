@@ -36,10 +36,10 @@ struct listener;
 struct mailbox;
 struct tls;
 
-#define WORKER_TICK_MS    128            /* of the timer wheel */
-#define WORKER_SCRATCH    (64u << 10)    /* one read(2), one opened record run */
-#define WORKER_HEADROOM   256u
-#define WORKER_TURN_NS    2000000u       /* what fan-out may use of a turn */
+#define WORKER_TICK_MS  128         /* of the timer wheel */
+#define WORKER_SCRATCH  (64u << 10) /* one read(2), one opened record run */
+#define WORKER_HEADROOM 256u
+#define WORKER_TURN_NS  2000000u /* what fan-out may use of a turn */
 
 /* Counters of this life of the worker; read by the admin worker's query. */
 struct worker_stats {
@@ -57,17 +57,17 @@ struct worker_stats {
 /* What the keeper hands to a new process; see keeper/keeper.h. */
 struct worker_start {
 	unsigned id, n_workers;
-	uint32_t incarnation;            /* lives of this member so far, from 1 */
-	const struct config *cfg;        /* inherited by the fork */
+	uint32_t incarnation;     /* lives of this member so far, from 1 */
+	const struct config *cfg; /* inherited by the fork */
 	int slab_fd;
 	uint32_t slab_max;
-	int keeper_fd;                   /* SOCK_SEQPACKET, messages of keeper/channel.h */
-	const int *listener_fds;         /* one per config listener, this worker's own */
-	struct mailbox *mailbox;         /* attached already */
-	int control_fd;                  /* admin worker: the listening control socket, else -1 */
-	uint8_t hash_key[16];            /* of channel names; the same in all workers */
-	const struct tls_material *tls;  /* keys and certificates as bytes, read by the keeper */
-	const bool *member_up;           /* n_workers + 1 */
+	int keeper_fd;                  /* SOCK_SEQPACKET, messages of keeper/channel.h */
+	const int *listener_fds;        /* one per config listener, this worker's own */
+	struct mailbox *mailbox;        /* attached already */
+	int control_fd;                 /* admin worker: the listening control socket, else -1 */
+	uint8_t hash_key[16];           /* of channel names; the same in all workers */
+	const struct tls_material *tls; /* keys and certificates as bytes, read by the keeper */
+	const bool *member_up;          /* n_workers + 1 */
 };
 
 struct worker {
@@ -97,8 +97,8 @@ struct worker {
 
 	/* Each has WORKER_HEADROOM bytes in front, so that a layer can put the rest of
 	 * last time before what has come now. */
-	uint8_t *scratch_in;    /* WORKER_SCRATCH: what read(2) brought */
-	uint8_t *scratch_plain; /* WORKER_SCRATCH: opened records */
+	uint8_t *scratch_in;     /* WORKER_SCRATCH: what read(2) brought */
+	uint8_t *scratch_plain;  /* WORKER_SCRATCH: opened records */
 	uint8_t *scratch_record; /* a kept record's beginning and what came now */
 
 	uint8_t hash_key[16];
@@ -115,7 +115,7 @@ struct worker {
 	struct worker_stats stats;
 	struct event *_set_event, *_mailbox_event, *_keeper_event, *_tick_event;
 	int _keeper_fd;
-	uint64_t _busy_then;   /* what had been done when the present quiet began */
+	uint64_t _busy_then; /* what had been done when the present quiet began */
 	uint32_t _quiet_ticks;
 	uint32_t _drain_at; /* shutdown has told all conns below */
 	uint64_t _born_ns;
