@@ -15,6 +15,9 @@
  *    "force":true?}                                    → "text"; force: a very short prefix too
  *   {"ask":"deny-del","family":4,"addr":"203.0.113.0","bits":24}
  *
+ * A client that has said all may close its side and still gets its answers. One that does not take
+ * an answer is dropped; where all places are taken, the one that has been idle longest.
+ *
  * Every answer begins {"ok":true,… or {"ok":false,"error":"…". A member's JSON is checked
  * before it is passed on: a worker that was taken over must not speak to a root shell. */
 #include <errno.h>
@@ -37,6 +40,7 @@
 #define LINE_MAX_     1024
 #define ANSWER_MAX    (128u << 10)
 #define ASK_TIMEOUT_S 3
+#define OUT_TIMEOUT_S 10
 
 /* A denial of a shorter prefix is more likely a slip than a wish. */
 #define DENY_BITS_V4 8
@@ -53,9 +57,13 @@ struct client {
 	uint8_t *out; /* ANSWER_MAX, while an answer is being made or written */
 	size_t out_n, out_at;
 	enum waiting waiting;
+	bool eof;  /* it will ask nothing more */
+	bool last; /* no request after this answer: what follows is no line */
+	uint64_t heard_ns;
 	uint32_t ask;
 	unsigned member;
-	unsigned pieces; /* WAIT_STATUS: which list the last piece belonged to */
+	struct query query; /* WAIT_MEMBER */
+	unsigned pieces;    /* WAIT_STATUS: which list the last piece belonged to */
 };
 
 struct admin {
@@ -100,8 +108,10 @@ static void flush(struct client *c)
 				 MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0) {
 			c->out_at += (size_t)n;
+		} else if (n < 0 && errno == EINTR) {
+			continue;
 		} else if (n < 0 && errno == EAGAIN) {
-			event_add(c->write, NULL);
+			event_add(c->write, &(struct timeval){.tv_sec = OUT_TIMEOUT_S});
 			return;
 		} else {
 			client_free(c);
@@ -109,6 +119,8 @@ static void flush(struct client *c)
 		}
 	}
 	c->out_n = c->out_at = 0;
+	if (c->last)
+		client_free(c);
 }
 
 static void finish(struct client *c, struct json_out *o)
@@ -146,10 +158,19 @@ static void ask_keeper(struct client *c, struct keeper_msg *m, enum waiting what
 {
 	m->ask = c->ask;
 	wait_for(c, what);
-	worker_tell_keeper(c->admin->w, m);
+	if (!worker_tell_keeper(c->admin->w, m)) {
+		c->out_n = 0;
+		fail(c, "the keeper cannot be asked now");
+	}
 }
 
-static void ask_member(struct client *c, struct query *q)
+static void send_query(struct client *c)
+{
+	struct bytes part = BYTES(&c->query, sizeof(c->query));
+	mailbox_send(c->admin->w->mailbox, c->member, MSG_QUERY, 0, &part, 1, MAILBOX_MUST);
+}
+
+static void ask_member(struct client *c)
 {
 	struct worker *w = c->admin->w;
 	if (c->member >= w->n_workers) {
@@ -160,10 +181,9 @@ static void ask_member(struct client *c, struct query *q)
 		fail(c, "this worker is down: it is being restarted");
 		return;
 	}
-	q->ask = c->ask;
-	struct bytes part = BYTES(q, sizeof(*q));
+	c->query.ask = c->ask;
 	wait_for(c, WAIT_MEMBER);
-	mailbox_send(w->mailbox, c->member, MSG_QUERY, 0, &part, 1, MAILBOX_MUST);
+	send_query(c);
 }
 
 static void ask_status(struct client *c)
@@ -270,7 +290,8 @@ static void request_member(struct client *c, const struct json_field *f, enum qu
 	c->member = (unsigned)member;
 	q.cursor = (uint32_t)cursor;
 	q.limit = (uint16_t)limit;
-	ask_member(c, &q);
+	c->query = q;
+	ask_member(c);
 }
 
 static void request_deny(struct client *c, const struct json_field *f, bool add)
@@ -372,6 +393,13 @@ static bool member_answer(struct worker *w, unsigned from, struct bytes payload)
 		fail(c, "the worker's answer is not JSON");
 		go_on(c);
 		return false;
+	}
+	bool one = c->query.kind == QUERY_CONN || c->query.kind == QUERY_CLOSE;
+	if (one && bytes_eq(v.raw, BYTES_LIT("[]")) && a.next > c->query.cursor &&
+	    a.next != QUERY_NO_NEXT) { /* it looks at some at a time: go on, in the same time */
+		c->query.cursor = a.next;
+		send_query(c);
+		return true;
 	}
 	struct json_out o = begin(c, true);
 	json_key_json(&o, "answer", v.raw);
@@ -490,6 +518,7 @@ static void status_reply(struct client *c, const struct keeper_msg *m)
 	if (m->status == 0 && m->value != 0) {
 		ask_keeper(c, &(struct keeper_msg){.kind = KEEPER_STATUS, .value = m->value},
 			   WAIT_STATUS);
+		go_on(c);
 		return;
 	}
 	if (m->status != 0) {
@@ -536,14 +565,19 @@ void admin_member_down(struct worker *w, unsigned member)
 
 /* ── clients ── */
 
+static bool is_idle(const struct client *c)
+{
+	return c->waiting == WAIT_NOTHING && c->out_n == 0;
+}
+
 /* One request at a time: the next line is looked at when the answer is out. */
 static void take_lines(struct client *c)
 {
-	while (c->admin && c->waiting == WAIT_NOTHING && c->out_n == 0) {
+	while (c->admin && is_idle(c)) {
 		uint8_t *end = memchr(c->line, '\n', c->line_n);
 		if (end == NULL) {
 			if (c->line_n == sizeof(c->line)) {
-				c->line_n = 0;
+				c->last = true;
 				fail(c, "a request is at most 1024 bytes");
 			}
 			return;
@@ -562,13 +596,21 @@ static void go_on(struct client *c)
 	if (c->admin == NULL)
 		return;
 	take_lines(c);
-	if (c->admin != NULL && c->line_n < sizeof(c->line))
+	if (c->admin == NULL)
+		return;
+	if (c->eof && is_idle(c))
+		client_free(c);
+	else if (!c->eof && c->line_n < sizeof(c->line))
 		event_add(c->read, NULL);
 }
 
 static void on_write(evutil_socket_t fd, short what, void *ctx)
 {
 	struct client *c = ctx;
+	if (what & EV_TIMEOUT) { /* it does not read */
+		client_free(c);
+		return;
+	}
 	flush(c);
 	go_on(c);
 }
@@ -579,8 +621,15 @@ static void on_read(evutil_socket_t fd, short what, void *ctx)
 	ssize_t n = recv(fd, c->line + c->line_n, sizeof(c->line) - c->line_n, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	if (n < 0) {
 		client_free(c);
+		return;
+	}
+	c->heard_ns = c->admin->w->now_ns;
+	if (n == 0) {
+		c->eof = true;
+		event_del(c->read);
+		go_on(c);
 		return;
 	}
 	c->line_n += (size_t)n;
@@ -596,6 +645,22 @@ static void on_timeout(evutil_socket_t fd, short what, void *ctx)
 	fail(c, c->waiting == WAIT_MEMBER ? "the worker did not answer in time" :
 					    "the keeper did not answer in time");
 	go_on(c);
+}
+
+/* A free place, or that of the client that has been idle longest; NULL: all are busy. */
+static struct client *place(struct admin *a)
+{
+	struct client *idle = NULL;
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &a->clients[i];
+		if (c->admin == NULL)
+			return c;
+		if (is_idle(c) && (idle == NULL || c->heard_ns < idle->heard_ns))
+			idle = c;
+	}
+	if (idle != NULL)
+		client_free(idle);
+	return idle;
 }
 
 static void on_again(evutil_socket_t fd, short what, void *ctx)
@@ -616,10 +681,7 @@ static void on_control(evutil_socket_t fd, short what, void *ctx)
 		}
 		return;
 	}
-	struct client *c = NULL;
-	for (int i = 0; i < CLIENTS_MAX && c == NULL; i++)
-		if (a->clients[i].admin == NULL)
-			c = &a->clients[i];
+	struct client *c = place(a);
 	if (c == NULL) {
 		static const char busy[] =
 			"{\"ok\":false,\"error\":\"too many control clients\"}\n";
@@ -630,6 +692,7 @@ static void on_control(evutil_socket_t fd, short what, void *ctx)
 	}
 	c->fd = s;
 	c->admin = a;
+	c->heard_ns = a->w->now_ns;
 	c->out = malloc(ANSWER_MAX);
 	c->read = event_new(a->w->base, s, EV_READ | EV_PERSIST, on_read, c);
 	c->write = event_new(a->w->base, s, EV_WRITE, on_write, c);

@@ -38,7 +38,7 @@ struct little {
 	struct tls_material *tls;
 	struct mailbox_plan plan;
 	struct mailbox_ends ends[2];
-	struct mailbox *admin; /* the other end of its mailbox */
+	struct mailbox *admin; /* the other end of its mailbox; NULL: somebody has taken it */
 	int keeper;            /* our end of its channel */
 	int listener_fds[CONFIG_MAX_LISTENERS];
 	char dir[64];
@@ -168,9 +168,9 @@ static inline void little_wait(uint64_t ms)
 	}
 }
 
-static inline void little_close(void)
+/* All of a worker, ours or another that a test has made with init(). */
+static inline void little_free_worker(struct worker *w)
 {
-	struct worker *w = little.w;
 	for (uint32_t i = 0; i < w->slab.high; i++)
 		if (w->slab.conns[i].state != CONN_FREE && w->slab.conns[i].state != CONN_HELD)
 			conn_end(w, &w->slab.conns[i], CLOSE_SHUTDOWN);
@@ -181,10 +181,10 @@ static inline void little_close(void)
 		event_free(events[i]);
 	event_base_free(w->base);
 	close(w->set_fd);
-	close(little.keeper);
 	if (w->_keeper_fd >= 0)
 		close(w->_keeper_fd);
-	w->engine_ops->free(w->engine);
+	if (w->engine != NULL)
+		w->engine_ops->free(w->engine);
 	hub_free(w->hub);
 	batch_free(w->batch);
 	fanout_free(w->fanout);
@@ -198,12 +198,19 @@ static inline void little_close(void)
 	free(w->scratch_plain - WORKER_HEADROOM);
 	free(w->scratch_record - WORKER_HEADROOM);
 	mailbox_detach(w->mailbox);
-	mailbox_detach(little.admin);
+	free(w);
+}
+
+static inline void little_close(void)
+{
+	little_free_worker(little.w);
+	if (little.admin != NULL)
+		mailbox_detach(little.admin);
+	close(little.keeper);
 	for (unsigned k = 0; k < 2; k++)
 		mailbox_ends_close(&little.ends[k]);
 	tls_material_free(little.tls);
 	config_free(little.cfg);
-	free(w);
 	char path[96];
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/dev.%s", little.dir, i ? "key" : "crt");
