@@ -16,7 +16,7 @@
 
 /* A row never takes more: a page ends while there is room for one. */
 #define ROW_MAX    2048
-#define SLOTS_SCAN 65536 /* slab slots looked at for one page */
+#define SLOTS_SCAN 65536u /* slots of slab or channel table looked at for one page */
 
 static void put_closed(struct json_out *o, const struct worker *w)
 {
@@ -138,10 +138,15 @@ static bool listed(const struct conn *c)
 	return c->state != CONN_FREE && c->state != CONN_HELD;
 }
 
+static uint32_t scan_end(const struct worker *w, uint32_t from)
+{
+	uint32_t high = w->slab.high;
+	return from < high ? from + MIN(SLOTS_SCAN, high - from) : from;
+}
+
 static uint32_t put_conns(struct json_out *o, const struct worker *w, const struct query *q)
 {
-	uint32_t i = q->cursor, n = 0;
-	uint32_t end = MIN(w->slab.high, i > UINT32_MAX - SLOTS_SCAN ? UINT32_MAX : i + SLOTS_SCAN);
+	uint32_t i = q->cursor, n = 0, end = scan_end(w, i);
 	for (; i < end && n < q->limit && o->n + ROW_MAX < o->cap; i++) {
 		const struct conn *c = conn_at(&w->slab, i);
 		if (listed(c)) {
@@ -152,32 +157,39 @@ static uint32_t put_conns(struct json_out *o, const struct worker *w, const stru
 	return i < w->slab.high ? i : QUERY_NO_NEXT;
 }
 
-static struct conn *find(struct worker *w, const uint8_t id[16])
+/* From the cursor on; *next is where to go on if it was not among those. */
+static struct conn *find(struct worker *w, const struct query *q, uint32_t *next)
 {
-	for (uint32_t i = 0; i < w->slab.high; i++) {
+	uint32_t end = scan_end(w, q->cursor);
+	for (uint32_t i = q->cursor; i < end; i++) {
 		struct conn *c = conn_at(&w->slab, i);
-		if (listed(c) && memcmp(c->client_id, id, 16) == 0)
+		if (listed(c) && memcmp(c->client_id, q->id, 16) == 0)
 			return c;
 	}
+	if (end < w->slab.high)
+		*next = end;
 	return NULL;
 }
 
-static void put_found(struct json_out *o, struct worker *w, const struct query *q)
+static uint32_t put_found(struct json_out *o, struct worker *w, const struct query *q)
 {
-	struct conn *c = find(w, q->id);
+	uint32_t next = QUERY_NO_NEXT;
+	struct conn *c = find(w, q, &next);
 	if (c == NULL)
-		return;
+		return next;
 	put_conn(o, w, c);
 	if (q->kind == QUERY_CLOSE && c->state == CONN_OPEN)
 		conn_close(w, c, CLOSE_ADMIN);
 	else if (q->kind == QUERY_CLOSE)
 		conn_end(w, c, CLOSE_ADMIN);
+	return next;
 }
 
 struct channel_rows {
 	struct json_out *o;
 	struct worker *w;
 	const struct query *q;
+	uint32_t n;
 };
 
 static void put_channel_head(struct json_out *o, const struct worker *w, uint16_t space,
@@ -195,6 +207,7 @@ static void put_channel(void *ctx, const struct hub_channel_info *info)
 	struct bytes only = BYTES(r->q->name, r->q->name_n);
 	if (only.n > 0 && !bytes_eq(only, info->name))
 		return;
+	r->n++;
 	struct json_out *o = r->o;
 	put_channel_head(o, r->w, info->space, info->name);
 	json_key(o, "members");
@@ -211,11 +224,11 @@ static void put_channel(void *ctx, const struct hub_channel_info *info)
 
 static uint32_t put_channels(struct json_out *o, struct worker *w, const struct query *q)
 {
-	struct channel_rows r = {o, w, q};
-	uint32_t cursor = q->cursor, n = 0;
+	struct channel_rows r = {.o = o, .w = w, .q = q};
+	uint32_t cursor = q->cursor;
 	bool more = true;
 	/* One at a time: a page ends where the buffer does, not in the middle of a batch. */
-	while (more && n++ < q->limit && o->n + ROW_MAX < o->cap)
+	while (more && r.n < q->limit && o->n + ROW_MAX < o->cap && cursor - q->cursor < SLOTS_SCAN)
 		more = hub_channels(w->hub, &cursor, 1, put_channel, &r);
 	return more ? cursor : QUERY_NO_NEXT;
 }
@@ -272,7 +285,7 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	case QUERY_CONNS: a.next = put_conns(&o, w, &q); break;
 	case QUERY_CHANNELS: a.next = put_channels(&o, w, &q); break;
 	case QUERY_HOMES: a.next = put_homes(&o, w, &q); break;
-	default: put_found(&o, w, &q);
+	default: a.next = put_found(&o, w, &q);
 	}
 	if (q.kind != QUERY_WORKER)
 		json_put_close(&o, ']');

@@ -21,7 +21,7 @@ struct worker;
 enum query_kind {
 	QUERY_WORKER = 1, /* one object: its counters and memory */
 	QUERY_CONNS,      /* a page of conns from slab index `cursor` on */
-	QUERY_CONN,       /* the conn with this client id */
+	QUERY_CONN,       /* the conn with this client id; none and a `next`: not among those */
 	QUERY_CLOSE,      /* likewise, and close it */
 	QUERY_CHANNELS,   /* a page of channels from `cursor` on; only `name` if it is set */
 	QUERY_HOMES,      /* likewise of those that are at home there, with their position */

@@ -34,6 +34,8 @@ struct channel {
 };
 static_assert(sizeof(struct channel) == sizeof(struct channel_entry), "is one of the table's");
 
+#define SCAN_MAX 65536u /* entries that hub_channels() looks at in one call */
+
 struct hub {
 	struct channel_table channels;
 };
@@ -439,7 +441,8 @@ void hub_each(struct hub *h, hub_each_fn *fn, void *ctx)
 bool hub_channels(struct hub *h, uint32_t *cursor, uint32_t n,
 		  void (*fn)(void *ctx, const struct hub_channel_info *info), void *ctx)
 {
-	for (; *cursor < h->channels.high && n > 0; ++*cursor) {
+	for (uint32_t seen = 0; *cursor < h->channels.high && n > 0 && seen < SCAN_MAX;
+	     ++*cursor, seen++) {
 		const struct channel *ch = channel_at(h, *cursor);
 		if (ch->key.n == 0)
 			continue;

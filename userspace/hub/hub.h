@@ -104,7 +104,8 @@ struct hub_channel_info {
 	uint32_t members[ENC_COUNT]; /* of this worker */
 	size_t set_bytes;            /* memory of its sets */
 };
-/* Calls fn for each channel from *cursor on, at most n; false when done. */
+/* Calls fn for each channel from *cursor on, at most n, and looks at a bounded number of
+ * entries; false when done. */
 bool hub_channels(struct hub *h, uint32_t *cursor, uint32_t n,
 		  void (*fn)(void *ctx, const struct hub_channel_info *info), void *ctx);
 uint32_t hub_channel_count(const struct hub *h);
