@@ -357,7 +357,7 @@ TEST(control, channels_come_in_pages_and_by_their_name)
 			 (unsigned long long)cursor);
 		say(fd, line);
 		const char *text = hear(fd), *next = strstr(text, "\"next\":");
-		for (const char *at = text; (at = strstr(at, "\"subscribers\":1")) != NULL; at++)
+		for (const char *at = text; (at = strstr(at, "\"set_bytes\":")) != NULL; at++)
 			rows++;
 		pages++;
 		if (strncmp(next + 7, "null", 4) == 0)
