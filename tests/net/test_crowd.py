@@ -39,6 +39,14 @@ def test_ten_thousand_hear_everything_once_and_in_one_order():
 
 
 @pytest.mark.time_limit(120)
+@pytest.mark.parametrize("size,more", [(60000, []), (3000, ["-w", "50"])], ids=["long ones", "many at once"])
+def test_messages_that_span_records_are_counted_too(size, more):
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ENDPOINTS) as edge:
+        code, r = bench(edge, "fanout", "-n", "20", "-m", "100", "-s", str(size), *more)
+        assert code == 0 and r["deliveries"] == 2000 and r["missing"] == r["lost"] == 0
+
+
+@pytest.mark.time_limit(120)
 def test_the_other_modes_of_the_bench_work():
     with sluice.Edge(workers=2, listeners={"tls": {"tls": True}}, endpoints=ENDPOINTS) as edge:
         code, r = bench(edge, "idle", "-n", "200", "-t", "1")

@@ -35,6 +35,8 @@ struct client {
 	struct ws_rx rx;
 	uint8_t *kept; /* the beginning of a frame or head, rarely */
 	uint32_t kept_n;
+	uint8_t *message; /* what there is of one that is longer than a record or a read */
+	size_t message_n;
 	uint32_t want; /* epoll events now asked for */
 	uint64_t next[PUBLISHERS_MAX];
 	uint64_t order;
@@ -98,6 +100,9 @@ static void client_end(struct crowd *cr, struct client *c, bool failed)
 	c->ssl = NULL;
 	free(c->kept);
 	c->kept = NULL;
+	free(c->message);
+	c->message = NULL;
+	c->message_n = 0;
 	close(c->fd);
 	c->fd = -1;
 }
@@ -216,6 +221,24 @@ static void on_message(struct crowd *cr, struct client *c, const uint8_t *p, siz
 
 /* ── bytes ── */
 
+static void on_piece(struct crowd *cr, struct client *c, const struct ws_frame *f)
+{
+	uint8_t *p = realloc(c->message, c->message_n + f->n + 1);
+	if (p == NULL) {
+		client_end(cr, c, true);
+		return;
+	}
+	memcpy(p + c->message_n, f->data, f->n);
+	c->message = p;
+	c->message_n += f->n;
+	if (!f->ends)
+		return;
+	on_message(cr, c, c->message, c->message_n);
+	free(c->message);
+	c->message = NULL;
+	c->message_n = 0;
+}
+
 static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 {
 	static const struct ws_limits limits = {64u << 20, 1000};
@@ -233,8 +256,12 @@ static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 		}
 		if (f.opcode == WS_PING)
 			send_frame(c, WS_PONG, f.data, f.n);
-		else if (o == WS_FRAME && f.opcode != WS_PONG)
+		else if (o == WS_DATA)
+			on_piece(cr, c, &f);
+		else if (f.opcode != WS_PONG)
 			on_message(cr, c, f.data, f.n);
+		if (c->state == C_DEAD)
+			return;
 	}
 	if (n > 0) {
 		c->kept = malloc(n);

@@ -128,6 +128,10 @@ bool publisher_send(struct publisher *p, uint64_t seq)
 	const char *at = strstr(p->o->publish, "%s");
 	n = snprintf(text, sizeof(text), "%.*s%s%s", at ? (int)(at - p->o->publish) : 0,
 		     p->o->publish, data, at ? at + 2 : "");
+	if ((size_t)n >= sizeof(text)) {
+		fprintf(stderr, "publisher: the message is longer than %zu bytes\n", sizeof(text) - 1);
+		return false;
+	}
 	uint8_t mask[4];
 	RAND_bytes(mask, sizeof(mask));
 	size_t len = ws_frame_write(frame, sizeof(frame), WS_TEXT | WS_FIN, BYTES(text, (size_t)n),
