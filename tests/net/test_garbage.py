@@ -350,6 +350,7 @@ def calm_clients(edge):
     return clients
 
 
+@pytest.mark.time_limit(SECONDS * 2 + 200)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to see which worker has a connection")
 def test_garbage_hurts_nobody():
     with sluice.Edge(workers=2, endpoints=ENDPOINTS, extra=EXTRA) as edge:

@@ -10,6 +10,24 @@
 #include "tls/internal.h"
 #include "worker/worker.h"
 
+/* What hangs in the side table when the process ends is no leak, but LeakSanitizer looks only
+ * where malloc() has been. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TLS_LSAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TLS_LSAN 1
+#endif
+#endif
+#ifdef TLS_LSAN
+#include <sanitizer/lsan_interface.h>
+#define SHOW_TABLE(t) __lsan_register_root_region((t)->ssl, (t)->max * sizeof(SSL *))
+#define HIDE_TABLE(t) __lsan_unregister_root_region((t)->ssl, (t)->max * sizeof(SSL *))
+#else
+#define SHOW_TABLE(t) ((void)0)
+#define HIDE_TABLE(t) ((void)0)
+#endif
+
 static struct tls *tls_of(SSL *ssl)
 {
 	return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -126,6 +144,8 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m)
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (t->ssl == MAP_FAILED)
 		t->ssl = NULL;
+	else
+		SHOW_TABLE(t);
 	t->bio = tls_bio_new(t);
 	t->gather = malloc(TLS_PLAIN_MAX);
 	bool ok = t->certs && t->ssl && t->bio && t->gather;
@@ -148,8 +168,10 @@ void tls_free(struct tls *t)
 		free(t->certs[i].names);
 	}
 	free(t->certs);
-	if (t->ssl)
+	if (t->ssl) {
+		HIDE_TABLE(t);
 		munmap(t->ssl, t->max * sizeof(SSL *));
+	}
 	BIO_free(t->bio);
 	free(t->gather);
 	free(t->out);
