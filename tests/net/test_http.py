@@ -275,7 +275,7 @@ def test_a_worker_that_is_nearly_full_is_not_ready():
             status, _, body = wire.read_answer(probe)
             return status, json.loads(body)["status"]
         assert ready() == (200, "ok")
-        crowd = [wire.dial(edge) for _ in range(650)]
+        crowd = [wire.dial(edge) for _ in range(730)]  # an eighth of the slots is kept back
         sluice.wait_for("it says so", 5, lambda: ready() == (503, "full"), every=0.1)
         _, (status, _, _) = ask(edge, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
         assert status == 200
