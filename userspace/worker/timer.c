@@ -17,6 +17,8 @@
  * in one tick. */
 #include "worker/timer.h"
 
+#include <sys/socket.h>
+
 #include "base/hash.h"
 #include "conn/io.h"
 #include "http/serve.h"
@@ -95,14 +97,25 @@ void timer_stop(struct worker *w, struct conn *c)
 	wheel_del(&w->wheel, conn_index(&w->slab, c));
 }
 
+/* If we were stopped for a while, what it has said lies unread. */
+static bool has_spoken(const struct conn *c)
+{
+	uint8_t byte;
+	int fd = conn_fd(c);
+	return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void fire_open(struct worker *w, struct conn *c)
 {
 	const struct config_endpoint *e = &w->cfg->endpoints[c->endpoint];
 	if (c->flags & CONN_F_PARTIAL &&
 	    !before(w->tick, c->partial_ticks + worker_ticks(e->partial_timeout_ms))) {
 		conn_close(w, c, CLOSE_PARTIAL_TIMEOUT);
-	} else if (c->flags & CONN_F_PINGED) {
+	} else if (c->flags & CONN_F_PINGED && !has_spoken(c)) {
 		conn_end(w, c, CLOSE_DEAD_PEER);
+	} else if (c->flags & CONN_F_PINGED) {
+		c->heard_ticks = w->tick;
+		timer_update(w, c);
 	} else {
 		c->flags |= CONN_F_PINGED;
 		ws_send_ping(w, c);

@@ -153,6 +153,31 @@ TEST(timer, any_byte_is_a_sign_of_life)
 	little_close();
 }
 
+/* A worker that was stopped for a while finds many dead at once, and their pongs unread. */
+TEST(timer, what_lies_unread_is_a_sign_of_life_too)
+{
+	little_open(SETTINGS);
+	struct worker *w = little.w;
+	struct far dead = far_upgrade(LITTLE_PLAIN, "/echo", 0), f = far_upgrade(LITTLE_TLS, "/echo", 0);
+	little_wait(26000);
+	assert_int_not_equal(far_conn(&f)->flags & CONN_F_PINGED, 0);
+	uint8_t pong[64];
+	SSL_write(f.ssl, pong, (int)far_frame(pong, sizeof(pong), WS_PONG | WS_FIN, ""));
+	int n = BIO_read(f.out, pong, sizeof(pong));
+	assert_int_equal(send(f.fd, pong, (size_t)n, 0), n);
+	little_ns += 60000000000u;
+	update_clock(w);
+	timer_run(w); /* before anybody is read */
+	assert_null(far_conn(&dead));
+	assert_non_null(far_conn(&f));
+	little_settle();
+	assert_int_equal(far_conn(&f)->flags & CONN_F_PINGED, 0);
+	far_close(&f);
+	far_close(&dead);
+	little_settle();
+	little_close();
+}
+
 TEST(timer, without_a_heartbeat_only_unfinished_things_end)
 {
 	little_open(SETTINGS);
