@@ -20,7 +20,7 @@
 static enum mailbox_result to_worker(struct mailbox *mb, uint32_t peer, uint16_t type,
 				     uint16_t flags, const struct bytes *parts, size_t n_parts,
 				     enum mailbox_class class);
-static void to_keeper(struct worker *w, const struct keeper_msg *m);
+static bool to_keeper(struct worker *w, const struct keeper_msg *m);
 #include "admin/control.c" /* NOLINT(bugprone-suspicious-include) */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -46,17 +46,18 @@ static enum mailbox_result to_worker(struct mailbox *mb, uint32_t peer, uint16_t
 	return MAILBOX_OK;
 }
 
-static void to_keeper(struct worker *worker, const struct keeper_msg *m)
+static bool to_keeper(struct worker *worker, const struct keeper_msg *m)
 {
 	assert(!keeper_asked);
 	for_keeper = *m;
 	keeper_asked = true;
 	if (m->kind == KEEPER_STATUS)
-		return;
+		return true;
 	assert(m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_DENY_DEL);
 	assert(m->family == AF_INET ? m->bits <= 32 : m->family == AF_INET6 && m->bits <= 128);
 	assert(m->value <= KEEPER_DENY_MAX_S);
 	assert(strnlen(m->text, sizeof(m->text)) <= KEEPER_NOTE_MAX);
+	return true;
 }
 
 static void worker_answers(bool badly)
