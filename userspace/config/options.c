@@ -46,8 +46,9 @@ static const struct option memory_options[] = {
 	 .price = "memory, only while there are slow readers"},
 	{"connection_queue", OPT_BYTES, INNER_AT(memory, connection_queue_bytes), .min = 16 * KiB,
 	 .max = 1 * GiB, .def = "\"1 MiB\"",
-	 .help = "Bytes that one connection may have waiting. A slow reader that exceeds it is "
-		 "closed with 4008 (Slow consumer). One message of its endpoint's max_message always fits.",
+	 .help = "Bytes that one connection may have waiting. A slow reader that exceeds it, or "
+		 "takes nothing of it for 30 s, is closed with 4008 (Slow consumer). One message of its "
+		 "endpoint's max_message always fits.",
 	 .price = "what one slow reader can hold of memory.queue"},
 	{"mailbox", OPT_BYTES, INNER_AT(memory, mailbox_bytes), .min = 1 * MiB, .max = 64 * GiB,
 	 .def = "\"64 MiB\"",

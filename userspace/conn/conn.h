@@ -102,7 +102,7 @@ struct conn {
 	uint8_t endpoint;     /* index in config.endpoints; valid from OPEN on */
 	uint8_t listener;     /* index in config.listeners */
 	uint8_t rest;         /* bytes at the end of `message` that no frame has claimed yet */
-	uint8_t _spare;
+	uint8_t tail_moved;   /* when the socket last took of the tail: ticks / 8, the low byte */
 
 	/* line 2: WebSocket, time, the write batch */
 	union {

@@ -181,10 +181,12 @@ static size_t queue_bound(const struct worker *w, const struct conn *c)
 
 static void tail_wait(struct worker *w, struct conn *c)
 {
-	if (!(c->flags & CONN_F_TAIL_WAIT)) {
-		c->flags |= CONN_F_TAIL_WAIT;
-		conn_watch(w, c);
-	}
+	if (c->flags & CONN_F_TAIL_WAIT)
+		return;
+	c->flags |= CONN_F_TAIL_WAIT;
+	c->tail_moved = (uint8_t)(w->tick / TIMER_TAIL_UNIT);
+	timer_update(w, c);
+	conn_watch(w, c);
 }
 
 /* The peer reads too slowly. A close frame goes behind what is queued (whoever reads on learns
@@ -345,8 +347,10 @@ void conn_writable(struct worker *w, struct conn *c)
 	if (sent < 0)
 		return;
 	/* Its kernel takes what we send: it lives, even if our ping waits behind the tail. */
-	if (sent > 0)
+	if (sent > 0) {
 		c->heard_ticks = w->tick;
+		c->tail_moved = (uint8_t)(w->tick / TIMER_TAIL_UNIT);
+	}
 	buffer_consume(w->tails, &c->tail, (size_t)sent);
 	if (c->tail != 0)
 		return;

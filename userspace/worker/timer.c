@@ -7,7 +7,8 @@
  *   OPEN                           heard + heartbeat (jittered) ► ping
  *                                  heard + heartbeat + patience ► dead
  *                                  unfinished message begun + its timeout
- *                                  none while we do not read it (conn_read_stop)
+ *                                  (none of these while we do not read it: conn_read_stop)
+ *                                  tail moved + its timeout ► slow consumer: it may well talk
  *   CLOSING                        begun + goodbye timeout
  *   LINGER                         begun + patience with a slow reader of the last answer; once
  *                                  that is out: begun + linger timeout
@@ -27,6 +28,7 @@
 #define CLOSING_TIMEOUT_MS 5000
 #define FLUSH_TIMEOUT_MS   30000 /* of the last answer */
 #define LINGER_TIMEOUT_MS  2000  /* for the peer to hang up */
+#define TAIL_TIMEOUT_MS    30000 /* below the wrap of c->tail_moved */
 #define TIMER_BUDGET       1024  /* entries per turn */
 
 static uint32_t heartbeat_ticks(const struct worker *w, const struct conn *c)
@@ -52,12 +54,20 @@ static uint32_t http_deadline(const struct worker *w, const struct conn *c)
 	return c->heard_ticks + worker_ticks(w->cfg->http.keepalive_timeout_ms);
 }
 
-static uint32_t open_deadline(const struct worker *w, const struct conn *c)
+/* The socket has not taken anything of the tail since then; one byte of it is kept, and there is
+ * always somebody who looks before it wraps. */
+static uint32_t tail_deadline(const struct worker *w, const struct conn *c)
+{
+	uint32_t now = w->tick / TIMER_TAIL_UNIT;
+	uint32_t moved = now - (uint8_t)(now - c->tail_moved);
+	return moved * TIMER_TAIL_UNIT + worker_ticks(TAIL_TIMEOUT_MS);
+}
+
+/* Only while we read it: else its silence says nothing. */
+static uint32_t heard_deadline(const struct worker *w, const struct conn *c)
 {
 	const struct config_endpoint *e = &w->cfg->endpoints[c->endpoint];
 	uint32_t due = w->tick + INT32_MAX / 2;
-	if (c->flags & CONN_F_READ_STOP) /* its silence says nothing */
-		return due;
 	if (e->heartbeat_ms) {
 		due = c->heard_ticks + heartbeat_ticks(w, c);
 		if (c->flags & CONN_F_PINGED)
@@ -68,6 +78,16 @@ static uint32_t open_deadline(const struct worker *w, const struct conn *c)
 		if (before(partial, due))
 			due = partial;
 	}
+	return due;
+}
+
+static uint32_t open_deadline(const struct worker *w, const struct conn *c)
+{
+	uint32_t due = w->tick + INT32_MAX / 2;
+	if (!(c->flags & CONN_F_READ_STOP))
+		due = heard_deadline(w, c);
+	if (c->tail && before(tail_deadline(w, c), due))
+		due = tail_deadline(w, c);
 	return due;
 }
 
@@ -105,21 +125,37 @@ static bool has_spoken(const struct conn *c)
 	return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* The kernel speaks up only when much of its buffer is free, so a reader may be slow and still
+ * be one: one byte that it takes now will do. */
+static void fire_tail(struct worker *w, struct conn *c)
+{
+	uint32_t index = conn_index(&w->slab, c), gen = c->gen;
+	conn_writable(w, c);
+	if (conn_deref(&w->slab, index, gen) == NULL)
+		return;
+	if (c->tail && !before(w->tick, tail_deadline(w, c)))
+		conn_close_slow(w, c);
+	else
+		timer_update(w, c);
+}
+
 static void fire_open(struct worker *w, struct conn *c)
 {
 	const struct config_endpoint *e = &w->cfg->endpoints[c->endpoint];
-	if (c->flags & CONN_F_PARTIAL &&
-	    !before(w->tick, c->partial_ticks + worker_ticks(e->partial_timeout_ms))) {
+	if (c->tail && !before(w->tick, tail_deadline(w, c))) {
+		fire_tail(w, c);
+	} else if (c->flags & CONN_F_PARTIAL &&
+		   !before(w->tick, c->partial_ticks + worker_ticks(e->partial_timeout_ms))) {
 		conn_close(w, c, CLOSE_PARTIAL_TIMEOUT);
-	} else if (c->flags & CONN_F_PINGED && !has_spoken(c)) {
-		conn_end(w, c, CLOSE_DEAD_PEER);
-	} else if (c->flags & CONN_F_PINGED) {
-		c->heard_ticks = w->tick;
-		timer_update(w, c);
-	} else {
+	} else if (!(c->flags & CONN_F_PINGED)) {
 		c->flags |= CONN_F_PINGED;
 		ws_send_ping(w, c);
 		timer_update(w, c);
+	} else if (has_spoken(c)) {
+		c->heard_ticks = w->tick;
+		timer_update(w, c);
+	} else {
+		conn_end(w, c, CLOSE_DEAD_PEER);
 	}
 }
 

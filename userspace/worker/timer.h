@@ -11,6 +11,8 @@
 
 #include "worker/worker.h"
 
+#define TIMER_TAIL_UNIT 8u /* ticks: about a second, in which c->tail_moved counts */
+
 void timer_update(struct worker *w, struct conn *c);
 void timer_stop(struct worker *w, struct conn *c);
 /* Fires what is due; bounded work per call. True: more is due. */

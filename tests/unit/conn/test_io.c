@@ -264,6 +264,45 @@ TEST(io, when_all_tails_are_full_who_wants_more_ends)
 	free(body);
 }
 
+/* It talks, so it is not dead; but what waits for it would wait for ever. */
+TEST(io, who_talks_and_never_reads_is_a_slow_consumer)
+{
+	uint8_t frame[64];
+	for (unsigned listener = 0; listener < 2; listener++) {
+		little_open(SETTINGS);
+		struct far lazy = far_upgrade(listener, "/echo", 4096),
+			   slow = far_upgrade(listener, "/echo", 4096);
+		size_t n = far_frame(frame, sizeof(frame), WS_PONG | WS_FIN, "");
+		memset(text, 'x', 100000);
+		for (unsigned i = 0; i < 2; i++)
+			ws_send_text(little.w, far_conn(i ? &slow : &lazy), BYTES(text, 100000));
+		little_turn();
+		for (unsigned i = 0; i < 29; i++) {
+			little_wait(1000);
+			far_send(&lazy, frame, n);
+			if (i % 10 == 0)
+				assert_true(far_recv(&slow, text, 8000) > 0);
+		}
+		assert_int_equal(far_conn(&lazy)->state, CONN_OPEN);
+		little_wait(2200);
+		assert_int_equal(far_conn(&lazy)->state, CONN_CLOSING);
+		assert_int_equal(far_conn(&lazy)->close_reason, CLOSE_SLOW_CONSUMER);
+		for (unsigned i = 0; i < 120; i++) { /* another minute: slow, but it goes on */
+			far_send(&slow, frame, n);
+			little_wait(500);
+			if (i % 40 == 0)
+				assert_true(far_recv(&slow, text, 8000) > 0);
+		}
+		assert_int_equal(far_conn(&slow)->state, CONN_OPEN);
+		assert_null(far_conn(&lazy));
+		far_close(&lazy);
+		far_close(&slow);
+		little_settle();
+		assert_true(little_is_clean());
+		little_close();
+	}
+}
+
 /* ── the end ── */
 
 /* A page takes as long as its reader's line does. */
