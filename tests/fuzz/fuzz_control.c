@@ -154,14 +154,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start();
 	struct client *c = meet(&far);
 	size_t step = 1 + (data[0] & 0x7f) * 8;
+	bool too_long = false;
 	for (size_t at = 1; at < size; at += step) {
 		size_t n = MIN(step, size - at);
 		for (size_t i = at; i < at + n; i++) {
 			run = data[i] == '\n' ? 0 : run + 1;
-			lines += data[i] == '\n' || run % LINE_MAX_ == 0;
+			lines += data[i] == '\n';
+			too_long |= run >= LINE_MAX_;
 		}
+		if (c->admin == NULL)
+			break;
 		assert(send(far, data + at, n, 0) == (ssize_t)n);
-		while (event_base_loop(w.base, EVLOOP_NONBLOCK) == 0) {
+		while (c->admin != NULL && event_base_loop(w.base, EVLOOP_NONBLOCK) == 0) {
+			if (c->admin == NULL)
+				break;
 			bool idle = !worker_asked && !keeper_asked && c->out_n == 0;
 			if (worker_asked)
 				worker_answers(data[0] & 0x80);
@@ -172,6 +178,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				     recv(c->fd, &(char){0}, 1, MSG_PEEK) < 0))
 				break;
 		}
+	}
+	if (c->admin == NULL || too_long) { /* a line that is too long ends its client */
+		assert(too_long);
+		got.n = 0;
+		close(far);
+		if (c->admin != NULL)
+			client_free(c);
+		return 0;
 	}
 	assert(c->admin != NULL && c->waiting == WAIT_NOTHING && c->out_n == 0);
 	answers += read_answers(far);
