@@ -53,6 +53,7 @@ struct conn *conn_open(struct worker *w, int fd, uint16_t listener, const struct
 	}
 	random_uuid(c->client_id);
 	if (l->tls && !tls_begin(w, c)) {
+		w->stats.refused++;
 		conn_end(w, c, CLOSE_NO_MEMORY);
 		return NULL;
 	}
@@ -62,6 +63,7 @@ struct conn *conn_open(struct worker *w, int fd, uint16_t listener, const struct
 	};
 	if (epoll_ctl(w->set_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
 		log_error("epoll_ctl: %s", strerror(errno));
+		w->stats.refused++;
 		conn_end(w, c, CLOSE_NO_MEMORY);
 		return NULL;
 	}
