@@ -216,3 +216,16 @@ def test_the_development_certificate_is_made_once_and_kept():
         edge.stop()
         edge.start()
         assert (edge.state_dir / "dev.crt").read_bytes() == first
+
+
+def test_a_client_of_tls_1_2_cannot_renegotiate(edge):
+    """Handshakes cost us more than them: one per connection."""
+    with subprocess.Popen(["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{edge.port['tls']}"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        said = b""
+        while b"Verify return code" not in said:
+            said += client.stdout.readline()
+        client.stdin.write(b"R\n")
+        client.stdin.flush()
+        said = client.stdout.read()
+    assert b"no renegotiation" in said
