@@ -23,7 +23,6 @@ struct tls {
 	struct bytes in; /* the record in hand */
 	uint8_t *out;    /* ciphertext that waits for conn/io.c */
 	size_t out_n, out_cap;
-	bool out_failed;
 	uint8_t *gather; /* TLS_PLAIN_MAX: several parts become one record */
 };
 

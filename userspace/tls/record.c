@@ -122,13 +122,19 @@ static enum tls_outcome bad(struct worker *w, struct conn *c, const char *what)
 	return TLS_BAD;
 }
 
+/* The library was given one record and must have taken all of it. */
+static enum tls_outcome taken(struct worker *w, struct conn *c, enum tls_outcome o)
+{
+	return w->tls->in.n == 0 ? o : bad(w, c, "half a record is left");
+}
+
 static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 {
 	int r = SSL_do_handshake(ssl);
 	if (r == 1)
-		return TLS_HANDSHAKEN;
+		return taken(w, c, TLS_HANDSHAKEN);
 	if (SSL_get_error(ssl, r) == SSL_ERROR_WANT_READ)
-		return TLS_RECORD;
+		return taken(w, c, TLS_RECORD);
 	w->stats.handshakes_failed++;
 	return bad(w, c, "handshake");
 }
@@ -139,6 +145,7 @@ enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, ui
 	struct tls *t = w->tls;
 	SSL *ssl = ssl_of(w, c);
 	*n = 0;
+	assert(t->out_n == 0); /* somebody else's ciphertext would go out with ours */
 	if (!take_record(in, &t->in))
 		return TLS_MORE;
 	if (SSL_in_init(ssl))
@@ -146,11 +153,11 @@ enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, ui
 	int r = SSL_read(ssl, plain, TLS_PLAIN_MAX);
 	if (r > 0) {
 		*n = (size_t)r;
-		return t->in.n == 0 ? TLS_RECORD : bad(w, c, "half a record is left");
+		return taken(w, c, TLS_RECORD);
 	}
 	switch (SSL_get_error(ssl, r)) {
 	case SSL_ERROR_WANT_READ: /* a key update, an empty record, a second flight */
-		return TLS_RECORD;
+		return taken(w, c, TLS_RECORD);
 	case SSL_ERROR_ZERO_RETURN: return TLS_CLOSED;
 	default: return bad(w, c, "record");
 	}
@@ -163,6 +170,7 @@ bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsig
 	struct tls *t = w->tls;
 	SSL *ssl = ssl_of(w, c);
 	size_t held = 0;
+	assert(t->out_n == 0);
 	for (unsigned i = 0; i < n; i++) {
 		const uint8_t *p = parts[i].iov_base;
 		size_t left = parts[i].iov_len;
