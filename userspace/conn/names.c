@@ -27,7 +27,6 @@ static const struct {
 	{CONN_F_CLOSE_SEEN, "close-seen"},
 	{CONN_F_EOF, "eof"},
 	{CONN_F_TOUCHED, "touched"},
-	{CONN_F_BINARY, "binary"},
 	{CONN_F_END_FLUSH, "end-flush"},
 	{CONN_F_SHUT, "shut"},
 	{CONN_F_HEAD, "head"},
