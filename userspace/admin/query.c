@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "conn/io.h"
-#include "conn/partial.h"
+#include "conn/list.h"
 #include "engine/engine.h"
 #include "fanout/fanout.h"
 #include "tls/tls.h"
@@ -82,7 +82,7 @@ static void put_worker(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "uptime_ms", (w->now_ns - w->_born_ns) / 1000000u);
 	json_key_u64(o, "connections", w->slab.live);
 	json_key_u64(o, "connections_max", w->slab.max);
-	json_key_u64(o, "unfinished", partial_count(w->partials));
+	json_key_u64(o, "unfinished", conn_list_count(w->partials));
 	json_key_u64(o, "channels", hub_channel_count(w->hub));
 	json_key_u64(o, "accepted", s->accepted);
 	json_key_u64(o, "refused", s->refused);

@@ -42,7 +42,7 @@ static const struct option memory_options[] = {
 	{"queue", OPT_BYTES, INNER_AT(memory, queue_bytes), .min = 1 * MiB, .max = 1024 * GiB,
 	 .def = "\"256 MiB\"",
 	 .help = "Per worker: all bytes that peers have been too slow to take. Beyond it the "
-		 "connection that wants more is closed with 4008.",
+		 "one whose line has taken nothing for longest is closed with 4008.",
 	 .price = "memory, only while there are slow readers"},
 	{"connection_queue", OPT_BYTES, INNER_AT(memory, connection_queue_bytes), .min = 16 * KiB,
 	 .max = 1 * GiB, .def = "\"1 MiB\"",

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "conn/buffer.h"
+#include "conn/list.h"
 #include "conn/partial.h"
 #include "conn/step.h"
 #include "tls/tls.h"
@@ -184,9 +185,30 @@ static void tail_wait(struct worker *w, struct conn *c)
 	if (c->flags & CONN_F_TAIL_WAIT)
 		return;
 	c->flags |= CONN_F_TAIL_WAIT;
+	conn_list_append(w->waiting, conn_index(&w->slab, c));
 	c->tail_moved = (uint8_t)(w->tick / TIMER_TAIL_UNIT);
 	timer_update(w, c);
 	conn_watch(w, c);
+}
+
+void conn_tail_end(struct worker *w, struct conn *c)
+{
+	buffer_free(w->tails, &c->tail);
+	if (!(c->flags & CONN_F_TAIL_WAIT))
+		return;
+	c->flags &= (uint16_t)~CONN_F_TAIL_WAIT;
+	conn_list_remove(w->waiting, conn_index(&w->slab, c));
+}
+
+/* The socket has taken some of the tail: its turn to be sacrificed is after all others'. */
+static void tail_moved(struct worker *w, struct conn *c)
+{
+	uint32_t index = conn_index(&w->slab, c);
+	c->tail_moved = (uint8_t)(w->tick / TIMER_TAIL_UNIT);
+	if (c->flags & CONN_F_TAIL_WAIT) {
+		conn_list_remove(w->waiting, index);
+		conn_list_append(w->waiting, index);
+	}
 }
 
 /* The peer reads too slowly. A close frame goes behind what is queued (whoever reads on learns
@@ -219,12 +241,27 @@ static ssize_t send_now(struct worker *w, struct conn *c, const struct iovec *pa
 	return -1;
 }
 
+/* All tails together are at their bound: whose socket has taken nothing for longest goes, or a few
+ * who never read would take the place from everybody who is slow for a moment. Without a word:
+ * there is somebody else's ciphertext in hand, and its socket is full anyway. */
+static bool tail_sacrifice(struct worker *w, const struct conn *spare)
+{
+	uint32_t stillest = conn_list_first(w->waiting, conn_index(&w->slab, spare));
+	if (stillest == CONN_NONE)
+		return false;
+	conn_end(w, conn_at(&w->slab, stillest), CLOSE_SLOW_CONSUMER);
+	return true;
+}
+
 /* Behind the tail, whatever its own bound says: that was asked before. False: all tails of the
- * worker together are at theirs. */
+ * worker together are at theirs, and it asks for too much of them to take it from others. */
 static bool tail_append(struct worker *w, struct conn *c, struct bytes b)
 {
-	return buffer_append(w->tails, &c->tail, b,
-			     MAX(queue_bound(w, c), conn_queued(w, c) + b.n));
+	size_t all = conn_queued(w, c) + b.n, bound = MAX(queue_bound(w, c), all);
+	while (!buffer_append(w->tails, &c->tail, b, bound))
+		if (all > w->cfg->memory.queue_bytes / 2 || !tail_sacrifice(w, c))
+			return false;
+	return true;
 }
 
 /* Sends or queues. False: the conn has ended. */
@@ -349,12 +386,12 @@ void conn_writable(struct worker *w, struct conn *c)
 	/* Its kernel takes what we send: it lives, even if our ping waits behind the tail. */
 	if (sent > 0) {
 		c->heard_ticks = w->tick;
-		c->tail_moved = (uint8_t)(w->tick / TIMER_TAIL_UNIT);
+		tail_moved(w, c);
 	}
 	buffer_consume(w->tails, &c->tail, (size_t)sent);
 	if (c->tail != 0)
 		return;
-	c->flags &= (uint16_t)~CONN_F_TAIL_WAIT;
+	conn_tail_end(w, c);
 	conn_watch(w, c);
 	if (c->flags & CONN_F_END_FLUSH)
 		conn_flushed(w, c);

@@ -56,6 +56,8 @@ void conn_read_stop(struct worker *w, struct conn *c, bool stop);
 /* Tells the epoll set what we wait for after flags changed. */
 void conn_watch(struct worker *w, struct conn *c);
 
+/* No tail any more: it is out, or nobody will read it. */
+void conn_tail_end(struct worker *w, struct conn *c);
 /* Bytes queued but not written. */
 size_t conn_queued(const struct worker *w, const struct conn *c);
 

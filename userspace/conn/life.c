@@ -96,7 +96,7 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 		tls_end(w, c);
 	buffer_free(w->pool, &c->record);
 	buffer_free(w->pool, &c->message);
-	buffer_free(w->tails, &c->tail);
+	conn_tail_end(w, c);
 	if (conn_fd(c) >= 0) {
 		close(conn_fd(c)); /* leaves the epoll set by itself: nobody else holds it */
 		listener_room(w);

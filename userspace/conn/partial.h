@@ -3,18 +3,13 @@
  *
  * Two promises hang on this list: an unfinished thing has a deadline that dripping bytes
  * do not extend (timer.c reads c->partial_ticks), and when the pool is full the *oldest*
- * is sacrificed, so that nobody holds memory by being slow. The links lie in a side
- * table (8 bytes per slot, untouched pages for those who were never unfinished). */
+ * is sacrificed, so that nobody holds memory by being slow. The list is w->partials. */
 #ifndef SLUICE_CONN_PARTIAL_H
 #define SLUICE_CONN_PARTIAL_H
 
 #include "conn/conn.h"
 
 struct worker;
-struct partial_list;
-
-struct partial_list *partial_list_new(uint32_t max);
-void partial_list_free(struct partial_list *l);
 
 /* Something is unfinished since now (no change if it was already). */
 void partial_begin(struct worker *w, struct conn *c);
@@ -22,7 +17,6 @@ void partial_begin(struct worker *w, struct conn *c);
 void partial_end(struct worker *w, struct conn *c);
 /* Ends the oldest with 1013, but never `spare`; false if there is no other. */
 bool partial_sacrifice(struct worker *w, const struct conn *spare);
-uint32_t partial_count(const struct partial_list *l);
 
 /* buffer_append() in the worker's pool for a conn's unfinished thing; when the pool is full the
  * oldest go first. False: even that did not help, or the bound; end the conn. */

@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "conn/io.h"
-#include "conn/partial.h"
+#include "conn/list.h"
 #include "conn/step.h"
 #include "engine/engine.h"
 #include "fanout/batch.h"
@@ -306,7 +306,8 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->scratch_record = scratch(WORKER_SCRATCH + TLS_RECORD_MAX);
 	w->pool = pool_new(w->cfg->memory.partial_bytes);
 	w->tails = pool_new(w->cfg->memory.queue_bytes);
-	w->partials = partial_list_new(w->slab.max);
+	w->partials = conn_list_new(w->slab.max);
+	w->waiting = conn_list_new(w->slab.max);
 	w->site = http_site_new(w->cfg);
 	w->fanout = fanout_new(w);
 	w->batch = batch_new(w);
@@ -317,7 +318,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 		w->tls = tls_new(w, start->tls);
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
-	       w->partials && w->site && w->fanout && w->batch && w->hub &&
+	       w->partials && w->waiting && w->site && w->fanout && w->batch && w->hub &&
 	       (w->is_admin || (w->engine && w->tls));
 }
 

@@ -28,6 +28,7 @@
 
 struct admin;
 struct batch;
+struct conn_list;
 struct engine;
 struct engine_ops;
 struct fanout;
@@ -102,7 +103,8 @@ struct worker {
 	uint8_t *scratch_record; /* a kept record's beginning and what came now */
 
 	uint8_t hash_key[16];
-	struct partial_list *partials; /* conns with something unfinished, oldest first */
+	struct conn_list *partials; /* conns with something unfinished, oldest first */
+	struct conn_list *waiting;  /* conns with a tail, first whose socket took nothing longest */
 	struct http_site *site;        /* what the HTTP step knows of endpoints and pages */
 	const struct conn_step *steps[CONN_STATES]; /* who reads bytes in which state */
 	bool member_up[CONFIG_MAX_WORKERS + 1];

@@ -189,7 +189,8 @@ static inline void little_free_worker(struct worker *w)
 	batch_free(w->batch);
 	fanout_free(w->fanout);
 	http_site_free(w->site);
-	partial_list_free(w->partials);
+	conn_list_free(w->partials);
+	conn_list_free(w->waiting);
 	tls_free(w->tls);
 	pool_free(w->pool);
 	pool_free(w->tails);
@@ -226,7 +227,8 @@ static inline bool little_is_clean(void)
 	struct pool_stats a, b;
 	pool_stats(little.w->pool, &a);
 	pool_stats(little.w->tails, &b);
-	return a.lent_count == 0 && b.lent_count == 0 && partial_count(little.w->partials) == 0;
+	return a.lent_count == 0 && b.lent_count == 0 &&
+	       conn_list_count(little.w->partials) == 0 && conn_list_count(little.w->waiting) == 0;
 }
 
 /* ── the other ends ── */

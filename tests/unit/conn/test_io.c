@@ -264,6 +264,74 @@ TEST(io, when_all_tails_are_full_who_wants_more_ends)
 	free(body);
 }
 
+/* Who never reads does not take the place from those who are slow for a moment. */
+TEST(io, when_all_tails_are_full_who_has_read_nothing_for_longest_goes)
+{
+	uint8_t *body = calloc(1, 3 << 20);
+	for (unsigned listener = 0; listener < 2; listener++) {
+		little_open(SETTINGS);
+		struct far slow = far_upgrade(listener, "/echo", 4096), hog[8];
+		ws_send_binary(little.w, far_conn(&slow), BYTES(body, 1 << 20));
+		little_turn();
+		for (unsigned i = 0; i < 8; i++) {
+			hog[i] = far_upgrade(listener, "/echo", 4096);
+			ws_send_binary(little.w, far_conn(&hog[i]), BYTES(body, 3 << 20));
+			little_wait(1000);
+			assert_true(far_recv(&slow, text, 20000) > 0);
+			little_turn();
+		}
+		struct far late = far_upgrade(listener, "/echo", 4096);
+		ws_send_binary(little.w, far_conn(&late), BYTES(body, 2 << 20));
+		little_turn();
+		assert_non_null(far_conn(&late));
+		assert_non_null(far_conn(&slow)); /* it was the first, but it reads */
+		assert_non_null(far_conn(&hog[7]));
+		assert_null(far_conn(&hog[0]));
+		size_t got = 0;
+		ssize_t r;
+		for (unsigned i = 0; i < 200000 && got < (2u << 20) + 10; i++) {
+			r = far_recv(&late, text, sizeof(text));
+			assert_true(r >= 0);
+			got += (size_t)r;
+			little_turn();
+		}
+		assert_int_equal(got, (2u << 20) + 10); /* nothing of it is another's */
+		for (unsigned i = 0; i < 8; i++)
+			far_close(&hog[i]);
+		far_close(&slow);
+		far_close(&late);
+		little_settle();
+		assert_true(little_is_clean());
+		little_close();
+	}
+	free(body);
+}
+
+/* One that is larger than its share does not end everybody for nothing. */
+TEST(io, who_wants_more_than_half_of_all_tails_ends_nobody_else)
+{
+	uint8_t *body = calloc(1, 8 << 20);
+	little_open("endpoints = ( { path = \"/echo\"; protocol = \"echo\"; rate = 0; "
+		    "max_message = \"8 MiB\"; } ); memory = { connection_queue = \"16 KiB\"; "
+		    "queue = \"4 MiB\"; partial = \"16 MiB\"; };" LITTLE_LISTENERS);
+	for (unsigned listener = 0; listener < 2; listener++) {
+		struct far small = far_upgrade(listener, "/echo", 4096),
+			   big = far_upgrade(listener, "/echo", 4096);
+		ws_send_binary(little.w, far_conn(&small), BYTES(body, 1 << 20));
+		little_turn();
+		ws_send_binary(little.w, far_conn(&big), BYTES(body, 8 << 20));
+		little_turn();
+		assert_null(far_conn(&big));
+		assert_non_null(far_conn(&small));
+		far_close(&small);
+		far_close(&big);
+		little_settle();
+		assert_true(little_is_clean());
+	}
+	little_close();
+	free(body);
+}
+
 /* It talks, so it is not dead; but what waits for it would wait for ever. */
 TEST(io, who_talks_and_never_reads_is_a_slow_consumer)
 {

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "conn/io.h"
-#include "conn/partial.h"
+#include "conn/list.h"
 #include "fanout/batch.h"
 #include "fanout/fanout.h"
 #include "worker/worker.h"
@@ -51,7 +51,8 @@ static void setup(void)
 	w.set_fd = epoll_create1(EPOLL_CLOEXEC);
 	w.pool = pool_new(1 << 20);
 	w.tails = pool_new(1 << 20);
-	w.partials = partial_list_new(SLOTS);
+	w.partials = conn_list_new(SLOTS);
+	w.waiting = conn_list_new(SLOTS);
 	w.fanout = fanout_new(&w);
 	w.batch = batch_new(&w);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
@@ -70,7 +71,8 @@ static size_t teardown(char *heard, size_t cap)
 	close(w.set_fd);
 	batch_free(w.batch);
 	fanout_free(w.fanout);
-	partial_list_free(w.partials);
+	conn_list_free(w.partials);
+	conn_list_free(w.waiting);
 	pool_free(w.tails);
 	pool_free(w.pool);
 	conn_slab_fini(&w.slab);

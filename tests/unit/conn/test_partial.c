@@ -23,7 +23,7 @@ static void begin_message(struct far *f, size_t n)
 
 static uint32_t partials(void)
 {
-	return partial_count(little.w->partials);
+	return conn_list_count(little.w->partials);
 }
 
 static int close_code(struct far *f)
