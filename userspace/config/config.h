@@ -279,9 +279,6 @@ void config_show_json(const struct config *cfg, FILE *out);
 void config_manual_conf(FILE *out);
 void config_manual_man(FILE *out);
 
-const char *config_protocol_name(enum config_protocol p);       /* "native" … */
-const char *config_shield_mode_name(enum config_shield_mode m); /* "auto" … */
-
 /* "192.0.2.0/24", "2001:db8::/32". `buf` of CONFIG_PREFIX_STRLEN; returns it. */
 #define CONFIG_PREFIX_STRLEN 50
 const char *config_prefix_str(const struct config_prefix *p, char *buf);

@@ -150,7 +150,7 @@ static const struct option_group certificate_group = {
 
 /* ---- endpoints ---- */
 
-static const struct option_choice protocols[] = {
+const struct option_choice option_protocols[] = {
 	{"native", CONFIG_PROTOCOL_NATIVE, "JSON words, as PROTOCOL describes"},
 	{"echo", CONFIG_PROTOCOL_ECHO, "every message comes back as it was"},
 	{"relay", CONFIG_PROTOCOL_RELAY, "every message goes to all others on the endpoint"},
@@ -166,7 +166,7 @@ static const struct option endpoint_options[] = {
 	{"path", OPT_STRING, AT(config_endpoint, path), .required = true, .check = check_path,
 	 .sample = "\"/ws\"", .in_sample = true,
 	 .help = "Where clients connect: wss://HOST/ws. Compared byte for byte, without the query."},
-	{"protocol", OPT_ENUM, AT(config_endpoint, protocol), .choices = protocols,
+	{"protocol", OPT_ENUM, AT(config_endpoint, protocol), .choices = option_protocols,
 	 .def = "\"native\"", .help = "What messages mean here."},
 	{"words", OPT_FLAGS, AT(config_endpoint, words), .choices = words,
 	 .def = "[\"channels\", \"rooms\", \"chat\"]",

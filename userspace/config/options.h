@@ -6,7 +6,8 @@
  *   group.c     libconfig's settings + table → structs
  *   complain.c  mistakes, and the memory of a config
  *   value.c     one value: text ↔ number, prefix, duration …
- *   check.c     what one option alone cannot know: references, conflicts, files
+ *   check.c     one string: is it a name, a path, an origin …
+ *   finish.c    what one option alone cannot know: references, conflicts, files
  *   show.c      structs + table → effective values, as sluice.conf or JSON
  *   manual.c    table → the sample sluice.conf and sluice.conf(5)
  *
@@ -51,7 +52,7 @@ struct option {
 	uint64_t min, max;
 	const char *zero;  /* 0 is allowed beside min..max and means this */
 	const char *def;   /* default, in sluice.conf's syntax */
-	const char *unset; /* or: what it is when absent, in words; check.c makes it so */
+	const char *unset; /* or: what it is when absent, in words; finish.c makes it so */
 	const struct option_choice *choices; /* ends with {NULL} */
 	/* Is this string fine? NULL, or what is allowed. */
 	const char *(*check)(const char *s);
@@ -82,6 +83,7 @@ struct option_group {
 };
 
 extern const struct option_group option_root;
+extern const struct option_choice option_protocols[];
 
 /* ---- one load, in progress ---- */
 
@@ -126,6 +128,8 @@ bool group_into(struct load *l, const struct option_group *g, const config_setti
 bool value_bytes(const char *s, uint64_t *out);
 bool value_ms(const char *s, uint64_t *out);
 bool value_mode(const char *s, uint32_t *out);
+/* A numeric address, whole: neither "127.1" nor a host's name. */
+bool value_address(const char *s, uint16_t port, struct sockaddr_storage *out, socklen_t *len);
 /* value to text that reads back the same; buf of VALUE_STRLEN */
 #define VALUE_STRLEN 32
 const char *value_bytes_str(uint64_t v, char *buf);
@@ -157,6 +161,8 @@ const char *check_relay_channel(const char *s);
 const char *check_field(const char *s);
 const char *check_type(const char *s);
 const char *check_interface(const char *s);
+
+/* finish.c: likewise */
 void finish_root(struct load *l, const config_setting_t *set, void *obj);
 void finish_http(struct load *l, const config_setting_t *set, void *obj);
 void finish_certificate(struct load *l, const config_setting_t *set, void *obj);

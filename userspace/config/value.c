@@ -5,6 +5,7 @@
  * rounded. What *_str() writes reads back as the same number. */
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -250,5 +251,25 @@ bool config_prefix_parse(const char *text, struct config_prefix *p)
 			return false;
 	out.bits = (uint8_t)bits;
 	*p = out;
+	return true;
+}
+
+bool value_address(const char *s, uint16_t port, struct sockaddr_storage *out, socklen_t *len)
+{
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+				 .ai_socktype = SOCK_STREAM};
+	struct addrinfo *ai;
+	char service[8];
+
+	/* getaddrinfo also takes "127.1" and "0x7f.1"; only the whole form is meant */
+	if (!strchr(s, ':') && inet_pton(AF_INET, s, &(struct in_addr){0}) != 1)
+		return false;
+	snprintf(service, sizeof(service), "%u", port);
+	if (getaddrinfo(s, service, &hints, &ai) != 0)
+		return false;
+	memset(out, 0, sizeof(*out));
+	memcpy(out, ai->ai_addr, ai->ai_addrlen);
+	*len = ai->ai_addrlen;
+	freeaddrinfo(ai);
 	return true;
 }

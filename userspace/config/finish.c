@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* finish.c - what one option alone cannot know.
+ *
+ * finish_*() run when all options of a group are in: they derive what was left out and find
+ * what does not fit together. finish_root() is the last: it sees the whole. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config/options.h"
+
+/* ---- lists ---- */
+
+/* The file and line of the list element that has `key` = `name`, to point at
+ * from a duplicate. */
+static const char *elsewhere(struct load *l, const config_setting_t *set, uint32_t i)
+{
+	const config_setting_t *list = set ? config_setting_parent(set) : NULL;
+	const config_setting_t *e = list ? config_setting_get_elem(list, i) : NULL;
+
+	if (!e)
+		return "before";
+	if (!config_setting_source_file(e) || strcmp(config_setting_source_file(e), l->file) == 0)
+		return load_printf(l, "in line %u", e->line);
+	return load_printf(l, "in %s:%u", config_setting_source_file(e), e->line);
+}
+
+static void no_duplicate(struct load *l, const config_setting_t *set, const struct option_group *g,
+			 const char *key, const void *list, uint32_t n, const char *mine)
+{
+	for (uint32_t i = 0; mine && i < n; i++) {
+		const char *other;
+		memcpy(&other, (const uint8_t *)list + i * g->size, sizeof(other));
+		if (other && strcmp(other, mine) == 0) {
+			complain(l, place(set, key), "%s = \"%.60s\" is there already, %s", key,
+				 mine, elsewhere(l, set, i));
+			return;
+		}
+	}
+}
+
+static const struct option_group *group_named(const char *name)
+{
+	for (uint32_t i = 0; i < option_root.n_options; i++) {
+		const struct option *o = &option_root.options[i];
+		if (o->type == OPT_GROUPS && strcmp(o->group->name, name) == 0)
+			return o->group;
+	}
+	return NULL;
+}
+
+/* ---- files ---- */
+
+/* Open for reading, a regular file; else -1 and a complaint. */
+static int open_file(struct load *l, const config_setting_t *set, const char *option,
+		     const char *file)
+{
+	struct stat st;
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+		close(fd);
+		fd = -1;
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+	}
+	if (fd < 0)
+		complain(l, place(set, option), "%s: %s cannot be read: %s", option, file,
+			 errno == EINVAL ? "not a regular file" : strerror(errno));
+	return fd;
+}
+
+static void readable(struct load *l, const config_setting_t *set, const char *option,
+		     const char *file)
+{
+	int fd = file ? open_file(l, set, option, file) : -1;
+
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- groups ---- */
+
+void finish_certificate(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config_certificate *c = obj;
+
+	if (set) {
+		const char *file = complain_file(l, config_setting_source_file(set));
+		c->conf_file = load_strdup(l, file, strlen(file));
+		c->conf_line = set->line;
+	}
+	no_duplicate(l, set, group_named("certificate"), "name", l->cfg->certificates,
+		     l->cfg->n_certificates, c->name);
+	if (c->dev && (c->cert_file || c->key_file))
+		complain(
+			l, place(set, "dev"),
+			"dev = true makes a certificate of its own: leave cert_file and key_file out");
+	else if (!c->dev && (!given(set, "cert_file") || !given(set, "key_file")))
+		complain(l, set, "%s is missing: name a PEM file, or set dev = true",
+			 given(set, "cert_file") ? "key_file" : "cert_file");
+	if (c->dev)
+		return;
+	readable(l, set, "cert_file", c->cert_file);
+	readable(l, set, "key_file", c->key_file);
+}
+
+/* 0..n-1, for a reference list that was left out: all there are. */
+static uint16_t *all_of(struct load *l, uint32_t n)
+{
+	uint16_t *list = n ? load_alloc(l, n * sizeof(*list)) : NULL;
+
+	for (uint32_t i = 0; i < n; i++)
+		list[i] = (uint16_t)i;
+	return list;
+}
+
+void finish_listener(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config_listener *s = obj;
+	const struct config *cfg = l->cfg;
+
+	if (s->address && s->port) {
+		bool v6 = strchr(s->address, ':');
+		if (!s->name)
+			s->name = load_printf(l, v6 ? "[%s]:%u" : "%s:%u", s->address, s->port);
+		value_address(s->address, s->port, &s->addr, &s->addr_len);
+		for (uint32_t i = 0; i < cfg->n_listeners; i++)
+			if (cfg->listeners[i].addr_len == s->addr_len &&
+			    memcmp(&cfg->listeners[i].addr, &s->addr, s->addr_len) == 0)
+				complain(l, place(set, "port"),
+					 "%s port %u is listened on already, %s", s->address,
+					 s->port, elsewhere(l, set, i));
+	}
+	if (given(set, "name"))
+		no_duplicate(l, set, group_named("listener"), "name", cfg->listeners,
+			     cfg->n_listeners, s->name);
+	if (!s->tls && s->n_certificates)
+		complain(l, place(set, "certificates"),
+			 "certificates are of no use without tls = true");
+	if (s->tls && !given(set, "certificates")) {
+		s->certificates = all_of(l, cfg->n_certificates);
+		s->n_certificates = cfg->n_certificates;
+	}
+	if (s->tls && s->n_certificates == 0 && left_empty(set, "certificates"))
+		complain(l, place(set, "tls"),
+			 "tls = true needs a certificate: certificates = ( { name = \"main\"; "
+			 "cert_file = …; key_file = …; } ) or one with dev = true");
+	if (!given(set, "endpoints")) {
+		s->endpoints = all_of(l, cfg->n_endpoints);
+		s->n_endpoints = cfg->n_endpoints;
+	}
+}
+
+void finish_endpoint(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config_endpoint *e = obj;
+	const char *protocol = value_word(option_protocols, e->protocol);
+
+	no_duplicate(l, set, group_named("endpoint"), "path", l->cfg->endpoints,
+		     l->cfg->n_endpoints, e->path);
+	if (!e->space && e->path)
+		e->space = e->path;
+	if (e->protocol != CONFIG_PROTOCOL_NATIVE) {
+		if (given(set, "words") && e->words)
+			complain(l, place(set, "words"),
+				 "words go with protocol = \"native\", not with \"%s\"", protocol);
+		if (given(set, "lobby"))
+			complain(l, place(set, "lobby"),
+				 "a lobby goes with protocol = \"native\", not with \"%s\"",
+				 protocol);
+		e->words = 0;
+	} else if (given(set, "lobby") && !(e->words & CONFIG_WORDS_CHAT)) {
+		complain(l, place(set, "lobby"), "a lobby goes with the chat words");
+	}
+	if (!(e->words & CONFIG_WORDS_CHAT))
+		e->lobby = NULL;
+	else if (!e->lobby)
+		e->lobby = "lobby";
+	if (e->rate_per_s && e->rate_burst == 0)
+		complain(l, place(set, "rate_burst"), "rate_burst = 0 would let no message pass");
+}
+
+static const char *const built_in_relays[] = {"chat", "typing"};
+
+const char *shown_relay_channel(const void *obj, char *buf)
+{
+	const struct config_relay *r = obj;
+
+	if (r->channel_from == CONFIG_RELAY_LOBBY)
+		return NULL;
+	snprintf(buf, 256, r->channel_from == CONFIG_RELAY_FIELD ? "{%s}" : "%s", r->channel);
+	return buf;
+}
+
+static bool reserved_type(const char *name)
+{
+	static const char *const ours[] = {
+		"ping",        "authenticate", "presence",  "history",    "subscribe",
+		"unsubscribe", "publish",      "join_room", "leave_room", "broadcast_room",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (strcmp(name, ours[i]) == 0)
+			return true;
+	return false;
+}
+
+void finish_relay(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config_relay *r = obj;
+	size_t n = r->channel ? strlen(r->channel) : 0;
+
+	no_duplicate(l, set, group_named("relay"), "name", l->cfg->relays, l->cfg->n_relays,
+		     r->name);
+	if (r->name && reserved_type(r->name))
+		complain(l, place(set, "name"), "\"%s\" is a word of the protocol already",
+			 r->name);
+	for (uint32_t i = 0; i < r->n_fields; i++)
+		for (uint32_t k = 0; r->fields[i].name && k < i; k++)
+			if (r->fields[k].name && strcmp(r->fields[i].name, r->fields[k].name) == 0)
+				complain(l, place(set, "fields"), "field \"%s\" is there twice",
+					 r->fields[i].name);
+	for (uint32_t i = 0; i < r->n_fields; i++) {
+		const char *f = r->fields[i].name;
+		if (f && (strcmp(f, "type") == 0 || strcmp(f, "from") == 0 ||
+			  strcmp(f, "timestamp") == 0 || strcmp(f, "id") == 0))
+			complain(l, place(set, "fields"), "field \"%s\" is one that Sluice sets",
+				 f);
+	}
+	r->channel_from = !r->channel          ? CONFIG_RELAY_LOBBY :
+			  r->channel[0] == '{' ? CONFIG_RELAY_FIELD :
+						 CONFIG_RELAY_NAMED;
+	if (r->channel_from == CONFIG_RELAY_FIELD)
+		r->channel = load_strdup(l, r->channel + 1, n - 2);
+}
+
+/* chat and typing stand behind the operator's own, unless those replace them. */
+static void add_built_in_relays(struct load *l)
+{
+	static const struct config_relay_field text = {"text", 10000, true};
+	struct config *cfg = l->cfg;
+	uint32_t n = cfg->n_relays;
+	struct config_relay *list = load_alloc(l, (n + 2) * sizeof(*list));
+
+	if (n)
+		memcpy(list, cfg->relays, n * sizeof(*list));
+	for (size_t b = 0; b < ARRAY_SIZE(built_in_relays); b++) {
+		uint32_t i = 0;
+		while (i < cfg->n_relays &&
+		       strcmp(list[i].name ? list[i].name : "", built_in_relays[b]) != 0)
+			i++;
+		if (i < cfg->n_relays)
+			continue;
+		list[n++] = b == 0 ? (struct config_relay){.name = "chat",
+							   .fields = &text,
+							   .n_fields = 1,
+							   .echo = true} :
+				     (struct config_relay){.name = "typing", .ephemeral = true};
+	}
+	cfg->relays = list;
+	cfg->n_relays = n;
+}
+
+static const char *type_of(const char *file)
+{
+	static const char *const types[][2] = {
+		{".html", "text/html; charset=utf-8"},
+		{".css", "text/css; charset=utf-8"},
+		{".js", "text/javascript; charset=utf-8"},
+		{".mjs", "text/javascript; charset=utf-8"},
+		{".json", "application/json"},
+		{".map", "application/json"},
+		{".txt", "text/plain; charset=utf-8"},
+		{".svg", "image/svg+xml"},
+		{".png", "image/png"},
+		{".jpg", "image/jpeg"},
+		{".webp", "image/webp"},
+		{".ico", "image/x-icon"},
+		{".woff2", "font/woff2"},
+		{".wasm", "application/wasm"},
+	};
+	const char *dot = strrchr(file, '.');
+
+	for (size_t i = 0; dot && i < ARRAY_SIZE(types); i++)
+		if (strcmp(dot, types[i][0]) == 0)
+			return types[i][1];
+	return NULL;
+}
+
+/* All of an open file, at most CONFIG_MAX_PAGE_BYTES. */
+static struct bytes read_page(struct load *l, const config_setting_t *set, int fd, const char *file)
+{
+	size_t cap = CONFIG_MAX_PAGE_BYTES + 1, n = 0;
+	uint8_t *buf = malloc(cap), *body;
+	ssize_t got;
+
+	assert(buf);
+	while (n < cap && (got = read(fd, buf + n, cap - n)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			complain(l, place(set, "file"), "file: %s: %s", file, strerror(errno));
+			break;
+		}
+		n += (size_t)got;
+	}
+	if (n == cap)
+		complain(l, place(set, "file"),
+			 "file: %s is larger than 1 MiB: a page is held in memory", file);
+	body = memcpy(load_alloc(l, n ? n : 1), buf, n);
+	free(buf);
+	return BYTES(body, n);
+}
+
+static bool is_endpoint(const struct config *cfg, const char *path)
+{
+	for (uint32_t i = 0; path && i < cfg->n_endpoints; i++)
+		if (cfg->endpoints[i].path && strcmp(cfg->endpoints[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static bool is_page(const struct config *cfg, const char *path)
+{
+	for (uint32_t i = 0; path && i < cfg->n_pages; i++)
+		if (cfg->pages[i].path && strcmp(cfg->pages[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+void finish_page(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config_page *p = obj;
+	int fd = -1;
+
+	no_duplicate(l, set, group_named("page"), "path", l->cfg->pages, l->cfg->n_pages, p->path);
+	if (is_endpoint(l->cfg, p->path))
+		complain(l, place(set, "path"), "path = \"%s\" is an endpoint", p->path);
+	if (!p->file)
+		return;
+	if (!p->type && !given(set, "type") && !(p->type = type_of(p->file)))
+		complain(l, place(set, "file"),
+			 "type is missing: it cannot be told from the name %s", p->file);
+	fd = open_file(l, set, "file", p->file);
+	if (fd < 0)
+		return;
+	p->body = read_page(l, set, fd, p->file);
+	close(fd);
+}
+
+static void part_of_head(struct load *l, const config_setting_t *set, const char *option,
+			 uint64_t bytes)
+{
+	char a[VALUE_STRLEN], b[VALUE_STRLEN];
+
+	if (bytes > l->cfg->http.head_bytes)
+		complain(l, place(set, option),
+			 "%s = %s is more than head = %s, which it is part of", option,
+			 value_bytes_str(bytes, a), value_bytes_str(l->cfg->http.head_bytes, b));
+}
+
+void finish_http(struct load *l, const config_setting_t *set, void *obj)
+{
+	const struct config *cfg = l->cfg;
+
+	part_of_head(l, set, "request_line", cfg->http.request_line_bytes);
+	part_of_head(l, set, "header", cfg->http.header_bytes);
+}
+
+/* ---- the whole ---- */
+
+static void number_spaces(struct load *l)
+{
+	struct config *cfg = l->cfg;
+	const char **names = load_alloc(l, (cfg->n_endpoints + 1) * sizeof(*names));
+	struct config_endpoint *list = (struct config_endpoint *)cfg->endpoints; /* still ours */
+
+	for (uint32_t i = 0; i < cfg->n_endpoints; i++) {
+		const char *space = list[i].space ? list[i].space : "";
+		uint32_t k = 0;
+		while (k < cfg->n_spaces && strcmp(names[k], space) != 0)
+			k++;
+		if (k == cfg->n_spaces)
+			names[cfg->n_spaces++] = space;
+		list[i].space_id = (uint16_t)k;
+	}
+	cfg->spaces = names;
+}
+
+/* What a listener's address means to the shield: wildcards are everything. */
+static struct config_protect protect_of(const struct config_listener *s)
+{
+	struct config_protect p = {.port = s->port};
+
+	p.prefix.family = (uint8_t)s->addr.ss_family;
+	if (s->addr.ss_family == AF_INET)
+		memcpy(p.prefix.addr, &((const struct sockaddr_in *)&s->addr)->sin_addr, 4);
+	else
+		memcpy(p.prefix.addr, &((const struct sockaddr_in6 *)&s->addr)->sin6_addr, 16);
+	for (int i = 0; i < 16; i++)
+		if (p.prefix.addr[i])
+			p.prefix.bits = s->addr.ss_family == AF_INET ? 32 : 128;
+	return p;
+}
+
+static void protect_listeners(struct load *l)
+{
+	struct config *cfg = l->cfg;
+	struct config_protect *list = load_alloc(l, (cfg->n_listeners + 1) * sizeof(*list));
+
+	for (uint32_t i = 0; i < cfg->n_listeners; i++)
+		if (cfg->listeners[i].addr_len)
+			list[cfg->shield.n_protect++] = protect_of(&cfg->listeners[i]);
+	cfg->shield.protect = list;
+}
+
+static void admin_path(struct load *l, const config_setting_t *admin, const char *option,
+		       const char *path)
+{
+	if (is_endpoint(l->cfg, path))
+		complain(l, place(admin, option), "admin: %s = \"%s\" is an endpoint", option,
+			 path);
+	if (is_page(l->cfg, path))
+		complain(l, place(admin, option), "admin: %s = \"%s\" is a page", option, path);
+}
+
+static void check_admin(struct load *l, const config_setting_t *set)
+{
+	struct config *cfg = l->cfg;
+	const config_setting_t *admin = place(set, "admin");
+
+	if (!cfg->admin.control_socket)
+		cfg->admin.control_socket = load_printf(l, "%s/control.sock", cfg->runtime_dir);
+	if (strlen(cfg->admin.control_socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		complain(l, given(set, "admin") ? admin : place(set, "runtime_dir"),
+			 "control_socket: %s is longer than the 107 bytes of a socket's name",
+			 cfg->admin.control_socket);
+	if (!cfg->admin.health)
+		return;
+	if (strcmp(cfg->admin.health_path, cfg->admin.ready_path) == 0)
+		complain(l, place(admin, "ready_path"),
+			 "admin: ready_path = \"%s\" is health_path as well: they must differ",
+			 cfg->admin.ready_path);
+	admin_path(l, admin, "health_path", cfg->admin.health_path);
+	admin_path(l, admin, "ready_path", cfg->admin.ready_path);
+}
+
+static void check_memory(struct load *l, const config_setting_t *set)
+{
+	const struct config *cfg = l->cfg;
+	const config_setting_t *memory = place(set, "memory");
+	const config_setting_t *list =
+		given(set, "endpoints") ? config_setting_get_member(set, "endpoints") : NULL;
+
+	char a[VALUE_STRLEN], b[VALUE_STRLEN];
+
+	if (cfg->memory.connection_queue_bytes > cfg->memory.queue_bytes)
+		complain(l, place(memory, "connection_queue"),
+			 "memory: connection_queue = %s is more than queue = %s, which all "
+			 "connections share",
+			 value_bytes_str(cfg->memory.connection_queue_bytes, a),
+			 value_bytes_str(cfg->memory.queue_bytes, b));
+	for (uint32_t i = 0; i < cfg->n_endpoints; i++) {
+		const config_setting_t *e = config_setting_get_elem(list, i);
+		uint32_t max = cfg->endpoints[i].max_message_bytes;
+
+		if (max > cfg->memory.partial_bytes)
+			complain(
+				l, place(e, "max_message"),
+				"endpoint %s: max_message = %s is more than memory.partial = %s: no "
+				"such message could be received",
+				cfg->endpoints[i].path, value_bytes_str(max, a),
+				value_bytes_str(cfg->memory.partial_bytes, b));
+	}
+}
+
+void finish_root(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config *cfg = l->cfg;
+
+	assert(obj == cfg);
+	add_built_in_relays(l);
+	number_spaces(l);
+	if (cfg->shield.n_protect == 0)
+		protect_listeners(l);
+	check_admin(l, set);
+	check_memory(l, set);
+	if (given(set, "user") && *cfg->user && !getpwnam(cfg->user))
+		complain(l, place(set, "user"), "user = \"%s\": there is no such account",
+			 cfg->user);
+	if (given(set, "group") && *cfg->group && !getgrnam(cfg->group))
+		complain(l, place(set, "group"), "group = \"%s\": there is no such group",
+			 cfg->group);
+	if (*cfg->admin.control_group && !getgrnam(cfg->admin.control_group))
+		complain(l, place(place(set, "admin"), "control_group"),
+			 "admin: control_group = \"%s\": there is no such group",
+			 cfg->admin.control_group);
+}
