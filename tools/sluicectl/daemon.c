@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon.c - one question and one answer over the control socket (admin/control.c has the
+/* daemon.c - one question and one answer over the control socket (admin/request.h has the
  * protocol), and bpftool for what lies in the kernel. */
 #include <errno.h>
 #include <signal.h>

@@ -8,7 +8,7 @@
  * listeners. Every worker answers queries about its own conns and channels, a bounded piece per
  * message, so that looking never stops the data path.
  *
- * The control protocol is described in admin/control.c. */
+ * The control protocol is described in admin/request.h. */
 #ifndef SLUICE_ADMIN_ADMIN_H
 #define SLUICE_ADMIN_ADMIN_H
 

@@ -2,18 +2,8 @@
 /* control.c - the control socket.
  *
  * A Unix stream socket; who may open it may do all that is here. One JSON object per line
- * in, one per line out, in order; a client that waits for each answer needs no ids.
- *
- *   {"ask":"keeper"}                                   → "keeper", "members", "interfaces"
- *   {"ask":"worker","member":0}                        → "answer": counters and memory
- *   {"ask":"conns","member":0,"cursor":0,"limit":200}  → "answer": rows, "next": n or null
- *   {"ask":"conn","member":0,"id":"<client id>"}       → "answer": the row, or none
- *   {"ask":"close","member":0,"id":"<client id>"}      → likewise, and it is closed
- *   {"ask":"channels","member":0,"cursor":0,"limit":200,"name":"lobby"?} → like conns
- *   {"ask":"homes",…}                                  → likewise: those at home there
- *   {"ask":"deny-add","family":4,"addr":"203.0.113.0","bits":24,"seconds":600,"note":"…",
- *    "force":true?}                                    → "text"; force: a very short prefix too
- *   {"ask":"deny-del","family":4,"addr":"203.0.113.0","bits":24}
+ * in, one per line out, in order; a client that waits for each answer needs no ids. What may be
+ * asked stands in admin/request.h.
  *
  * A client that has said all may close its side and still gets its answers. One that does not take
  * an answer is dropped; where all places are taken, the one that has been idle longest.
@@ -27,11 +17,9 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
-#include "admin/query.h"
-#include "base/addr.h"
+#include "admin/request.h"
+#include "admin/status.h"
 #include "base/json.h"
-#include "base/log.h"
-#include "keeper/channel.h"
 #include "worker/mailbox.h"
 #include "worker/msg.h"
 #include "worker/worker.h"
@@ -41,10 +29,6 @@
 #define ANSWER_MAX    (128u << 10)
 #define ASK_TIMEOUT_S 3
 #define OUT_TIMEOUT_S 10
-
-/* A denial of a shorter prefix is more likely a slip than a wish. */
-#define DENY_BITS_V4 8
-#define DENY_BITS_V6 16
 
 enum waiting { WAIT_NOTHING, WAIT_MEMBER, WAIT_KEEPER, WAIT_STATUS };
 
@@ -62,8 +46,8 @@ struct client {
 	uint64_t heard_ns;
 	uint32_t ask;
 	unsigned member;
-	struct query query; /* WAIT_MEMBER */
-	unsigned pieces;    /* WAIT_STATUS: which list the last piece belonged to */
+	struct query query;         /* WAIT_MEMBER */
+	struct admin_status status; /* WAIT_STATUS: how far its answer is */
 };
 
 struct admin {
@@ -190,180 +174,29 @@ static void ask_status(struct client *c)
 {
 	struct json_out o = begin(c, true);
 	c->out_n = o.n;
-	c->pieces = 0;
+	c->status = (struct admin_status){0};
 	ask_keeper(c, &(struct keeper_msg){.kind = KEEPER_STATUS}, WAIT_STATUS);
 }
 
 /* ── requests ── */
 
-enum {
-	F_ASK,
-	F_MEMBER,
-	F_CURSOR,
-	F_LIMIT,
-	F_ID,
-	F_NAME,
-	F_FAMILY,
-	F_ADDR,
-	F_BITS,
-	F_SECONDS,
-	F_NOTE,
-	F_FORCE,
-	F_COUNT
-};
-
-static const struct json_field wanted[F_COUNT] = {
-	[F_ASK] = JSON_FIELD("ask"),       [F_MEMBER] = JSON_FIELD("member"),
-	[F_CURSOR] = JSON_FIELD("cursor"), [F_LIMIT] = JSON_FIELD("limit"),
-	[F_ID] = JSON_FIELD("id"),         [F_NAME] = JSON_FIELD("name"),
-	[F_FAMILY] = JSON_FIELD("family"), [F_ADDR] = JSON_FIELD("addr"),
-	[F_BITS] = JSON_FIELD("bits"),     [F_SECONDS] = JSON_FIELD("seconds"),
-	[F_NOTE] = JSON_FIELD("note"),     [F_FORCE] = JSON_FIELD("force"),
-};
-
-/* A number field within bounds, or `absent` if it is not there; -1: it is wrong. */
-static int64_t number(const struct json_field *f, int64_t max, int64_t absent)
-{
-	int64_t v;
-	if (f->value.type == JSON_IS_ABSENT)
-		return absent;
-	if (f->value.type != JSON_IS_NUMBER || !json_int64(f->value.raw, 0, max, &v))
-		return -1;
-	return v;
-}
-
-/* A string field into buf with its NUL; false if it is there but wrong. */
-static bool text(const struct json_field *f, char *buf, size_t cap)
-{
-	size_t n = 0;
-	buf[0] = 0;
-	if (f->value.type == JSON_IS_ABSENT)
-		return true;
-	if (f->value.type != JSON_IS_STRING ||
-	    !json_string_unescape(f->value.raw, (uint8_t *)buf, cap - 1, &n))
-		return false;
-	buf[n] = 0;
-	return strlen(buf) == n;
-}
-
-static bool parse_uuid(const char *s, uint8_t id[16])
-{
-	unsigned n = 0;
-	for (; *s; s++) {
-		if (*s == '-')
-			continue;
-		uint8_t ch = byte_lower((uint8_t)*s);
-		unsigned v = ch >= '0' && ch <= '9' ? ch - '0' :
-			     ch >= 'a' && ch <= 'f' ? ch - 'a' + 10u :
-						      16;
-		if (v == 16 || n >= 32)
-			return false;
-		id[n / 2] = (uint8_t)(n % 2 ? id[n / 2] | v : v << 4);
-		n++;
-	}
-	return n == 32;
-}
-
-static void request_member(struct client *c, const struct json_field *f, enum query_kind kind)
-{
-	struct query q = {.kind = (uint8_t)kind};
-	char buf[QUERY_NAME_MAX + 1];
-	int64_t member = number(&f[F_MEMBER], CONFIG_MAX_WORKERS, -1);
-	int64_t cursor = number(&f[F_CURSOR], UINT32_MAX - 1, 0);
-	int64_t limit = number(&f[F_LIMIT], QUERY_LIMIT_MAX, 200);
-	if (member < 0 || cursor < 0 || limit < 1) {
-		fail(c, "member, cursor or limit is missing or out of bounds");
-		return;
-	}
-	if (kind == QUERY_CONN || kind == QUERY_CLOSE) {
-		if (!text(&f[F_ID], buf, sizeof(buf)) || !parse_uuid(buf, q.id)) {
-			fail(c, "id must be a client id (32 hexadecimal digits, dashes are fine)");
-			return;
-		}
-	} else if (!text(&f[F_NAME], buf, sizeof(buf))) {
-		fail(c, "name must be a string of at most 100 bytes");
-		return;
-	} else {
-		q.name_n = (uint8_t)strlen(buf);
-		memcpy(q.name, buf, q.name_n);
-	}
-	c->member = (unsigned)member;
-	q.cursor = (uint32_t)cursor;
-	q.limit = (uint16_t)limit;
-	c->query = q;
-	ask_member(c);
-}
-
-static void request_deny(struct client *c, const struct json_field *f, bool add)
-{
-	struct keeper_msg m = {.kind = add ? KEEPER_DENY_ADD : KEEPER_DENY_DEL};
-	char addr[ADDR_TEXT_MAX], note[KEEPER_NOTE_MAX + 1];
-	struct addr a;
-	int64_t bits = number(&f[F_BITS], 128, -1);
-	int64_t seconds = number(&f[F_SECONDS], KEEPER_DENY_MAX_S, 0);
-	if (!text(&f[F_ADDR], addr, sizeof(addr)) || addr_parse(bytes_str(addr), &a) != 0 ||
-	    bits < 0 || (addr_is_v4(&a) && bits > 32)) {
-		fail(c, "addr and bits must be an address and a prefix length");
-		return;
-	}
-	if (seconds < 0) {
-		fail(c, "seconds must be 0 (for ever) to 31622400 (366 days)");
-		return;
-	}
-	if (!text(&f[F_NOTE], note, sizeof(note))) {
-		fail(c, "note must be a string of at most 63 bytes");
-		return;
-	}
-	int64_t least = addr_is_v4(&a) ? DENY_BITS_V4 : DENY_BITS_V6;
-	if (add && bits < least && f[F_FORCE].value.type != JSON_IS_TRUE) {
-		snprintf(
-			m.text, sizeof(m.text),
-			"a prefix shorter than /%d would lock out nearly everybody, perhaps you too: "
-			"if that is meant, say `force yes`",
-			(int)least);
-		fail(c, m.text);
-		return;
-	}
-	m.family = addr_is_v4(&a) ? AF_INET : AF_INET6;
-	m.bits = (uint8_t)bits;
-	memcpy(m.addr, addr_is_v4(&a) ? a.ip + 12 : a.ip, addr_is_v4(&a) ? 4 : 16);
-	if (add) {
-		m.value = (uint64_t)seconds;
-		snprintf(m.text, sizeof(m.text), "%s", note);
-	}
-	ask_keeper(c, &m, WAIT_KEEPER);
-}
-
 static void request(struct client *c, struct bytes line)
 {
-	struct json_field f[F_COUNT];
-	memcpy(f, wanted, sizeof(f));
+	struct admin_request r;
 	c->ask = ++c->admin->next_ask;
-	enum json_result r = json_object_scan(line, NULL, f, F_COUNT);
-	if (r != JSON_OK || f[F_ASK].value.type != JSON_IS_STRING) {
-		fail(c, r != JSON_OK ? json_result_str(r) : "\"ask\" is missing");
+	if (!admin_request_parse(line, &r)) {
+		fail(c, r.why);
 		return;
 	}
-	static const struct {
-		const char *word;
-		enum query_kind kind;
-	} queries[] = {{"worker", QUERY_WORKER},     {"conns", QUERY_CONNS},
-		       {"conn", QUERY_CONN},         {"close", QUERY_CLOSE},
-		       {"channels", QUERY_CHANNELS}, {"homes", QUERY_HOMES}};
-	struct bytes ask = f[F_ASK].value.raw;
-	for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
-		if (json_string_eq(ask, bytes_str(queries[i].word))) {
-			request_member(c, f, queries[i].kind);
-			return;
-		}
-	if (json_string_eq(ask, BYTES_LIT("keeper")))
-		ask_status(c);
-	else if (json_string_eq(ask, BYTES_LIT("deny-add")))
-		request_deny(c, f, true);
-	else if (json_string_eq(ask, BYTES_LIT("deny-del")))
-		request_deny(c, f, false);
-	else
-		fail(c, "unknown \"ask\"");
+	switch (r.whom) {
+	case ADMIN_ASK_STATUS: ask_status(c); break;
+	case ADMIN_ASK_MEMBER:
+		c->member = r.member;
+		c->query = r.query;
+		ask_member(c);
+		break;
+	case ADMIN_ASK_KEEPER: ask_keeper(c, &r.msg, WAIT_KEEPER); break;
+	}
 }
 
 /* ── the answers of others ── */
@@ -420,96 +253,11 @@ bool admin_message(struct worker *w, unsigned from, uint16_t type, struct bytes 
 	return w->is_admin && member_answer(w, from, payload);
 }
 
-static void put_self(struct json_out *o, const struct worker *w, const struct keeper_piece_self *s)
-{
-	json_key(o, "keeper");
-	json_put_open(o, '{');
-	json_key_u64(o, "pid", (uint64_t)s->pid);
-	json_key_u64(o, "started_ms", s->started_wall_ms);
-	json_key_u64(o, "workers", s->n_members - 1);
-	json_key(o, "shutting_down");
-	json_put_bool(o, s->shutting_down);
-	json_key_str(o, "config", bytes_str(w->cfg->file));
-	json_put_close(o, '}');
-	json_key(o, "listeners"); /* in order: the kernel's groups are numbered so */
-	json_put_open(o, '[');
-	for (uint32_t i = 0; i < w->cfg->n_listeners; i++) {
-		const struct config_listener *l = &w->cfg->listeners[i];
-		json_put_open(o, '{');
-		json_key_str(o, "name", bytes_str(l->name));
-		json_key_str(o, "address", bytes_str(l->address));
-		json_key_u64(o, "port", l->port);
-		json_key_bool(o, "tls", l->tls);
-		json_put_close(o, '}');
-	}
-	json_put_close(o, ']');
-	json_key(o, "shield");
-	json_put_open(o, '{');
-	json_key(o, "on");
-	json_put_bool(o, s->shield_on);
-	json_key_str(o, "pin_dir", bytes_str(w->cfg->pin_dir));
-	json_key_str(o, "text", BYTES(s->text, strnlen(s->text, sizeof(s->text))));
-	json_put_close(o, '}');
-}
-
-static void put_member(struct json_out *o, const struct worker *w, const struct keeper_msg *m)
-{
-	static const char *const states[] = {"down", "starting", "ready", "full"};
-	const struct keeper_piece_member *l = &m->life;
-	json_put_open(o, '{');
-	json_key_u64(o, "member", m->member);
-	json_key_str(o, "role", bytes_str(m->member == w->n_workers ? "admin" : "worker"));
-	json_key_str(o, "state", bytes_str(l->state < ARRAY_SIZE(states) ? states[l->state] : "?"));
-	json_key_u64(o, "pid", (uint64_t)l->pid);
-	json_key_u64(o, "incarnation", m->incarnation);
-	json_key_u64(o, "restarts", l->restarts);
-	json_key_u64(o, "started_ms", l->started_wall_ms);
-	if (l->last_exit_wall_ms) {
-		json_key_u64(o, "last_exit_ms", l->last_exit_wall_ms);
-		json_key(o, "last_exit");
-		json_put_i64(o, l->last_exit);
-	}
-	json_put_close(o, '}');
-}
-
-static void put_interface(struct json_out *o, const struct keeper_piece_shield *s)
-{
-	json_put_open(o, '{');
-	json_key_str(o, "interface",
-		     BYTES(s->interface, strnlen(s->interface, sizeof(s->interface))));
-	json_key_u64(o, "ifindex", s->ifindex);
-	json_key_str(o, "mode", BYTES(s->mode, strnlen(s->mode, sizeof(s->mode))));
-	json_key_str(o, "reason", BYTES(s->reason, strnlen(s->reason, sizeof(s->reason))));
-	json_put_close(o, '}');
-}
-
-/* Pieces come in order: the keeper, the members, the interfaces. The lists open and close as
- * the kind changes. */
 static void status_piece(struct client *c, const struct keeper_msg *m)
 {
 	struct json_out o = JSON_OUT(c->out, ANSWER_MAX - 1);
 	o.n = c->out_n;
-	if (m->kind == KEEPER_PIECE_SELF && c->pieces == 0) {
-		put_self(&o, c->admin->w, &m->self);
-		c->pieces = KEEPER_PIECE_SELF;
-	}
-	if (m->kind == KEEPER_PIECE_MEMBER) {
-		if (c->pieces != KEEPER_PIECE_MEMBER) {
-			json_key(&o, "members");
-			json_put_open(&o, '[');
-		}
-		put_member(&o, c->admin->w, m);
-	}
-	if (m->kind == KEEPER_PIECE_SHIELD) {
-		if (c->pieces == KEEPER_PIECE_MEMBER)
-			json_put_close(&o, ']');
-		if (c->pieces != KEEPER_PIECE_SHIELD) {
-			json_key(&o, "interfaces");
-			json_put_open(&o, '[');
-		}
-		put_interface(&o, &m->shield);
-	}
-	c->pieces = m->kind;
+	admin_status_piece(&o, &c->status, c->admin->w, m);
 	c->out_n = o.n;
 }
 
@@ -529,8 +277,7 @@ static void status_reply(struct client *c, const struct keeper_msg *m)
 	}
 	struct json_out o = JSON_OUT(c->out, ANSWER_MAX - 1);
 	o.n = c->out_n;
-	if (c->pieces == KEEPER_PIECE_MEMBER || c->pieces == KEEPER_PIECE_SHIELD)
-		json_put_close(&o, ']');
+	admin_status_end(&o, &c->status);
 	finish(c, &o);
 	go_on(c);
 }

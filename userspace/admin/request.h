@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* request.h - a line of the control socket, taken apart.
+ *
+ *   {"ask":"keeper"}                                   → as admin/status.h has it
+ *   {"ask":"worker","member":0}                        → "answer": counters and memory
+ *   {"ask":"conns","member":0,"cursor":0,"limit":200}  → "answer": rows, "next": n or null
+ *   {"ask":"conn","member":0,"id":"<client id>"}       → "answer": the row, or none
+ *   {"ask":"close","member":0,"id":"<client id>"}      → likewise, and it is closed
+ *   {"ask":"channels","member":0,"cursor":0,"limit":200,"name":"lobby"?} → like conns
+ *   {"ask":"homes",…}                                  → likewise: those at home there
+ *   {"ask":"deny-add","addr":"203.0.113.0","bits":24,"seconds":600,"note":"…",
+ *    "force":true?}                                    → "text"; force: a very short prefix too
+ *   {"ask":"deny-del","addr":"203.0.113.0","bits":24}
+ *
+ * Nothing here asks anybody: it says whom to ask what, within the bounds that they check again. */
+#ifndef SLUICE_ADMIN_REQUEST_H
+#define SLUICE_ADMIN_REQUEST_H
+
+#include "admin/query.h"
+#include "keeper/channel.h"
+
+struct admin_request {
+	enum {
+		ADMIN_ASK_STATUS, /* the keeper, for all pieces of KEEPER_STATUS */
+		ADMIN_ASK_MEMBER, /* `member`, which need not exist, for `query` */
+		ADMIN_ASK_KEEPER, /* the keeper, for `msg` */
+	} whom;
+	unsigned member;
+	struct query query;    /* all but its `ask` */
+	struct keeper_msg msg; /* likewise */
+	const char *why;       /* static; what is wrong, for people */
+};
+
+/* False: it is none, and only r->why is set. */
+bool admin_request_parse(struct bytes line, struct admin_request *r);
+
+#endif

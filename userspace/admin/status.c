@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* status.c - how keeper, members, listeners and interfaces look in the answer to "keeper". */
+#include "admin/status.h"
+
+#include "keeper/channel.h"
+#include "worker/worker.h"
+
+static void put_self(struct json_out *o, const struct worker *w, const struct keeper_piece_self *s)
+{
+	json_key(o, "keeper");
+	json_put_open(o, '{');
+	json_key_u64(o, "pid", (uint64_t)s->pid);
+	json_key_u64(o, "started_ms", s->started_wall_ms);
+	json_key_u64(o, "workers", s->n_members - 1);
+	json_key(o, "shutting_down");
+	json_put_bool(o, s->shutting_down);
+	json_key_str(o, "config", bytes_str(w->cfg->file));
+	json_put_close(o, '}');
+	json_key(o, "listeners"); /* in order: the kernel's groups are numbered so */
+	json_put_open(o, '[');
+	for (uint32_t i = 0; i < w->cfg->n_listeners; i++) {
+		const struct config_listener *l = &w->cfg->listeners[i];
+		json_put_open(o, '{');
+		json_key_str(o, "name", bytes_str(l->name));
+		json_key_str(o, "address", bytes_str(l->address));
+		json_key_u64(o, "port", l->port);
+		json_key_bool(o, "tls", l->tls);
+		json_put_close(o, '}');
+	}
+	json_put_close(o, ']');
+	json_key(o, "shield");
+	json_put_open(o, '{');
+	json_key(o, "on");
+	json_put_bool(o, s->shield_on);
+	json_key_str(o, "pin_dir", bytes_str(w->cfg->pin_dir));
+	json_key_str(o, "text", BYTES(s->text, strnlen(s->text, sizeof(s->text))));
+	json_put_close(o, '}');
+}
+
+static void put_member(struct json_out *o, const struct worker *w, const struct keeper_msg *m)
+{
+	static const char *const states[] = {"down", "starting", "ready", "full"};
+	const struct keeper_piece_member *l = &m->life;
+	json_put_open(o, '{');
+	json_key_u64(o, "member", m->member);
+	json_key_str(o, "role", bytes_str(m->member == w->n_workers ? "admin" : "worker"));
+	json_key_str(o, "state", bytes_str(l->state < ARRAY_SIZE(states) ? states[l->state] : "?"));
+	json_key_u64(o, "pid", (uint64_t)l->pid);
+	json_key_u64(o, "incarnation", m->incarnation);
+	json_key_u64(o, "restarts", l->restarts);
+	json_key_u64(o, "started_ms", l->started_wall_ms);
+	if (l->last_exit_wall_ms) {
+		json_key_u64(o, "last_exit_ms", l->last_exit_wall_ms);
+		json_key(o, "last_exit");
+		json_put_i64(o, l->last_exit);
+	}
+	json_put_close(o, '}');
+}
+
+static void put_interface(struct json_out *o, const struct keeper_piece_shield *s)
+{
+	json_put_open(o, '{');
+	json_key_str(o, "interface",
+		     BYTES(s->interface, strnlen(s->interface, sizeof(s->interface))));
+	json_key_u64(o, "ifindex", s->ifindex);
+	json_key_str(o, "mode", BYTES(s->mode, strnlen(s->mode, sizeof(s->mode))));
+	json_key_str(o, "reason", BYTES(s->reason, strnlen(s->reason, sizeof(s->reason))));
+	json_put_close(o, '}');
+}
+
+static void list_open(struct json_out *o, const struct admin_status *s, const char *name)
+{
+	admin_status_end(o, s);
+	json_put_key(o, bytes_str(name));
+	json_put_open(o, '[');
+}
+
+void admin_status_piece(struct json_out *o, struct admin_status *s, const struct worker *w,
+			const struct keeper_msg *m)
+{
+	bool first = s->_kind != m->kind;
+
+	switch (m->kind) {
+	case KEEPER_PIECE_SELF:
+		if (s->_kind == 0)
+			put_self(o, w, &m->self);
+		break;
+	case KEEPER_PIECE_MEMBER:
+		if (first)
+			list_open(o, s, "members");
+		put_member(o, w, m);
+		break;
+	case KEEPER_PIECE_SHIELD:
+		if (first)
+			list_open(o, s, "interfaces");
+		put_interface(o, &m->shield);
+		break;
+	default: return;
+	}
+	s->_kind = m->kind;
+}
+
+void admin_status_end(struct json_out *o, const struct admin_status *s)
+{
+	if (s->_kind == KEEPER_PIECE_MEMBER || s->_kind == KEEPER_PIECE_SHIELD)
+		json_put_close(o, ']');
+}
