@@ -313,10 +313,13 @@ static void say_unsubscribed(struct worker *w, struct conn *c, struct bytes arg)
 static void say_lost(struct worker *w, struct conn *c, struct bytes arg)
 {
 	struct answer ans;
-	struct bytes channel, ask;
-	answer_read(arg, &ans, &channel, &ask);
+	struct hub_subscribe_args a = {0};
+	answer_read(arg, &ans, &a.channel, &a.ask);
+	a.space = ans.space;
+	a.encoding = ans.encoding;
+	a.flags = ans.flags;
 	if (c->state == CONN_OPEN)
-		proto_subscription_lost(w, c, channel);
+		proto_subscription_lost(w, c, &a);
 }
 
 /* The conn, its word and the channel that an answer is for. NULL: it has left meanwhile. */
@@ -374,7 +377,7 @@ void hub_on_subscription_lost(struct worker *w, const struct conn_ref *who,
 	if (!members_has(&ch->members, who->index) && *word < SUB_ASKED)
 		*word |= SUB_LEAVING;
 	settle(w, c, *word);
-	struct answer ans = {.space = a->space};
+	struct answer ans = {.space = a->space, .encoding = a->encoding, .flags = a->flags};
 	fanout_after(w, lane, who, say_lost, answer_bytes(&ans, a->channel, a->ask));
 }
 

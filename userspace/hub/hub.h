@@ -31,7 +31,8 @@ enum hub_outcome {
 	HUB_TOO_MANY, /* the connection's bound on subscriptions */
 	HUB_NOT_SUBSCRIBED,
 	HUB_OVERLOADED, /* a bound between workers was reached: try again later */
-	HUB_UNAVAILABLE /* the channel's home is being restarted and its queue is full */
+	HUB_UNAVAILABLE /* the channel's home is being restarted and its queue is full; of what was
+			 * asked before that: it died with it, carried out or not */
 };
 
 enum hub_sub_flag {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "conn/conn.h"
+#include "conn/io.h"
 #include "proto/error.h"
 #include "proto/proto.h"
 #include "worker/worker.h"
@@ -116,7 +116,11 @@ void proto_published(struct worker *w, struct conn *c, const struct publication 
 	finish(w, c, &o);
 }
 
-void proto_subscription_lost(struct worker *w, struct conn *c, struct bytes channel)
+void proto_subscription_lost(struct worker *w, struct conn *c, const struct hub_subscribe_args *a)
 {
-	proto_error(w, c, PROTO_SUBSCRIPTION_LOST, &(struct proto_about){.channel = channel});
+	if (a->flags & HUB_SUB_QUIET) /* it would hear nobody and not know: native.c, relay.c */
+		conn_close(w, c, CLOSE_OVERLOAD);
+	else
+		proto_error(w, c, PROTO_SUBSCRIPTION_LOST,
+			    &(struct proto_about){.ask = a->ask, .channel = a->channel});
 }

@@ -33,7 +33,8 @@ void proto_unsubscribed(struct worker *w, struct conn *c, struct bytes channel, 
 			struct bytes ask);
 void proto_published(struct worker *w, struct conn *c, const struct publication *p,
 		     enum hub_outcome outcome);
-/* A subscription under way was lost with its home: the client must subscribe again. */
-void proto_subscription_lost(struct worker *w, struct conn *c, struct bytes channel);
+/* Its home had no room for it: the client must subscribe again; one that was to be there without
+ * asking (HUB_SUB_QUIET) is sent away to come back. */
+void proto_subscription_lost(struct worker *w, struct conn *c, const struct hub_subscribe_args *a);
 
 #endif

@@ -422,7 +422,7 @@ TEST(memory, a_fan_out_that_cannot_follow_makes_homes_refuse_not_grow)
 	world_close();
 }
 
-/* ── liars ── */
+/* ── homes without memory, and liars ── */
 
 static bool told(unsigned from, uint16_t type, const void *p, size_t n)
 {
@@ -431,6 +431,35 @@ static bool told(unsigned from, uint16_t type, const void *p, size_t n)
 	bool ok = engine_memory.message(&world.w[0], from, type, BYTES(copy, n));
 	free(copy);
 	return ok;
+}
+
+TEST(memory, a_subscription_that_its_home_cannot_take_is_told_and_leaves_nothing)
+{
+	world_open(2);
+	const char *ch = channel_at_home(1, 0, name);
+	struct client *a = client_open(0);
+	struct wire_subscribed m = {.seq = 1, .outcome = HUB_OVERLOADED};
+	char want[64];
+	client_subscribe(a, ch);
+	assert_true(told(1, MSG_SUBSCRIBED, &m, sizeof(m)));
+	snprintf(want, sizeof(want), "lost %s flags 0 ask 7", ch);
+	worker_turn(&world.w[0], true); /* the home itself has no turn */
+	assert_int_equal(client_heard(a, want), 1);
+	assert_int_equal(a->c->sub_count, 0);
+	assert_int_equal(hub_channel_count(world.w[0].hub), 0);
+	/* whoever was there already stays, in the words it had */
+	client_subscribe(a, ch);
+	m = (struct wire_subscribed){.epoch = 1, .seq = 2, .count = 1};
+	assert_true(told(1, MSG_SUBSCRIBED, &m, sizeof(m)));
+	client_subscribe_as(a, ch, ENC_CHAT, HUB_SUB_QUIET);
+	m = (struct wire_subscribed){.seq = 3, .outcome = HUB_OVERLOADED};
+	assert_true(told(1, MSG_SUBSCRIBED, &m, sizeof(m)));
+	snprintf(want, sizeof(want), "lost %s flags %u", ch, HUB_SUB_QUIET);
+	worker_turn(&world.w[0], true);
+	assert_int_equal(client_heard(a, want), 1);
+	assert_true(hub_is_subscribed(&world.w[0], a->c, 0, bytes_str(ch)));
+	client_free(a);
+	world_close();
 }
 
 TEST(memory, nobody_is_put_into_a_channel_that_he_did_not_ask_for)

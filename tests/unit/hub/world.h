@@ -168,10 +168,11 @@ void proto_published(struct worker *w, struct conn *c, const struct publication 
 	world_say(w, c, text);
 }
 
-void proto_subscription_lost(struct worker *w, struct conn *c, struct bytes channel)
+void proto_subscription_lost(struct worker *w, struct conn *c, const struct hub_subscribe_args *a)
 {
 	char text[512];
-	snprintf(text, sizeof(text), "lost %.*s", BYTES_FMT(channel));
+	snprintf(text, sizeof(text), "lost %.*s flags %u ask %.*s", BYTES_FMT(a->channel), a->flags,
+		 BYTES_FMT(a->ask));
 	world_say(w, c, text);
 }
 

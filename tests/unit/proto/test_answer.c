@@ -114,14 +114,27 @@ TEST(answer, a_lost_publication_is_told_to_everybody)
 		"\"code\":\"unavailable\",\"channel\":\"c\",\"id\":\"q\"}\n");
 }
 
-TEST(answer, a_subscription_lost_with_its_home_is_told)
+TEST(answer, a_lost_subscription_is_told_with_its_id)
 {
 	begin();
-	proto_subscription_lost(&world.w, world.c, BYTES_LIT("c"));
+	proto_subscription_lost(&world.w, world.c,
+				&(struct hub_subscribe_args){.channel = BYTES_LIT("c"),
+							     .ask = BYTES_LIT("7")});
 	assert_string_equal(
 		world_said(),
 		"> {\"type\":\"error\",\"message\":\"Subscription lost, subscribe again\","
-		"\"code\":\"subscription_lost\",\"channel\":\"c\"}\n");
+		"\"code\":\"subscription_lost\",\"channel\":\"c\",\"id\":7}\n");
+}
+
+/* It did not ask to be in the lobby and cannot ask again. */
+TEST(answer, who_has_lost_the_lobby_is_asked_to_come_back)
+{
+	begin();
+	proto_subscription_lost(&world.w, world.c,
+				&(struct hub_subscribe_args){.channel = BYTES_LIT("lobby"),
+							     .encoding = ENC_CHAT,
+							     .flags = HUB_SUB_QUIET});
+	assert_string_equal(world_said(), "close overload\n");
 }
 
 TEST(answer, the_longest_answers_fit)
