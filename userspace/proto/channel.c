@@ -142,7 +142,7 @@ static void subscribe_one(struct request *r, void *ctx, struct bytes channel)
 	enum hub_outcome outcome;
 
 	if (v != SESSION_OK) {
-		refuse(r, request_error_of(v), channel);
+		refuse(r, proto_error_of_verdict(v), channel);
 		return;
 	}
 	a.channel = channel;

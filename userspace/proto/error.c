@@ -76,3 +76,15 @@ enum proto_error proto_error_of(enum hub_outcome outcome)
 	assert(!"no error");
 	abort();
 }
+
+enum proto_error proto_error_of_verdict(enum session_verdict v)
+{
+	switch (v) {
+	case SESSION_BAD_CHANNEL: return PROTO_INVALID_CHANNEL;
+	case SESSION_FORBIDDEN: return PROTO_FORBIDDEN;
+	case SESSION_NOT_AUTHENTICATED: return PROTO_NOT_AUTHENTICATED;
+	case SESSION_OK: break;
+	}
+	assert(!"allowed");
+	abort();
+}

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "hub/hub.h"
+#include "session/session.h"
 
 struct worker;
 struct conn;
@@ -35,5 +36,7 @@ void proto_error(struct worker *w, struct conn *c, enum proto_error e,
 		 const struct proto_about *about);
 /* The error that stands for a hub's refusal; not for HUB_OK. */
 enum proto_error proto_error_of(enum hub_outcome outcome);
+/* Likewise for what the one check of rights refuses; not for SESSION_OK. */
+enum proto_error proto_error_of_verdict(enum session_verdict v);
 
 #endif

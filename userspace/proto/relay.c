@@ -49,12 +49,14 @@ static void relay_message(struct worker *w, struct conn *c, uint8_t *data, size_
 			   .gen = c->gen},
 	};
 	struct session_name who;
+	enum session_verdict verdict;
 	enum hub_outcome outcome;
 
 	if (!proto_admit(w, c, BYTES(NULL, 0)))
 		return;
-	if (session_may(w, c, RIGHT_PUBLISH, p.space, p.channel) != SESSION_OK) {
-		proto_error(w, c, PROTO_FORBIDDEN, NULL);
+	verdict = session_may(w, c, RIGHT_PUBLISH, p.space, p.channel);
+	if (verdict != SESSION_OK) {
+		proto_error(w, c, proto_error_of_verdict(verdict), NULL);
 		return;
 	}
 	session_name(w, c, &who);

@@ -3,8 +3,6 @@
  * publishing, and saying no. */
 #include "proto/request.h"
 
-#include <stdlib.h>
-
 #include "conn/io.h"
 
 static const char *const field_names[FIELDS] = {
@@ -66,24 +64,12 @@ bool request_name(const struct request *r, const struct json_field *f, struct re
 	return true;
 }
 
-enum proto_error request_error_of(enum session_verdict v)
-{
-	switch (v) {
-	case SESSION_BAD_CHANNEL: return PROTO_INVALID_CHANNEL;
-	case SESSION_FORBIDDEN: return PROTO_FORBIDDEN;
-	case SESSION_NOT_AUTHENTICATED: return PROTO_NOT_AUTHENTICATED;
-	case SESSION_OK: break;
-	}
-	assert(!"allowed");
-	abort();
-}
-
 bool request_may(const struct request *r, enum session_right right, struct bytes channel)
 {
 	enum session_verdict v = session_may(r->w, r->c, right, r->ep->space_id, channel);
 
 	if (v != SESSION_OK)
-		request_error(r, request_error_of(v));
+		request_error(r, proto_error_of_verdict(v));
 	return v == SESSION_OK;
 }
 

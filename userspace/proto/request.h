@@ -50,8 +50,6 @@ struct request_name {
 	uint8_t _text[CHANNEL_NAME_MAX];
 };
 bool request_name(const struct request *r, const struct json_field *f, struct request_name *out);
-/* The error that stands for a refusal; not for SESSION_OK. */
-enum proto_error request_error_of(enum session_verdict v);
 bool request_may(const struct request *r, enum session_right right, struct bytes channel);
 
 /* Who publishes what where; kind, data and further flags are the caller's. `who` must stand
