@@ -2,7 +2,9 @@
 /* test_native.c - what each word makes of each message: tables of text in, lines out. */
 #include "test.h"
 
+#include "config/config.h"
 #include "doubles.h"
+#include "proto/native.c"
 
 struct row {
 	const char *in, *want;
@@ -382,6 +384,21 @@ TEST(native, a_rule_never_takes_a_word_of_the_protocol)
 {
 	world_begin(CONFIG_PROTOCOL_NATIVE, WORDS_ALL);
 	CHECK({"{\"type\":\"ping\"}", "> {\"type\":\"pong\",\"timestamp\":" WORLD_MS_S "}\n"});
+}
+
+/* config/ knows them by a list of its own, because it lies below: here both meet. */
+TEST(native, no_relay_can_be_called_like_a_word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		struct config_errors errs = {0};
+		char text[128];
+
+		snprintf(text, sizeof(text), "relays = ( { name = \"%.*s\"; } );",
+			 BYTES_FMT(words[i].type));
+		assert_msg(config_load_string(text, "/", &errs) == NULL, "%s", text);
+		assert_non_null(strstr(errs.list[0].text, "is a word of the protocol already"));
+		config_errors_fini(&errs);
+	}
 }
 
 TEST(native, relay_fields_are_bounded_as_they_were_written)
