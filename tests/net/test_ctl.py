@@ -2,6 +2,7 @@
 """sluicectl as an operator uses it: help everywhere, JSON everywhere, clear mistakes."""
 import json
 import os
+import re
 import socket
 import subprocess
 
@@ -88,8 +89,16 @@ def test_json_is_json_and_pretty_is_the_same(edge):
     s.close()
 
 
-def test_prefixes_are_enough(edge):
-    assert edge.ctl("st", "sh") == edge.ctl("status", "show")[:0] + edge.ctl("status")
+@pytest.mark.parametrize("short,full", [(["ch", "sh"], ["channel", "show"]), (["ch", "s", "n", "none"], ["channel", "show", "name", "none"]),
+                                        (["c", "sh"], None), (["co", "sh", "l", "0"], ["conn", "show", "limit", "0"]),
+                                        (["de", "a", "x"], ["deny", "add", "x"]), (["w", "h"], ["worker", "help"])])
+def test_prefixes_are_enough_as_long_as_they_are_clear(edge, short, full):
+    done = ctl("-c", str(edge.control), *short)
+    if full is None:
+        assert done.returncode == 2 and "conn or channel" in done.stderr
+        return
+    want = ctl("-c", str(edge.control), *full)
+    assert (done.returncode, done.stdout, done.stderr) == (want.returncode, want.stdout, want.stderr)
 
 
 def test_a_row_for_people_has_what_the_json_has(edge):
@@ -205,6 +214,21 @@ def test_a_name_cannot_turn_the_terminal_and_does_not_shift_the_columns(edge):
 
 def test_help_stands_before_or_behind_the_object():
     assert ctl("help", "conn").stdout == ctl("conn", "help").stdout == ctl("help", "conn", "show").stdout
+    assert ctl("conn", "show", "help").stdout == ctl("conn", "help").stdout != ""
+    assert ctl("help").stdout == ctl("--help").stdout != ""
+
+
+@pytest.mark.parametrize("args", [("status",), ("worker", "show"), ("conn", "show"), ("conn", "close", "id", "0" * 32),
+                                  ("channel", "show"), ("deny", "add", "203.0.113.9"), ("deny", "del", "203.0.113.9")],
+                         ids=" ".join)
+def test_who_asks_for_a_command_that_there_is_not_is_told_and_nothing_is_done(edge, args):
+    done = ctl("-c", str(edge.control), "--show-command", *args)
+    assert done.returncode == 2 and done.stdout == "" and "there is no bpftool command" in done.stderr
+
+
+def test_an_option_behind_the_object_is_told_its_place(edge):
+    done = ctl("-c", str(edge.control), "conn", "-j")
+    assert done.returncode == 2 and "options stand before the object" in done.stderr
 
 
 def test_the_programs_are_of_one_version():
@@ -262,6 +286,17 @@ def test_a_denial_says_what_happened_and_for_how_long():
         assert edge.ctl("deny", "add", "198.51.100.0/24") == "198.51.100.0/24 denied until taken away\n"
         assert edge.ctl("deny", "add", "0.0.0.0/1", "force", "yes").startswith("0.0.0.0/1 denied")
         assert edge.ctl("deny", "del", "0.0.0.0/1") == "0.0.0.0/1 taken away\n"
+        told = json.loads(edge.ctl("-j", "deny", "add", "192.0.2.1", "for", "1h", "note", "js"))
+        assert told == {"ok": True, "text": "192.0.2.1/32 denied for 1h"}
+        row, = [r for r in json.loads(edge.ctl("-j", "deny", "show")) if r["prefix"] == "192.0.2.1/32"]
+        assert row["note"] == "js" and 3500 < row["left_s"] <= 3600 and row["hits"] == 0
+        assert json.loads(edge.ctl("-j", "deny", "del", "192.0.2.1"))["ok"] is True
+        refused = ctl("-j", "-c", str(edge.control), "deny", "del", "192.0.2.1")
+        assert refused.returncode == 1 and "192.0.2.1" in json.loads(refused.stdout)["error"]
+        drops = json.loads(edge.ctl("-j", "drop", "show"))
+        listed = re.findall(r'^REASON\(\w+, *"([^"]+)"', (sluice.ROOT / "bpf/drop_reason.def").read_text(), re.M)
+        assert [r["reason"] for r in drops["reasons"]] == listed
+        assert len(edge.ctl("drop", "show", "all").splitlines()) == 1 + len(drops["reasons"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")

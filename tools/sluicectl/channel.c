@@ -129,7 +129,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "[name NAME]", "subscribers, position, home worker, memory of the sets"},
+	{"show", show, "[name NAME]", "subscribers, position, home worker, memory of the sets",
+	 VIA_DAEMON},
 	{0},
 };
 const struct object channel_object = {

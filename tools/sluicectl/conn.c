@@ -175,9 +175,9 @@ static int close_(struct ctl *ctl, int argc, char **argv)
 
 static const struct verb verbs[] = {
 	{"show", show, "[worker N] [id CLIENT-ID] [limit N]",
-	 "connections, at most 1000 unless limit says more"},
+	 "connections, at most 1000 unless limit says more", VIA_DAEMON},
 	{"close", close_, "id CLIENT-ID",
-	 "close one: its client sees 4000 \"Closed by the operator\""},
+	 "close one: its client sees 4000 \"Closed by the operator\"", VIA_DAEMON},
 	{0},
 };
 const struct object conn_object = {

@@ -27,6 +27,7 @@ struct verb {
 	int (*run)(struct ctl *ctl, int argc, char **argv);
 	const char *usage; /* arguments, "" for none */
 	const char *help;
+	enum { VIA_DAEMON, VIA_BPFTOOL } via; /* --show-command shows the latter */
 };
 
 struct object {
@@ -50,7 +51,7 @@ struct keyword {
 /* False after ctl_fail(): an unknown or ambiguous name, one twice, or a value missing. */
 bool ctl_keywords(const struct ctl *ctl, int argc, char **argv, const struct keyword *words,
 		  size_t n);
-/* Is `word` an unambiguous or any prefix of name? */
+/* Does `name` begin with `word`, which is not empty? */
 bool ctl_prefix(const char *word, const char *name);
 /* "30s", "10m" or "10min", "2h", "7d", "90" (seconds) → seconds; false if it is none. */
 bool ctl_duration(const char *text, long long *seconds);

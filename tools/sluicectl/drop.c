@@ -42,12 +42,9 @@ static json_t *dump(struct ctl *ctl, const char *name, int *code)
 
 static int show(struct ctl *ctl, int argc, char **argv)
 {
-	const char *all = NULL;
-	const struct keyword words[] = {{"all", &all}};
 	int code = CTL_OK;
-	if (argc == 1 && ctl_prefix(argv[0], "all"))
-		all = "yes";
-	else if (!ctl_keywords(ctl, argc, argv, words, 0))
+	bool all = argc > 0 && ctl_prefix(argv[0], "all");
+	if (!ctl_keywords(ctl, argc - all, argv + all, NULL, 0))
 		return CTL_USAGE;
 	json_t *d = dump(ctl, "drop_count", &code);
 	if (d == NULL || ctl->show_command) {
@@ -82,7 +79,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 
 static const struct verb verbs[] = {
 	{"show", show, "[all]",
-	 "packets per reason; with all: also the reasons that never occurred"},
+	 "packets per reason; with all: also the reasons that never occurred", VIA_BPFTOOL},
 	{0},
 };
 const struct object drop_object = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* main.c - options, then OBJECT VERB by one dispatch table. */
+#include <ctype.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@ static void usage(FILE *out)
 		"  -c, --control PATH    control socket (default $SLUICE_CONTROL, else\n"
 		"                        /run/sluice/control.sock)\n"
 		"      --pin-dir PATH    read the shield here (default: as the daemon says)\n"
-		"      --show-command    print the bpftool command instead of running it\n"
+		"      --show-command    print the bpftool command instead of running it (deny, drop\n"
+		"                        and prog show; nothing else has one)\n"
 		"  -V, --version         print the version\n"
 		"  -h, --help            this text; `sluicectl OBJECT help` for an object's verbs\n\n"
 		"Objects and verbs may be cut short while they stay clear: sluicectl ch sh\n"
@@ -50,33 +52,76 @@ static void object_help(FILE *out, const struct object *o)
 	fprintf(out, "  sluicectl %s help\n\nExamples:\n%s", o->name, o->examples);
 }
 
-/* sluicectl-OBJECT(8), or sluicectl(8) without an object: the manual comes from the same tables. */
+/* ── sluicectl-OBJECT(8), or sluicectl(8) without an object: the manual comes from the same tables ── */
+
+/* Text for troff, where a bare - and ' would come out as other characters than one can type. */
+static void manual_text(const char *s)
+{
+	for (; *s; s++)
+		if (*s == '-')
+			fputs("\\-", stdout);
+		else if (*s == '\'')
+			fputs("\\(aq", stdout);
+		else if (*s == '`')
+			fputs("\\(ga", stdout);
+		else if (*s == '\\')
+			fputs("\\e", stdout);
+		else
+			putchar(*s);
+}
+
+static void manual_head(const char *name, const char *text)
+{
+	printf(".\\\" SPDX-License-Identifier: BSD-2-Clause\n"
+	       ".\\\" Printed by sluicectl --man: do not edit.\n"
+	       ".TH ");
+	for (const char *p = name; *p; p++)
+		putchar(toupper((unsigned char)*p));
+	printf(" 8 \"\" \"sluice\" \"System administration\"\n.SH NAME\n");
+	manual_text(name);
+	printf(" \\- %s\n.SH SYNOPSIS\n", text);
+}
+
 static void manual_object(const struct object *o)
 {
-	printf(".TH SLUICECTL-%s 8 \"\" \"Sluice\"\n.SH NAME\nsluicectl-%s \\- %s\n.SH SYNOPSIS\n",
-	       o->name, o->name, o->help);
-	for (const struct verb *v = o->verbs; v->name; v++)
-		printf("%s.B sluicectl %s %s\n%s\n", v == o->verbs ? "" : ".br\n", o->name, v->name,
-		       v->usage);
+	char name[64];
+	snprintf(name, sizeof(name), "sluicectl-%s", o->name);
+	manual_head(name, o->help);
+	for (const struct verb *v = o->verbs; v->name; v++) {
+		printf("%s.B sluicectl %s %s\n", v == o->verbs ? "" : ".br\n", o->name, v->name);
+		manual_text(v->usage);
+		printf("%s", *v->usage ? "\n" : "");
+	}
 	printf(".SH VERBS\n");
-	for (const struct verb *v = o->verbs; v->name; v++)
-		printf(".TP\n.B %s\n%s\n", v->name, v->help);
-	printf(".SH EXAMPLES\n.nf\n%s.fi\n.SH SEE ALSO\n.BR sluicectl (8),\n.BR sluiced (8)\n",
-	       o->examples);
+	for (const struct verb *v = o->verbs; v->name; v++) {
+		printf(".TP\n.B %s\n", v->name);
+		manual_text(v->help);
+		printf("\n");
+	}
+	printf(".SH EXAMPLES\n.nf\n");
+	manual_text(o->examples);
+	printf(".fi\n.SH SEE ALSO\n.BR sluicectl (8),\n.BR sluiced (8)\n");
 }
 
 static void manual(void)
 {
-	printf(".TH SLUICECTL 8 \"\" \"Sluice\"\n.SH NAME\nsluicectl \\- see and steer a running sluiced\n"
-	       ".SH SYNOPSIS\n.B sluicectl\n[OPTIONS] OBJECT { VERB | help } [KEYWORD VALUE]...\n"
+	manual_head("sluicectl", "see and steer a running sluiced");
+	printf(".B sluicectl\n[OPTIONS] OBJECT { VERB | help } [KEYWORD VALUE]...\n"
 	       ".SH DESCRIPTION\nObjects and verbs may be cut short while they stay clear. What lies in "
 	       "the daemon comes over its control socket, what lies in the kernel through\n"
 	       ".BR bpftool (8)\nand its JSON.\n.SH OBJECTS\n");
 	for (size_t i = 0; i < N_OBJECTS; i++)
-		printf(".TP\n.BR sluicectl-%s (8)\n%s\n", objects[i]->name, objects[i]->help);
+		printf(".TP\n.BR sluicectl\\-%s (8)\n%s\n", objects[i]->name, objects[i]->help);
 	printf(".SH OPTIONS AND EXIT CODES\n.nf\n");
-	fflush(stdout);
-	usage(stdout);
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+	if (f != NULL) {
+		usage(f);
+		fclose(f);
+		manual_text(text);
+		free(text);
+	}
 	printf(".fi\n.SH SEE ALSO\n.BR sluiced (8),\n.BR sluice.conf (5),\n.BR bpftool (8)\n");
 }
 
@@ -134,6 +179,19 @@ static const char *verb_name(const void *list, size_t i)
 	return ((const struct verb *)list)[i].name;
 }
 
+/* Who wants to see a command does not want it done: nothing happens where there is none. */
+static int run_verb(struct ctl *ctl, const struct object *o, const struct verb *v, int argc,
+		    char **argv)
+{
+	if (ctl->show_command && v->via != VIA_BPFTOOL)
+		return ctl_fail(
+			ctl, CTL_USAGE,
+			"--show-command: '%s %s' goes through the daemon, there is no bpftool "
+			"command behind it",
+			o->name, v->name);
+	return v->run(ctl, argc, argv);
+}
+
 static int run(struct ctl *ctl, int argc, char **argv)
 {
 	if (argc == 0) {
@@ -156,7 +214,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 				argv[0]);
 	const struct object *o = objects[i];
 	if (argc == 1 && !help)
-		return o->verbs[0].run(ctl, 0, argv + 1);
+		return run_verb(ctl, o, &o->verbs[0], 0, argv + 1);
 	if (help || ctl_prefix(argv[1], "help")) {
 		object_help(stdout, o);
 		return CTL_OK;
@@ -169,13 +227,14 @@ static int run(struct ctl *ctl, int argc, char **argv)
 		return ctl_fail(ctl, CTL_USAGE, "ambiguous verb '%s': %s", argv[1],
 				candidates(argv[1], verb_name, o->verbs, n));
 	if (i < 0)
-		return ctl_fail(ctl, CTL_USAGE, "unknown verb '%s': see 'sluicectl %s help'",
-				argv[1], o->name);
+		return ctl_fail(ctl, CTL_USAGE, "unknown verb '%s': see 'sluicectl %s help'%s",
+				argv[1], o->name,
+				argv[1][0] == '-' ? " (options stand before the object)" : "");
 	if (argc == 3 && strcmp(argv[2], "help") == 0) {
 		object_help(stdout, o);
 		return CTL_OK;
 	}
-	return o->verbs[i].run(ctl, argc - 2, argv + 2);
+	return run_verb(ctl, o, &o->verbs[i], argc - 2, argv + 2);
 }
 
 int main(int argc, char **argv)

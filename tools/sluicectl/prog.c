@@ -57,6 +57,12 @@ static int one(struct ctl *ctl, const char *dir, const char *pin, const json_t *
 	return code;
 }
 
+static int is_shown(const struct dirent *e)
+{
+	return strcmp(e->d_name, "xdp") == 0 || strncmp(e->d_name, "reuseport_", 10) == 0 ||
+	       strncmp(e->d_name, "link_", 5) == 0;
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK;
@@ -66,23 +72,21 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	const char *dir = ctl_pin_dir(ctl, "", &code);
 	if (dir == NULL)
 		return code;
-	DIR *d = opendir(dir);
-	if (d == NULL)
+	struct dirent **pins;
+	int n = scandir(dir, &pins, is_shown, versionsort);
+	if (n < 0)
 		return ctl_fail(ctl, CTL_REFUSED, "%s: %s%s", dir, strerror(errno),
 				errno == ENOENT ? ": the shield is off" : "");
 	/* With --pin-dir there need not be a daemon: its listeners are then not named. */
 	json_t *daemon = given ? NULL : ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), &code);
-	if (daemon == NULL && !given) {
-		closedir(d);
-		return code;
-	}
 	json_t *list = json_array();
-	struct dirent *e;
-	while ((e = readdir(d)) != NULL && code == CTL_OK)
-		if (strcmp(e->d_name, "xdp") == 0 || strncmp(e->d_name, "reuseport_", 10) == 0 ||
-		    strncmp(e->d_name, "link_", 5) == 0)
-			code = one(ctl, dir, e->d_name, json_object_get(daemon, "listeners"), list);
-	closedir(d);
+	for (int i = 0; i < n; i++) {
+		if (code == CTL_OK)
+			code = one(ctl, dir, pins[i]->d_name, json_object_get(daemon, "listeners"),
+				   list);
+		free(pins[i]);
+	}
+	free(pins);
 	json_decref(daemon);
 	if (code == CTL_OK && ctl->json && !ctl->show_command)
 		ctl_print_json(ctl, json_incref(list));
@@ -91,7 +95,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "", "pinned programs and links with their sizes"},
+	{"show", show, "", "pinned programs and links with their sizes", VIA_BPFTOOL},
 	{0},
 };
 const struct object prog_object = {

@@ -66,7 +66,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "", "the keeper, each process and its restarts, each interface's mode"},
+	{"show", show, "", "the keeper, each process and its restarts, each interface's mode",
+	 VIA_DAEMON},
 	{0},
 };
 const struct object status_object = {

@@ -70,7 +70,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "[id N]", "counters, memory and reasons of closed connections"},
+	{"show", show, "[id N]", "counters, memory and reasons of closed connections", VIA_DAEMON},
 	{0},
 };
 const struct object worker_object = {
