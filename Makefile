@@ -26,6 +26,8 @@ comma := ,
 #: SAN=address,undefined     sanitizers, in a build of their own; thread likewise
 #: CC=gcc                    another compiler than clang
 #: O=build-mine              another build folder
+#: SECONDS=600               for fuzz: how long each, instead of 60 s
+#: VMLINUX_BTF=FILE          another kernel's types than those of the running one
 #: FOLDERS=base              only these folders of userspace in the archive; no programs
 #: BORINGSSL=/opt/boringssl  any upstream build instead of the one that deps makes
 #: PREFIX=/usr               for install, beside DESTDIR=
@@ -262,8 +264,8 @@ lint: $(prepared) $(patsubst %.c,$(O)/lint/%.ok,$(lint-src)) ## clang-tidy over 
 	@echo "lint: $(words $(lint-src)) C files and $(words $(scripts)) scripts without a finding"
 
 .PHONY: clean
-clean: ## remove what was built, of every sanitizer; BoringSSL stays
-	rm -rf build build-fuzz build-san-*
+clean: ## remove what was built, of every sanitizer and build folder; BoringSSL stays
+	rm -rf build build-* $(O)
 .PHONY: distclean
 distclean: clean ## and what deps put into the tree (a finished BoringSSL stays in the user's cache)
 	rm -rf .deps

@@ -159,7 +159,8 @@ static void conf_group(FILE *out, const struct option *o)
 
 void config_manual_conf(FILE *out)
 {
-	fputs("# sluice.conf - the sample, and the manual: every option with what it takes, its\n"
+	fputs("# SPDX-License-Identifier: BSD-2-Clause\n"
+	      "# sluice.conf - the sample, and the manual: every option with what it takes, its\n"
 	      "# default and its price. sluiced reads the file at its start only: restart it to apply\n"
 	      "# a change.\n"
 	      "# Lines that begin with # are comments; an option in one shows its default or an\n"
