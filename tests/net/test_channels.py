@@ -224,6 +224,10 @@ BAD = [
     ('{"type":"subscribe","channel":"user:1"}', None, "forbidden"),
     ('{"type":"publish","channel":"user:1","data":1}', None, "forbidden"),
     ('{"type":"join_room","room":"user:1"}', None, "forbidden"),
+    ('{"type":"subscribe"}', "Missing field: channel", "missing_field"),
+    ('{"type":"subscribe","channel":"a","presence":7}', "Invalid field: presence", "invalid_format"),
+    ('{"type":"chat","text":"' + "x" * 10000 + '"}', "Message too long: text", "too_long"),
+    ('{"type":"broadcast_room","room":"elsewhere","content":1}', "Not in this room", "not_subscribed"),
 ]
 
 
