@@ -99,6 +99,7 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 		if (c->state == CONN_LINGER) /* nobody reads the rest */
 			return;
 	} while (o != TLS_MORE);
+	assert(in.n < TLS_RECORD_MAX && c->record == 0);
 	if (in.n > 0) {
 		if (!partial_append(w, c, &c->record, in, TLS_RECORD_MAX)) {
 			conn_end(w, c, CLOSE_NO_MEMORY);
@@ -115,6 +116,7 @@ static struct bytes with_record(struct worker *w, struct conn *c, struct bytes n
 	if (c->record == 0)
 		return now;
 	struct bytes head = buffer_bytes(w->pool, c->record);
+	assert(head.n < TLS_RECORD_MAX && now.n <= WORKER_SCRATCH); /* scratch_record holds both */
 	memcpy(w->scratch_record, head.p, head.n);
 	memcpy(w->scratch_record + head.n, now.p, now.n);
 	buffer_free(w->pool, &c->record);

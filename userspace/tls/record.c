@@ -22,6 +22,7 @@ static int bio_read(BIO *bio, char *out, int n)
 {
 	struct tls *t = BIO_get_data(bio);
 	BIO_clear_retry_flags(bio);
+	assert(n > 0);
 	size_t take = MIN((size_t)n, t->in.n);
 	if (take == 0) {
 		BIO_set_retry_read(bio);
@@ -52,6 +53,7 @@ static int bio_write(BIO *bio, const char *in, int n)
 {
 	struct tls *t = BIO_get_data(bio);
 	BIO_clear_retry_flags(bio);
+	assert(n > 0);
 	if (!out_room(t, (size_t)n))
 		return -1;
 	memcpy(t->out + t->out_n, in, (size_t)n);
@@ -119,13 +121,15 @@ static enum tls_outcome bad(struct worker *w, struct conn *c, const char *what)
 {
 	log_debug("conn %u: tls %s: %s", conn_index(&w->slab, c), what, tls_error_text());
 	ERR_clear_error();
+	w->tls->in = BYTES(NULL, 0); /* what is left of it is for nobody else */
 	return TLS_BAD;
 }
 
-/* The library was given one record and must have taken all of it. */
+/* The library was given one record and must have taken all of it, and given all of it. */
 static enum tls_outcome taken(struct worker *w, struct conn *c, enum tls_outcome o)
 {
-	return w->tls->in.n == 0 ? o : bad(w, c, "half a record is left");
+	bool all = w->tls->in.n == 0 && SSL_pending(ssl_of(w, c)) == 0;
+	return all ? o : bad(w, c, "half a record is left");
 }
 
 static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
@@ -152,6 +156,7 @@ enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, ui
 		return handshake(w, c, ssl);
 	int r = SSL_read(ssl, plain, TLS_PLAIN_MAX);
 	if (r > 0) {
+		assert(r <= TLS_PLAIN_MAX);
 		*n = (size_t)r;
 		return taken(w, c, TLS_RECORD);
 	}
