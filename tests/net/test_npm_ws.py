@@ -35,15 +35,10 @@ def cases():
 
 @pytest.fixture(scope="module")
 def node_path():
-    for program in ("node", "npm"):
-        if not shutil.which(program):
-            pytest.skip(f"needs {program}")
+    if not shutil.which("node"):
+        pytest.skip("needs node")
     if not (NPM / "node_modules/ws/package.json").exists():
-        done = subprocess.run(["npm", "install", "--no-save", "--no-package-lock", "--no-audit",
-                               "--no-fund", "--prefix", str(NPM), "ws"],
-                              capture_output=True, text=True, timeout=120)
-        if done.returncode != 0:
-            pytest.skip(f"npm cannot fetch ws: {done.stderr.strip()[-200:]}")
+        pytest.skip("needs npm's ws, which `make deps-test` could not fetch")
     return NPM / "node_modules"
 
 
