@@ -33,10 +33,14 @@
 #include "worker/worker.h"
 #include "ws/serve.h"
 
-#define SET_EVENTS     512
+#define SET_EVENTS     64
+#define SET_ROUNDS     8            /* of so many events at most per turn, and not beyond ... */
+#define SET_NS         4000000u     /* ... this time: the others wait for their heartbeats */
 #define MAILBOX_BUDGET (256u << 10) /* bytes drained per turn */
 #define REST_TICKS     16           /* about two seconds */
 #define DRAIN_PER_TURN 256          /* clients told to go per turn at shutdown */
+#define RESUME_SLOTS   16384u       /* looked at per turn for conns to be read again ... */
+#define RESUME_CONNS   1024u        /* ... and so many of them are */
 
 /* ── what libevent calls ── */
 
@@ -47,27 +51,40 @@ static void update_clock(struct worker *w)
 	w->tick = 1 + (uint32_t)((w->now_ns - w->_born_ns) / (WORKER_TICK_MS * 1000000u));
 }
 
+static void on_conn(struct worker *w, const struct epoll_event *e)
+{
+	uint32_t index = (uint32_t)e->data.u64, gen = (uint32_t)(e->data.u64 >> 32);
+	struct conn *c = conn_deref(&w->slab, index, gen);
+	if (c != NULL && e->events & EPOLLOUT)
+		conn_writable(w, c);
+	c = conn_deref(&w->slab, index, gen);
+	if (c == NULL)
+		return;
+	if (!(e->events & EPOLLIN)) {
+		if (e->events & (EPOLLERR | EPOLLHUP))
+			conn_end(w, c, CLOSE_PEER_RESET);
+	} else if (w->read_stopped && c->state == CONN_OPEN) {
+		conn_read_stop(w, c, true);
+	} else if (!fanout_congested(w)) { /* else whoever could publish waits */
+		conn_readable(w, c);
+	}
+	batch_relieve(w);
+}
+
+/* What 64 KiB of a client cost is the client's choice: handshakes, thousands of pings. So the clock is
+ * looked at after a few of them. No more than those are fetched, for the kernel puts all that it has
+ * given out behind the others: who is not served now is the first of the next turn. */
 static void on_set(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
 	struct epoll_event e[SET_EVENTS];
 	update_clock(w);
-	int n = epoll_wait(w->set_fd, e, SET_EVENTS, 0);
-	for (int i = 0; i < n; i++) {
-		uint32_t index = (uint32_t)e[i].data.u64, gen = (uint32_t)(e[i].data.u64 >> 32);
-		struct conn *c = conn_deref(&w->slab, index, gen);
-		if (c != NULL && e[i].events & EPOLLOUT)
-			conn_writable(w, c);
-		c = conn_deref(&w->slab, index, gen);
-		if (c == NULL)
-			continue;
-		if (!(e[i].events & EPOLLIN)) {
-			if (e[i].events & (EPOLLERR | EPOLLHUP))
-				conn_end(w, c, CLOSE_PEER_RESET);
-		} else if (!fanout_congested(w)) { /* else whoever could publish waits */
-			conn_readable(w, c);
-		}
-		batch_relieve(w);
+	for (unsigned round = 0; round < SET_ROUNDS; round++) {
+		int n = epoll_wait(w->set_fd, e, SET_EVENTS, 0);
+		for (int i = 0; i < n; i++)
+			on_conn(w, &e[i]);
+		if (n < SET_EVENTS || clock_mono_ns() - w->now_ns >= SET_NS)
+			break;
 	}
 }
 

@@ -480,6 +480,36 @@ TEST(io, an_end_of_file_ends_it_in_every_state)
 	little_close();
 }
 
+/* ── a share of the turn ── */
+
+/* What clients say may be dear: not all who speak are served in one turn, but each in its own. */
+TEST(io, many_who_speak_at_once_are_served_by_turns)
+{
+	struct far f[200];
+	uint8_t frame[64];
+	little_open_sized(SETTINGS, 256);
+	for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
+		f[i] = far_upgrade(LITTLE_PLAIN, "/echo", 0);
+	size_t n = far_frame(frame, sizeof(frame), WS_TEXT | WS_FIN, "dear");
+	for (unsigned turns = 0; turns < 4; turns++) {
+		for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
+			assert_int_equal(send(f[i].fd, frame, n, MSG_DONTWAIT), n);
+		uint64_t before = little.w->stats.messages_in;
+		little_step = 5000000; /* the clock goes on while they are read */
+		little_turn();
+		little_step = 0;
+		assert_in_range(little.w->stats.messages_in - before, 1, (turns + 1) * 100);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(f); i++) /* though all of them always spoke */
+		assert_true(far_recv(&f[i], text, sizeof(text)) > 0);
+	little_settle();
+	assert_int_equal(little.w->stats.messages_in, 4 * ARRAY_SIZE(f));
+	for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
+		far_close(&f[i]);
+	little_settle();
+	little_close();
+}
+
 /* ── congestion ── */
 
 TEST(io, while_the_mailbox_is_congested_nobody_open_is_read)
