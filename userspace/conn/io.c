@@ -409,6 +409,7 @@ void conn_read_stop(struct worker *w, struct conn *c, bool stop)
 	if (stop == !!(c->flags & CONN_F_READ_STOP))
 		return;
 	c->flags ^= CONN_F_READ_STOP;
+	w->n_read_stopped += stop ? 1u : -1u;
 	conn_watch(w, c);
 	if (stop)
 		return;

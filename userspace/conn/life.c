@@ -90,6 +90,7 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 	log_debug("conn %u: ended: %s", conn_index(&w->slab, c), close_reason_info(reason)->word);
 	upper_gone(w, c);
 	batch_drop(w, c);
+	w->n_read_stopped -= c->flags & CONN_F_READ_STOP ? 1 : 0;
 	timer_stop(w, c);
 	partial_end(w, c);
 	if (c->flags & CONN_F_TLS)

@@ -130,18 +130,32 @@ static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags
 	batch_relieve(w);
 }
 
-/* A congested mailbox: whoever could publish is not read until it has drained. (Whoever opens
- * meanwhile is stopped in ws/serve.c, and read again when it closes.) */
+/* A congested mailbox: whoever could publish is not read until it has drained. That may come and go
+ * many times a second, and there may be a million of them: only who speaks meanwhile is
+ * stopped, when it does (on_conn(), ws/serve.c). */
 static void on_congestion(void *ctx, bool congested)
 {
 	struct worker *w = ctx;
 	w->read_stopped = congested;
-	for (uint32_t i = 0; i < w->slab.high; i++) {
-		struct conn *c = conn_at(&w->slab, i);
-		if (c->state == CONN_FREE || c->state == CONN_HELD)
+	w->_resume_at = 0;
+}
+
+/* Those are read again, some per turn. True: there are more. */
+static bool resume_some(struct worker *w)
+{
+	if (w->read_stopped || w->n_read_stopped == 0)
+		return false;
+	uint32_t resumed = 0, looked = 0;
+	while (w->n_read_stopped > 0 && resumed < RESUME_CONNS && looked++ < RESUME_SLOTS) {
+		if (w->_resume_at >= w->slab.high)
+			w->_resume_at = 0;
+		struct conn *c = conn_at(&w->slab, w->_resume_at++);
+		if (!(c->flags & CONN_F_READ_STOP))
 			continue;
-		conn_read_stop(w, c, congested && c->state == CONN_OPEN);
+		conn_read_stop(w, c, false);
+		resumed++;
 	}
+	return w->n_read_stopped > 0;
 }
 
 /* It is not read any more; whether it is to be ended as well is for the keeper to judge. */
@@ -264,6 +278,7 @@ static void turn(struct worker *w, bool busy)
 static bool work(struct worker *w)
 {
 	bool busy = timer_run(w);
+	busy |= resume_some(w);
 	batch_relieve(w);
 	/* What others publish waits in their rings while our fan-out cannot follow, so that they
 	 * refuse in time. The fan-out waits for nobody: this ends by itself. */

@@ -109,6 +109,7 @@ struct worker {
 	const struct conn_step *steps[CONN_STATES]; /* who reads bytes in which state */
 	bool member_up[CONFIG_MAX_WORKERS + 1];
 	bool read_stopped; /* the mailbox is congested: publishers are not read */
+	uint32_t n_read_stopped; /* conns with CONN_F_READ_STOP: those that spoke meanwhile */
 
 	enum { WORKER_RUNNING, WORKER_DRAINING, WORKER_DONE } phase;
 	uint64_t shutdown_ns; /* when draining must be over */
@@ -120,6 +121,7 @@ struct worker {
 	uint64_t _busy_then; /* what had been done when the present quiet began */
 	uint32_t _quiet_ticks;
 	uint32_t _drain_at; /* shutdown has told all conns below */
+	uint32_t _resume_at; /* none below is stopped any more since the congestion ended */
 	uint64_t _born_ns;
 };
 

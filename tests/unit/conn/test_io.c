@@ -518,7 +518,12 @@ TEST(io, while_the_mailbox_is_congested_nobody_open_is_read)
 	struct worker *w = little.w;
 	struct far old = far_upgrade(LITTLE_PLAIN, "/echo", 0);
 	struct far closing = far_upgrade(LITTLE_PLAIN, "/echo", 0);
+	struct far silent[4];
+	for (unsigned i = 0; i < 4; i++)
+		silent[i] = far_upgrade(LITTLE_PLAIN, "/echo", 0);
 	on_congestion(w, true);
+	little_turn();
+	assert_int_equal(w->n_read_stopped, 0); /* who says nothing costs nothing */
 	/* whoever comes now is not read either, once it could publish */
 	struct far fresh = far_upgrade(LITTLE_PLAIN, "/echo", 0);
 	far_text(&old, "old");
@@ -531,12 +536,30 @@ TEST(io, while_the_mailbox_is_congested_nobody_open_is_read)
 	conn_close(w, far_conn(&closing), CLOSE_ADMIN);
 	little_settle();
 	assert_true(far_conn(&closing) == NULL || far_conn(&closing)->state == CONN_LINGER);
+	assert_int_equal(w->n_read_stopped, 2);
 	/* nobody is dead because we did not listen */
+	little_wait(15000);
+	far_text(&silent[0], "a sign of life");
+	shutdown(silent[1].fd, SHUT_WR);
+	far_close(&silent[2]);
 	little_wait(300000);
+	assert_non_null(far_conn(&silent[0]));
+	assert_null(far_conn(&silent[2]));
+	assert_null(far_conn(&silent[3])); /* that one is: we have listened */
+	assert_int_equal(w->n_read_stopped, 4);
 	assert_non_null(far_conn(&old));
 	assert_non_null(far_conn(&fresh));
 	on_congestion(w, false);
+	on_congestion(w, true);
 	little_turn();
+	assert_int_equal(w->n_read_stopped, 4);
+	on_congestion(w, false);
+	little_turn();
+	little_turn();
+	assert_int_equal(w->n_read_stopped, 0);
+	assert_null(far_conn(&silent[1])); /* its end of file was waiting */
+	for (unsigned i = 0; i < 4; i++)
+		far_close(&silent[i]);
 	assert_true(far_recv_all(&old, text, sizeof(text), NULL) > 0);
 	assert_non_null(strstr(text, "old"));
 	assert_true(far_recv_all(&fresh, text, sizeof(text), NULL) > 0);
