@@ -16,7 +16,7 @@
 
 /* Raised by hand whenever the meaning of a map changes and its size may not.
  * Pinned maps of another number are rebuilt at start, and a line says so. */
-#define SHIELD_ABI 1
+#define SHIELD_ABI 2
 
 #define SHIELD_GROUPS_MAX  256  /* listen addresses */
 #define SHIELD_WORKERS_MAX 1024 /* workers of one keeper; a power of two */
@@ -24,23 +24,25 @@
 #define SHIELD_PROTECT_MAX 64   /* distinct protected prefixes */
 #define SHIELD_PORTS_MAX   1024 /* protected {protocol, port} */
 #define SHIELD_IFACES_MAX  64
+#define SHIELD_MANAGE_MAX  16    /* management prefixes */
 #define SHIELD_DENY_MAX    16384 /* per family */
 
 /* ---- drops ---------------------------------------------------------------- */
 
 enum drop_reason {
 	DROP_NONE,
-#define REASON(name, word, points, text) DROP_##name,
+#define REASON(name, word, rule, points, text) DROP_##name,
 #include "drop_reason.def"
 #undef REASON
 	DROP_REASONS, /* one more than the last */
 };
 
-/* drop_count, one entry per CPU: packets dropped for each reason. Field i is
- * enum drop_reason i; BPF adds to it by index, people read it by name. */
+/* drop_count, per CPU: packets dropped for each reason at key 0, and at key 1 those that
+ * a rule in observe mode would have dropped. Field i is enum drop_reason i; BPF adds to it
+ * by index, people read it by name. */
 struct drop_count {
 	__u64 NONE; /* judged and passed */
-#define REASON(name, word, points, text) __u64 name;
+#define REASON(name, word, rule, points, text) __u64 name;
 #include "drop_reason.def"
 #undef REASON
 };
@@ -48,20 +50,50 @@ _Static_assert(sizeof(struct drop_count) == DROP_REASONS * sizeof(__u64), "a fie
 
 /* ---- policy: what is protected -------------------------------------------- */
 
+/* The rules, in the order of judgement. Protection and the management door stand before
+ * them and are no rules: nothing switches those off. */
+enum shield_rule {
+	RULE_MALFORMED, /* 1: what no honest stack sends */
+	RULE_ALLOW,     /* 2: skips 3 and 4 */
+	RULE_DENY,      /* 3: the deny list */
+	RULE_RATE,      /* 4: token buckets per source and per net */
+	RULE_FLOW,      /* 5: neither SYN, nor known socket, nor valid cookie */
+	RULE_SYN,       /* 6: SYN cookies and their bounds */
+	RULES,
+};
+
+enum shield_rule_mode {
+	RULE_OFF,     /* not even looked at */
+	RULE_OBSERVE, /* counted as what would be dropped, and passed on to the next rule */
+	RULE_ENFORCE,
+};
+
+/* rules, one entry per bank: how each rule is applied. Fields in the order of enum
+ * shield_rule. */
+struct shield_rules {
+	enum shield_rule_mode malformed, allow, deny, rate, flow, syn;
+};
+_Static_assert(sizeof(struct shield_rules) == RULES * sizeof(__u32), "a mode per rule");
+
 enum shield_steer {
 	SHIELD_STEER_BY_HASH, /* core by flow hash: the NIC does not spread for us */
 	SHIELD_STEER_BY_CPU,  /* core = the CPU the packet came in on: RSS or cpumap spreads */
 };
 
 /* policy, one entry: the switch that everything else is read through. What is
- * protected lies in two banks; the new one is filled, then `bank` is set. */
+ * protected and how lies in two banks; the other one is filled and read back, then `bank`
+ * is set: a packet is judged by the old policy or by the new one, never by a mixture.
+ *
+ * A policy on trial ends by itself, even if the keeper has died: once `trial_ends_ns`
+ * has passed, the program reads the other bank, which still holds what was before. */
 struct shield_policy {
-	__u32 abi;  /* SHIELD_ABI of whoever wrote the maps */
-	__u32 bank; /* 0 or 1 */
+	__u32 abi;           /* SHIELD_ABI of whoever wrote the maps */
+	__u32 bank;          /* 0 or 1 */
+	__u64 trial_ends_ns; /* CLOCK_MONOTONIC; 0: no trial */
 	enum shield_steer steer;
 	__u32 cores; /* entries of core_nth that count; 0: no worker is ready */
 };
-_Static_assert(sizeof(struct shield_policy) == 16, "shield_policy");
+_Static_assert(sizeof(struct shield_policy) == 24, "shield_policy");
 
 enum l4_proto {
 	L4_ANY = 0, /* the protocol cannot be known */
@@ -112,6 +144,16 @@ struct protect_addr {
 	struct protect_prefix at[SHIELD_PROTECT_MAX];
 };
 _Static_assert(sizeof(struct protect_addr) == 40 * SHIELD_PROTECT_MAX, "protect_addr");
+
+/* manage, one entry: sources that pass to these ports whatever the policy says, so that
+ * a mistake in it cuts off nobody who could mend it. Not in a bank: no policy changes it. */
+struct shield_manage {
+	__u32 n; /* of at[]; 0: nobody */
+	__u32 _zero;
+	struct protect_prefix at[SHIELD_MANAGE_MAX];
+	__u64 port[1024]; /* bit port % 64 of [port / 64]; TCP and UDP alike */
+};
+_Static_assert(sizeof(struct shield_manage) == 8 + 40 * SHIELD_MANAGE_MAX + 8192, "manage");
 
 /* ---- deny list -------------------------------------------------------------- */
 

@@ -22,6 +22,20 @@ struct {
 
 #ifdef MAPS_XDP
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2); /* by bank */
+	__type(key, __u32);
+	__type(value, struct shield_rules);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shield_manage);
+} manage SEC(".maps");
+
 /* A byte per port: one load where a hash costs thirty nanoseconds, for every
  * TCP packet that the machine receives. */
 struct {
@@ -73,10 +87,10 @@ struct {
 } deny_v6 SEC(".maps");
 
 /* One struct with a named field per reason: an array indexed by an enum loses
- * its BTF in bpftool and prints as hex. */
+ * its BTF in bpftool and prints as hex. Key 0: dropped; key 1: would have been. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, struct drop_count);
 } drop_count SEC(".maps");

@@ -34,18 +34,28 @@ static __always_inline __u32 class_of(const struct packet *p, __u32 bank)
 	return port ? port->of[p->dst_port & 0xffff] : CLASS_NONE;
 }
 
-static __always_inline bool shield_protects(const struct packet *p)
+/* The bank that this packet is judged by. */
+static __always_inline __u32 shield_bank(void)
 {
 	const struct shield_policy *now;
-	const struct protect_class *class;
-	const struct protect_addr *addr;
-	__u32 zero = 0, bank, key;
-	__u64 left;
+	__u32 zero = 0, bank;
 
 	now = bpf_map_lookup_elem(&policy, &zero);
 	if (!now)
-		return false;
-	bank = now->bank;
+		return 0;
+	bank = now->bank & 1;
+	if (now->trial_ends_ns && now->trial_ends_ns <= bpf_ktime_get_coarse_ns())
+		bank ^= 1;
+	return bank;
+}
+
+static __always_inline bool shield_protects(const struct packet *p, __u32 bank)
+{
+	const struct protect_class *class;
+	const struct protect_addr *addr;
+	__u32 key;
+	__u64 left;
+
 	key = class_of(p, bank);
 	if (key == CLASS_NONE)
 		return false;

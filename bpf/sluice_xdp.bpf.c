@@ -5,10 +5,11 @@
  *              │          │           └──────────────► drop
  *              └──────────┴─► up the stack, unseen by any rule
  *
- * Two doors stand before the rules and no policy can shut them: whatever is not
- * TCP or UDP (ARP, neighbour discovery, ICMP and its path-MTU messages), and
- * whatever goes to an address or port that is not protected. So no rule, list
- * or mistake in them can cut off a machine's ssh or its neighbours. */
+ * Three doors stand before the rules and no rule can shut them: whatever is not
+ * TCP or UDP (ARP, neighbour discovery, ICMP and its path-MTU messages),
+ * whatever goes to an address or port that is not protected, and the management
+ * prefixes to the management ports. So no rule, list or mistake in them can cut
+ * off a machine's ssh or its neighbours. */
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>
@@ -18,20 +19,43 @@
 #include "maps.h"
 #include "parse.h"
 #include "shield_list.h"
+#include "shield_manage.h"
 #include "shield_malformed.h"
 #include "shield_protect.h"
 
+/* Key 0 of drop_count is what fell, key 1 what a rule that only observes would have dropped. */
+static __always_inline void count(__u32 key, enum drop_reason why)
+{
+	struct drop_count *at = bpf_map_lookup_elem(&drop_count, &key);
+
+	if (at && why < DROP_REASONS)
+		((__u64 *)at)[why]++;
+}
+
+/* What a rule has found, as its mode has it: a rule that observes only counts. */
+static __always_inline enum drop_reason holds(enum shield_rule_mode mode, enum drop_reason why)
+{
+	if (why == DROP_NONE || mode == RULE_ENFORCE)
+		return why;
+	count(1, why);
+	return DROP_NONE;
+}
+
 /* The order of judgement, cheapest first. */
-static __always_inline enum drop_reason judge(const struct packet *p)
+static __always_inline enum drop_reason judge(const struct shield_rules *r, const struct packet *p)
 {
 	enum drop_reason why;
 
-	why = shield_malformed(p);
-	if (why)
-		return why;
-	why = shield_list(p);
-	if (why)
-		return why;
+	if (r->malformed != RULE_OFF) {
+		why = holds(r->malformed, shield_malformed(p));
+		if (why)
+			return why;
+	}
+	if (r->deny != RULE_OFF) {
+		why = holds(r->deny, shield_list(p));
+		if (why)
+			return why;
+	}
 	return DROP_NONE;
 }
 
@@ -53,12 +77,7 @@ static __always_inline struct shield_iface *iface_find(__u32 ifindex)
 
 static __always_inline int settle(struct shield_iface *at, enum drop_reason why)
 {
-	struct drop_count *count;
-	__u32 zero = 0;
-
-	count = bpf_map_lookup_elem(&drop_count, &zero);
-	if (count && why < DROP_REASONS)
-		((__u64 *)count)[why]++;
+	count(0, why);
 	if (at && why)
 		at->dropped++;
 	else if (at)
@@ -69,16 +88,24 @@ static __always_inline int settle(struct shield_iface *at, enum drop_reason why)
 SEC("xdp.frags")
 int sluice_xdp(struct xdp_md *ctx)
 {
+	const struct shield_rules *r;
 	struct shield_iface *at;
 	struct packet p;
+	__u32 bank;
 
 	if (!parse_packet(ctx, &p))
 		return XDP_PASS;
-	if (!shield_protects(&p))
+	bank = shield_bank();
+	if (!shield_protects(&p, bank))
+		return XDP_PASS;
+	if (shield_manages(&p))
+		return XDP_PASS;
+	r = bpf_map_lookup_elem(&rules, &bank);
+	if (!r)
 		return XDP_PASS;
 	at = iface_find(ctx->ingress_ifindex);
 	p.loopback = at && at->loopback;
-	return settle(at, judge(&p));
+	return settle(at, judge(r, &p));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -168,7 +168,7 @@ int main(void)
 	run_open(&run);
 	run_loopback(&run, false);
 	bare = bare_load();
-	if (bare < 0 || shield_protect_set(&run.shield, list, ARRAY_SIZE(list))) {
+	if (bare < 0 || run_policy(&run, list, ARRAY_SIZE(list))) {
 		perror("set-up");
 		return 1;
 	}

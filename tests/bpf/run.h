@@ -44,12 +44,24 @@ static inline struct shield_prefix run_prefix(const char *text)
 	return p;
 }
 
+/* A policy with every rule enforced. */
+static inline int run_policy(struct run *r, const struct shield_protect *list, size_t n)
+{
+	struct shield_plan plan = {
+		.protect = list,
+		.n_protect = n,
+		.rules = shield_rules_default(),
+	};
+
+	return shield_policy_set(&r->shield, &plan, 0);
+}
+
 static inline void run_protect(struct run *r, const char *prefix, uint16_t port,
 			       enum l4_proto proto)
 {
 	struct shield_protect one = {.to = run_prefix(prefix), .port = port, .proto = proto};
 
-	assert(shield_protect_set(&r->shield, &one, 1) == 0);
+	assert(run_policy(r, &one, 1) == 0);
 }
 
 /* Which kind of interface the packets come from. */

@@ -14,6 +14,13 @@ static char pin_dir[128];
 
 static struct shield_protect protect[4];
 
+static struct shield_plan plan(void)
+{
+	return (struct shield_plan){.protect = protect,
+				    .n_protect = ARRAY_SIZE(protect),
+				    .rules = shield_rules_default()};
+}
+
 static struct shield_config config(struct net *n, enum shield_want mode, const char *const *ifaces,
 				   size_t n_ifaces)
 {
@@ -27,8 +34,14 @@ static struct shield_config config(struct net *n, enum shield_want mode, const c
 				      .mode = mode,
 				      .ifaces = ifaces,
 				      .n_ifaces = n_ifaces,
-				      .protect = protect,
-				      .n_protect = ARRAY_SIZE(protect)};
+				      .plan = plan()};
+}
+
+static int set_plan(struct shield *s)
+{
+	struct shield_plan it = plan();
+
+	return shield_policy_set(s, &it, 0);
 }
 
 static const char *const edge0[] = {"edge0"};
@@ -534,7 +547,7 @@ NET_TEST(shield, without_capabilities_it_is_off_and_says_which, 1500)
 	check(first(s).mode == SHIELD_OFF && first(s).why[0]);
 	check(shield_deny_add(s, &p, 0, SHIELD_DENY_OPERATOR, "") == -EOPNOTSUPP);
 	check(shield_deny_del(s, &p) == -EOPNOTSUPP && shield_reap(s) == -EOPNOTSUPP);
-	check(shield_protect_set(s, protect, 1) == -EOPNOTSUPP);
+	check(set_plan(s) == -EOPNOTSUPP);
 	check(shield_workers_set(s, &cpu, 1) == -EOPNOTSUPP);
 	check(shield_worker_mark(s, 0, SHIELD_WORKER_UP) == -EOPNOTSUPP);
 	check(shield_group_attach(s, 0, &fd, 1) == -EOPNOTSUPP);
@@ -553,7 +566,7 @@ NET_TEST(shield, the_keepers_three_capabilities_suffice_after_the_start, 1500)
 	drop_caps(1ull << CAP_BPF | 1ull << CAP_NET_ADMIN | 1ull << CAP_PERFMON);
 	check(shield_deny_add(s, &p, 1, SHIELD_DENY_OPERATOR, "") == 0);
 	check(shield_deny_del(s, &p) == 0 && shield_reap(s) == 0);
-	check(shield_protect_set(s, protect, 1) == 0);
+	check(set_plan(s) == 0);
 	check(shield_workers_set(s, &cpu, 1) == 0);
 	check(shield_group_attach(s, 0, &fd, 1) == 0);
 	check(shield_worker_mark(s, 0, SHIELD_WORKER_UP) == 0);

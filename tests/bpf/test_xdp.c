@@ -473,7 +473,7 @@ static void protect_all(void)
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
 		protect[i] = (struct shield_protect){
 			.to = run_prefix(list[i].to), .port = list[i].port, .proto = list[i].proto};
-	assert_int_equal(shield_protect_set(&run.shield, protect, ARRAY_SIZE(protect)), 0);
+	assert_int_equal(run_policy(&run, protect, ARRAY_SIZE(protect)), 0);
 }
 
 static void deny(const char *prefix, uint64_t ttl_s)
@@ -616,7 +616,7 @@ TEST(xdp, nothing_is_judged_while_nothing_is_protected)
 {
 	begin();
 	deny("198.51.100.0/24", 0);
-	assert_int_equal(shield_protect_set(&run.shield, NULL, 0), 0);
+	assert_int_equal(run_policy(&run, NULL, 0), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		assert_int_equal(run_text(&run, rows[i].packet), UNJUDGED);
 	run_close(&run);
@@ -649,9 +649,9 @@ TEST(xdp, sixty_four_prefixes_are_protected_and_no_more)
 		list[i] = (struct shield_protect){
 			.to = run_prefix(text), .port = 443, .proto = L4_TCP};
 	}
-	assert_int_equal(shield_protect_set(&run.shield, list, ARRAY_SIZE(list)), -E2BIG);
+	assert_int_equal(run_policy(&run, list, ARRAY_SIZE(list)), -E2BIG);
 	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_BAD_TCP_FLAGS); /* the old set holds */
-	assert_int_equal(shield_protect_set(&run.shield, list, SHIELD_PROTECT_MAX), 0);
+	assert_int_equal(run_policy(&run, list, SHIELD_PROTECT_MAX), 0);
 	assert_int_equal(run_text(&run, "ip4 tcp -"), UNJUDGED);
 	for (unsigned i = 0; i < SHIELD_PROTECT_MAX; i++) {
 		snprintf(text, sizeof(text), "ip4 dst=10.%u.9.9 tcp -", i);

@@ -281,7 +281,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
 		protect[i] = (struct shield_protect){
 			.to = run_prefix(list[i].to), .port = list[i].port, .proto = list[i].proto};
-	assert(shield_protect_set(&run.shield, protect, ARRAY_SIZE(protect)) == 0);
+	assert(run_policy(&run, protect, ARRAY_SIZE(protect)) == 0);
 	assert(shield_deny_config(&run.shield, deny, ARRAY_SIZE(deny)) == 0);
 	return 0;
 }

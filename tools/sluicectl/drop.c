@@ -7,7 +7,7 @@
 static const struct {
 	const char *field, *word, *text;
 } reasons[] = {
-#define REASON(name, word, points, text) {#name, word, text},
+#define REASON(name, word, rule, points, text) {#name, word, text},
 #include "bpf/drop_reason.def"
 #undef REASON
 };

@@ -217,6 +217,9 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		err = policy_read(s, &now);
 	if (!err) {
 		now.abi = SHIELD_ABI;
+		if (now.trial_ends_ns) /* an earlier keeper's, who cannot hear the confirmation */
+			now.bank = !now.bank;
+		now.trial_ends_ns = 0;
 		now.steer = cfg->steer;
 		now.cores = 0; /* nobody is ready; shield_worker_mark() says who is */
 		err = policy_write(s, &now);
@@ -238,7 +241,10 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		    said);
 		return err;
 	}
-	err = shield_protect_set(s, cfg->protect, cfg->n_protect);
+	err = shield_manage_set(s, cfg->manage, cfg->n_manage, cfg->manage_port,
+				cfg->n_manage_ports);
+	if (!err)
+		err = shield_policy_set(s, &cfg->plan, 0);
 	if (!err)
 		err = shield_deny_config(s, cfg->deny, cfg->n_deny);
 	if (err) {

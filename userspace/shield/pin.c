@@ -227,9 +227,10 @@ void pin_remove(struct shield *s, const char *name)
 void pin_remove_maps(struct shield *s)
 {
 	static const char *const names[] = {
-		"policy",  "port_class",  "protect_class", "protect_addr", "protect_port",
-		"deny_v4", "deny_v6",     "drop_count",    "iface",        "listener",
-		"worker",  "core_worker", "core_nth",      "pick_count",
+		"policy",       "port_class", "protect_class", "protect_addr",
+		"protect_port", "deny_v4",    "deny_v6",       "drop_count",
+		"iface",        "listener",   "worker",        "core_worker",
+		"core_nth",     "pick_count", "rules",         "manage",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -32,13 +32,17 @@
  *                     16 numbers in addr
  *   drop_count        {"key":0,"values":[{"cpu":0,"value":{"NONE":9,"BAD_IP_HEADER":0,
  *                     …,"DENIED":3}},…]}: a field per reason of drop_reason.def, NONE
- *                     for packets judged and passed; add up over the CPUs
+ *                     for packets judged and passed; add up over the CPUs. Key 1: what
+ *                     rules in observe mode would have dropped
  *   iface             {"key":0,"values":[{"cpu":0,"value":{"ifindex":2,
  *                     "mode":"SHIELD_NATIVE","loopback":0,"_zero":0,"passed":9,
  *                     "dropped":3}},…]}; the key is a slot, ifindex 0 an unused one;
  *                     packets to protected destinations only
- *   policy            {"key":0,"value":{"abi":1,"bank":1,"steer":"SHIELD_STEER_BY_HASH",
- *                     "cores":2}}
+ *   policy            {"key":0,"value":{"abi":2,"bank":1,"trial_ends_ns":0,
+ *                     "steer":"SHIELD_STEER_BY_HASH","cores":2}}
+ *   rules             the key is the bank; value {"malformed":"RULE_ENFORCE",…}
+ *   manage            {"key":0,"value":{"n":1,"_zero":0,"at":[as in protect_addr],
+ *                     "port":[…1024 words of 64 bits, one per port]}}
  *   protect_port      {"key":{"proto":"L4_TCP","port":443},"value":{"any_v4":1,"any_v6":0,
  *                     "prefixes":3}}; port 0 is the union over the ports, for packets that
  *                     show none. The program itself reads port_class (64 KiB of bytes
@@ -82,6 +86,13 @@ struct shield_protect {
 	enum l4_proto proto;
 };
 
+/* A whole policy: what is protected, and how. Borrowed during the call. */
+struct shield_plan {
+	const struct shield_protect *protect;
+	size_t n_protect;
+	struct shield_rules rules;
+};
+
 enum shield_want {
 	SHIELD_WANT_AUTO, /* native where the driver can, else generic */
 	SHIELD_WANT_NATIVE,
@@ -95,8 +106,11 @@ struct shield_config {
 	enum shield_want mode;
 	const char *const *ifaces; /* names; none is the same as SHIELD_WANT_OFF */
 	size_t n_ifaces;           /* at most SHIELD_IFACES_MAX */
-	const struct shield_protect *protect;
-	size_t n_protect;
+	struct shield_plan plan;
+	const struct shield_prefix *manage;
+	size_t n_manage;
+	const uint16_t *manage_port;
+	size_t n_manage_ports;
 	const struct shield_prefix *deny; /* sluice.conf's, without expiry */
 	size_t n_deny;
 	enum shield_steer steer;
@@ -131,10 +145,25 @@ const struct shield_attachment *shield_attachments(const struct shield *s, size_
 
 /* ---- policy ------------------------------------------------------------------ */
 
-/* Replaces the whole set in one step. -E2BIG beyond SHIELD_PROTECT_MAX distinct
- * prefixes, SHIELD_PORTS_MAX ports or some 60 different combinations of prefixes;
- * the old set then stays. */
-int shield_protect_set(struct shield *s, const struct shield_protect *list, size_t n);
+/* Every rule enforced: what a sluice.conf without a word about rules means. */
+struct shield_rules shield_rules_default(void);
+
+/* Builds the plan beside the policy in force, reads it back, and switches to it in one
+ * step. trial_ms 0: for good. Else the kernel itself goes back to the policy before when
+ * the time is over, unless shield_policy_confirm() came first. -EBUSY: a trial is
+ * running, or has ended and not been cleared by shield_policy_revert(). -E2BIG beyond
+ * SHIELD_PROTECT_MAX distinct prefixes, SHIELD_PORTS_MAX ports or some 60 different
+ * combinations of prefixes. On any error the policy in force stays. */
+int shield_policy_set(struct shield *s, const struct shield_plan *plan, uint64_t trial_ms);
+/* Keeps the policy on trial; -ENOENT: there is none, or its time is over. */
+int shield_policy_confirm(struct shield *s);
+/* Ends the trial, or clears one that is over; -ENOENT: there is none. */
+int shield_policy_revert(struct shield *s);
+
+/* Who passes to which ports before any rule, whatever the policy: at most
+ * SHIELD_MANAGE_MAX prefixes, else -E2BIG. */
+int shield_manage_set(struct shield *s, const struct shield_prefix *who, size_t n,
+		      const uint16_t *port, size_t n_ports);
 
 /* Adds or renews an entry. ttl_s 0: for ever. Renewing keeps hits and creation time. An
  * IPv6 prefix longer than /64 is widened to it for SHIELD_DENY_OFFENCE: one
@@ -181,7 +210,8 @@ struct shield_iface_stats {
 };
 
 struct shield_stats {
-	uint64_t drop[DROP_REASONS]; /* by enum drop_reason; [DROP_NONE]: judged and passed */
+	uint64_t drop[DROP_REASONS];     /* by enum drop_reason; [DROP_NONE]: judged and passed */
+	uint64_t observed[DROP_REASONS]; /* would have been, were the rule not on "observe" */
 	struct pick_count picked;
 	struct shield_iface_stats iface[SHIELD_IFACES_MAX];
 	size_t n_ifaces;
@@ -194,6 +224,8 @@ int shield_stats_read(struct shield *s, struct shield_stats *out);
 const char *shield_reason_word(enum drop_reason why);
 const char *shield_reason_text(enum drop_reason why);
 unsigned shield_reason_points(enum drop_reason why);
-const char *shield_mode_word(enum shield_mode mode); /* "native", "generic", "off" */
+enum shield_rule shield_reason_rule(enum drop_reason why); /* RULES for DROP_NONE */
+const char *shield_rule_word(enum shield_rule rule);       /* "malformed", … "?" */
+const char *shield_mode_word(enum shield_mode mode);       /* "native", "generic", "off" */
 
 #endif

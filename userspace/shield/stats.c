@@ -60,6 +60,8 @@ int shield_stats_read(struct shield *s, struct shield_stats *out)
 	if (err || !s->xdp)
 		return err;
 	err = sum(s, s->xdp->maps.drop_count, 0, DROP_REASONS, out->drop);
+	if (!err)
+		err = sum(s, s->xdp->maps.drop_count, 1, DROP_REASONS, out->observed);
 	out->n_ifaces = s->n_ifaces;
 	for (size_t i = 0; i < s->n_ifaces && !err; i++)
 		err = iface_read(s, i, &out->iface[i]);
@@ -69,10 +71,12 @@ int shield_stats_read(struct shield *s, struct shield_stats *out)
 static const struct reason {
 	const char *word;
 	const char *text;
+	enum shield_rule rule;
 	unsigned points;
 } reasons[DROP_REASONS] = {
-	[DROP_NONE] = {"none", "judged and passed", 0},
-#define REASON(name, w, p, t) [DROP_##name] = {.word = (w), .text = (t), .points = (p)},
+	[DROP_NONE] = {"none", "judged and passed", RULES, 0},
+#define REASON(name, w, r, p, t)                                                                   \
+	[DROP_##name] = {.word = (w), .text = (t), .rule = RULE_##r, .points = (p)},
 #include "bpf/drop_reason.def"
 #undef REASON
 };
@@ -90,6 +94,19 @@ const char *shield_reason_text(enum drop_reason why)
 unsigned shield_reason_points(enum drop_reason why)
 {
 	return (unsigned)why < DROP_REASONS ? reasons[why].points : 0;
+}
+
+enum shield_rule shield_reason_rule(enum drop_reason why)
+{
+	return (unsigned)why < DROP_REASONS ? reasons[why].rule : RULES;
+}
+
+const char *shield_rule_word(enum shield_rule rule)
+{
+	static const char *const words[RULES] = {"malformed", "allow", "deny",
+						 "rate",      "flow",  "syn"};
+
+	return (unsigned)rule < RULES ? words[rule] : "?";
 }
 
 const char *shield_mode_word(enum shield_mode mode)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* protect.c - which destinations are ours, from a list to a bank of maps.
+/* policy.c - the policy: which destinations are ours and how they are judged, from a
+ * plan to a bank of maps.
  *
  *   list ─► distinct prefixes   ─► protect_addr[bank]     bit i names prefix i
  *       └─► {proto, port}: bits ─► protect_class[bank, …] ports with equal bits are one class
  *                               └► port_class[bank, …]    a byte per port
+ *   rules                                         ─► rules[bank]
  *                                   policy.bank = bank    the switch
  *
  * Every packet reads the bank first, so it sees the old set or the new one and
@@ -19,6 +21,7 @@
 #include <sys/socket.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "bpf/sluice_xdp.skel.h"
 
@@ -46,14 +49,20 @@ static void mask_make(__u8 mask[16], unsigned bits)
 		mask[bits / 8] = (__u8)(0xff00 >> bits % 8);
 }
 
+static void prefix_make(struct protect_prefix *out, const struct shield_prefix *p)
+{
+	*out = (struct protect_prefix){.family = p->family == AF_INET ? 4 : 6, .len = p->bits};
+	mask_make(out->mask, p->bits);
+	for (int i = 0; i < 16; i++)
+		out->addr[i] = p->addr[i] & out->mask[i];
+}
+
 /* Index of the prefix in the bank, added if new; -1: no room. */
 static int bank_prefix(struct bank *b, const struct shield_prefix *p)
 {
-	struct protect_prefix want = {.family = p->family == AF_INET ? 4 : 6, .len = p->bits};
+	struct protect_prefix want;
 
-	mask_make(want.mask, p->bits);
-	for (int i = 0; i < 16; i++)
-		want.addr[i] = p->addr[i] & want.mask[i];
+	prefix_make(&want, p);
 	for (unsigned i = 0; i < b->n_addr; i++)
 		if (memcmp(&b->addr.at[i], &want, sizeof(want)) == 0)
 			return (int)i;
@@ -193,7 +202,58 @@ static int list_for_people(struct shield *s, const struct bank *b)
 	return err;
 }
 
-int shield_protect_set(struct shield *s, const struct shield_protect *list, size_t n)
+/* Written is not yet there: what the program will read is read back before it is switched to. */
+static int bank_verify(struct shield *s, const struct bank *b, const struct shield_rules *rules)
+{
+	struct shield_rules in_force;
+	struct protect_addr addr;
+	int err = bpf_map__lookup_elem(s->xdp->maps.rules, &b->number, sizeof(b->number), &in_force,
+				       sizeof(in_force), 0);
+
+	if (!err)
+		err = bpf_map__lookup_elem(s->xdp->maps.protect_addr, &b->number, sizeof(b->number),
+					   &addr, sizeof(addr), 0);
+	if (!err &&
+	    (memcmp(&in_force, rules, sizeof(*rules)) || memcmp(&addr, &b->addr, sizeof(addr))))
+		err = -EIO;
+	return err;
+}
+
+static int bank_build(struct shield *s, struct bank *b, const struct shield_plan *plan)
+{
+	int err = bank_fill(b, plan->protect, plan->n_protect);
+
+	if (err)
+		return err;
+	err = bank_classify(b);
+	if (err) {
+		log_error("shield: ports with more than %d different sets of protected "
+			  "addresses; make them alike",
+			  CLASSES_MAX - CLASS_UNION);
+		return err;
+	}
+	err = bank_store(s, b);
+	if (!err)
+		err = put(s->xdp->maps.rules, &b->number, sizeof(b->number), &plan->rules,
+			  sizeof(plan->rules));
+	if (!err)
+		err = bank_verify(s, b, &plan->rules);
+	return err;
+}
+
+struct shield_rules shield_rules_default(void)
+{
+	return (struct shield_rules){
+		.malformed = RULE_ENFORCE,
+		.allow = RULE_ENFORCE,
+		.deny = RULE_ENFORCE,
+		.rate = RULE_ENFORCE,
+		.flow = RULE_ENFORCE,
+		.syn = RULE_ENFORCE,
+	};
+}
+
+int shield_policy_set(struct shield *s, const struct shield_plan *plan, uint64_t trial_ms)
 {
 	struct shield_policy now;
 	struct bank *b;
@@ -201,30 +261,77 @@ int shield_protect_set(struct shield *s, const struct shield_protect *list, size
 
 	if (!s->xdp)
 		return -EOPNOTSUPP;
+	err = policy_read(s, &now);
+	if (err)
+		return err;
+	if (now.trial_ends_ns)
+		return -EBUSY; /* the other bank is what we must be able to go back to */
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	err = policy_read(s, &now);
-	if (!err) {
-		now.bank = !now.bank;
-		b->number = now.bank;
-		err = bank_fill(b, list, n);
-	}
-	if (!err) {
-		err = bank_classify(b);
-		if (err)
-			log_error("shield: ports with more than %d different sets of protected "
-				  "addresses; make them alike",
-				  CLASSES_MAX - CLASS_UNION);
-	}
-	if (!err)
-		err = bank_store(s, b);
+	now.bank = !now.bank;
+	b->number = now.bank;
+	err = bank_build(s, b, plan);
+	if (!err && trial_ms)
+		now.trial_ends_ns = clock_mono_ns() + trial_ms * 1000000;
 	if (!err)
 		err = policy_write(s, &now);
 	if (!err)
 		err = list_for_people(s, b);
 	if (err && err != -E2BIG && err != -EINVAL)
-		log_error("shield: what is protected could not be changed: %s", strerror(-err));
+		log_error("shield: the policy could not be changed: %s", strerror(-err));
 	free(b);
 	return err;
+}
+
+int shield_policy_confirm(struct shield *s)
+{
+	struct shield_policy now;
+	int err;
+
+	if (!s->xdp)
+		return -EOPNOTSUPP;
+	err = policy_read(s, &now);
+	if (err)
+		return err;
+	if (!now.trial_ends_ns || now.trial_ends_ns <= clock_mono_ns())
+		return -ENOENT;
+	now.trial_ends_ns = 0;
+	return policy_write(s, &now);
+}
+
+int shield_policy_revert(struct shield *s)
+{
+	struct shield_policy now;
+	int err;
+
+	if (!s->xdp)
+		return -EOPNOTSUPP;
+	err = policy_read(s, &now);
+	if (err)
+		return err;
+	if (!now.trial_ends_ns)
+		return -ENOENT;
+	now.bank = !now.bank;
+	now.trial_ends_ns = 0;
+	return policy_write(s, &now);
+}
+
+/* ---- the management door ---------------------------------------------------------- */
+
+int shield_manage_set(struct shield *s, const struct shield_prefix *who, size_t n,
+		      const uint16_t *port, size_t n_ports)
+{
+	struct shield_manage door = {.n = (__u32)n};
+	__u32 zero = 0;
+
+	if (!s->xdp)
+		return -EOPNOTSUPP;
+	if (n > SHIELD_MANAGE_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < n; i++)
+		prefix_make(&door.at[i], &who[i]);
+	for (size_t i = 0; i < n_ports; i++)
+		door.port[port[i] / 64] |= 1ull << port[i] % 64;
+	return put(s->xdp->maps.manage, &zero, sizeof(zero), &door, sizeof(door));
 }

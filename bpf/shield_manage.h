@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* shield_manage.h - the door for whoever has to mend a policy.
+ *
+ * A management prefix to a management port passes before the first rule. It stands
+ * in a map of its own that no policy and no trial writes, so that a deny list which
+ * names its author still lets him in to take it back. */
+#ifndef SLUICE_BPF_SHIELD_MANAGE_H
+#define SLUICE_BPF_SHIELD_MANAGE_H
+
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline bool source_in(const struct protect_prefix *at, const struct packet *p)
+{
+	union addr addr, mask;
+
+	__builtin_memcpy(&addr, at->addr, sizeof(addr));
+	__builtin_memcpy(&mask, at->mask, sizeof(mask));
+	return at->family == p->family && !((p->src.half[0] ^ addr.half[0]) & mask.half[0]) &&
+	       !((p->src.half[1] ^ addr.half[1]) & mask.half[1]);
+}
+
+static __always_inline bool shield_manages(const struct packet *p)
+{
+	const struct shield_manage *who;
+	__u32 zero = 0;
+
+	who = bpf_map_lookup_elem(&manage, &zero);
+	if (!who || !who->n || !p->ports)
+		return false;
+	if (!(who->port[p->dst_port >> 6 & 1023] >> (p->dst_port & 63) & 1))
+		return false;
+	for (__u32 i = 0; i < SHIELD_MANAGE_MAX && i < who->n; i++)
+		if (source_in(&who->at[i], p))
+			return true;
+	return false;
+}
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_policy.c - modes of rules, trials that end by themselves, the management door:
+ * through the real program, by prog run. */
+#include <time.h>
+
+#include "base/clock.h"
+#include "run.h"
+#include "test.h"
+
+static struct run run;
+
+static struct shield_protect web;
+
+static struct shield_plan plan_of(struct shield_rules rules)
+{
+	return (struct shield_plan){.protect = &web, .n_protect = 1, .rules = rules};
+}
+
+static void begin(void)
+{
+	if (!run_may())
+		skip();
+	run_open(&run);
+	run_loopback(&run, false);
+	web = (struct shield_protect){.to = run_prefix("192.0.2.1"), .port = 443, .proto = L4_TCP};
+	assert_int_equal(run_policy(&run, &web, 1), 0);
+}
+
+static void deny(const char *prefix)
+{
+	struct shield_prefix p = run_prefix(prefix);
+
+	assert_int_equal(shield_deny_add(&run.shield, &p, 0, SHIELD_DENY_OPERATOR, ""), 0);
+}
+
+static uint64_t observed(enum drop_reason why)
+{
+	struct drop_count all[256];
+	__u32 one = 1;
+	uint64_t sum = 0;
+
+	assert_int_equal(bpf_map__lookup_elem(run.shield.xdp->maps.drop_count, &one, sizeof(one),
+					      all, run.shield.cpus * sizeof(all[0]), 0),
+			 0);
+	for (unsigned c = 0; c < run.shield.cpus; c++)
+		sum += ((const __u64 *)&all[c])[why];
+	return sum;
+}
+
+/* ---- modes -------------------------------------------------------------------- */
+
+TEST(policy, a_rule_that_observes_counts_and_passes)
+{
+	struct shield_rules rules = shield_rules_default();
+	struct shield_plan plan;
+
+	begin();
+	deny("198.51.100.0/24");
+	rules.malformed = rules.deny = RULE_OBSERVE;
+	plan = plan_of(rules);
+	assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
+	assert_int_equal(run_text(&run, "ip4 src=203.0.113.9 tcp -"), DROP_NONE);
+	assert_int_equal(observed(DROP_BAD_TCP_FLAGS), 1);
+	assert_int_equal(run_text(&run, "ip4 tcp S"), DROP_NONE);
+	assert_int_equal(observed(DROP_DENIED), 1);
+	assert_int_equal(observed(DROP_BAD_TCP_FLAGS), 1);
+	run_close(&run);
+}
+
+TEST(policy, what_one_rule_lets_pass_the_next_still_judges)
+{
+	struct shield_rules rules = shield_rules_default();
+	struct shield_plan plan;
+
+	begin();
+	deny("198.51.100.0/24");
+	rules.malformed = RULE_OBSERVE;
+	plan = plan_of(rules);
+	assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_DENIED);
+	assert_int_equal(observed(DROP_BAD_TCP_FLAGS), 1);
+	run_close(&run);
+}
+
+TEST(policy, a_rule_that_is_off_is_not_even_counted)
+{
+	struct shield_rules rules = shield_rules_default();
+	struct shield_plan plan;
+
+	begin();
+	deny("198.51.100.0/24");
+	rules.malformed = rules.deny = RULE_OFF;
+	plan = plan_of(rules);
+	assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_NONE);
+	assert_int_equal(observed(DROP_BAD_TCP_FLAGS), 0);
+	assert_int_equal(observed(DROP_DENIED), 0);
+	run_close(&run);
+}
+
+/* ---- trials ------------------------------------------------------------------- */
+
+static void wait_ms(unsigned ms)
+{
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000l};
+
+	nanosleep(&t, NULL);
+}
+
+static int try_without_malformed(uint64_t ms)
+{
+	struct shield_rules rules = shield_rules_default();
+	struct shield_plan plan;
+
+	rules.malformed = RULE_OFF;
+	plan = plan_of(rules);
+	return shield_policy_set(&run.shield, &plan, ms);
+}
+
+TEST(policy, a_trial_ends_by_itself_with_nobody_there_to_end_it)
+{
+	begin();
+	assert_int_equal(try_without_malformed(400), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_NONE);
+	wait_ms(420);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(shield_policy_confirm(&run.shield), -ENOENT); /* too late */
+	assert_int_equal(shield_policy_revert(&run.shield), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_BAD_TCP_FLAGS);
+	run_close(&run);
+}
+
+TEST(policy, a_trial_that_is_confirmed_stays)
+{
+	begin();
+	assert_int_equal(try_without_malformed(300), 0);
+	assert_int_equal(shield_policy_confirm(&run.shield), 0);
+	wait_ms(320);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_NONE);
+	assert_int_equal(shield_policy_confirm(&run.shield), -ENOENT);
+	assert_int_equal(shield_policy_revert(&run.shield), -ENOENT);
+	run_close(&run);
+}
+
+TEST(policy, a_trial_can_be_reverted_and_is_never_built_over)
+{
+	begin();
+	assert_int_equal(try_without_malformed(60000), 0);
+	assert_int_equal(try_without_malformed(60000), -EBUSY);
+	assert_int_equal(run_policy(&run, &web, 1), -EBUSY);
+	assert_int_equal(shield_policy_revert(&run.shield), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(try_without_malformed(0), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_NONE);
+	run_close(&run);
+}
+
+/* ---- the management door ------------------------------------------------------- */
+
+static void manage(const char *v4, const char *v6, uint16_t port)
+{
+	struct shield_prefix who[] = {run_prefix(v4), run_prefix(v6)};
+
+	assert_int_equal(shield_manage_set(&run.shield, who, 2, &port, 1), 0);
+}
+
+TEST(policy, a_manager_passes_to_his_port_through_any_denial)
+{
+	struct shield_protect list[] = {
+		{.to = run_prefix("0.0.0.0/0"), .port = 443, .proto = L4_TCP},
+		{.to = run_prefix("0.0.0.0/0"), .port = 22, .proto = L4_TCP},
+		{.to = run_prefix("::/0"), .port = 22, .proto = L4_TCP},
+	};
+
+	begin();
+	manage("198.51.100.0/28", "2001:db8:1::/64", 22);
+	assert_int_equal(run_policy(&run, list, ARRAY_SIZE(list)), 0);
+	deny("0.0.0.0/0");
+	deny("::/0");
+	assert_int_equal(run_text(&run, "ip4 tcp A dport=22"), UNJUDGED);
+	assert_int_equal(run_text(&run, "ip4 src=198.51.100.15 tcp S dport=22"), UNJUDGED);
+	assert_int_equal(run_text(&run, "ip6 tcp A dport=22"), UNJUDGED);
+	assert_int_equal(run_text(&run, "ip4 src=198.51.100.16 tcp A dport=22"), DROP_DENIED);
+	assert_int_equal(run_text(&run, "ip6 src=2001:db8:2::1 tcp A dport=22"), DROP_DENIED);
+	assert_int_equal(run_text(&run, "ip4 tcp A dport=443"), DROP_DENIED); /* to his port only */
+	run_close(&run);
+}
+
+TEST(policy, nobody_manages_by_default_and_seventeen_are_too_many)
+{
+	struct shield_prefix who[SHIELD_MANAGE_MAX + 1] = {};
+	uint16_t port = 443;
+
+	begin();
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_BAD_TCP_FLAGS);
+	for (size_t i = 0; i < ARRAY_SIZE(who); i++)
+		who[i] = run_prefix("198.51.100.7/32");
+	assert_int_equal(shield_manage_set(&run.shield, who, ARRAY_SIZE(who), &port, 1), -E2BIG);
+	assert_int_equal(shield_manage_set(&run.shield, who, SHIELD_MANAGE_MAX, &port, 1), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), UNJUDGED);
+	run_close(&run);
+}
+
+TEST_MAIN()
