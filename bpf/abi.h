@@ -22,7 +22,7 @@
 #define SHIELD_WORKERS_MAX 1024 /* workers of one keeper; a power of two */
 #define SHIELD_LISTENERS   (SHIELD_GROUPS_MAX * SHIELD_WORKERS_MAX)
 #define SHIELD_PROTECT_MAX 64   /* distinct protected prefixes */
-#define SHIELD_PORTS_MAX   1024 /* protected {protocol, port} */
+#define SHIELD_PORTS_MAX   1024 /* runs of ports that are protected alike */
 #define SHIELD_IFACES_MAX  64
 #define SHIELD_MANAGE_MAX  16    /* management prefixes */
 #define SHIELD_DENY_MAX    16384 /* per family */
@@ -128,8 +128,9 @@ _Static_assert(sizeof(struct protect_class) == 16, "protect_class");
 struct protect_key {
 	enum l4_proto proto;
 	__u32 port; /* host byte order; 0: without a port */
+	__u32 last; /* of a run of ports that are protected alike; else `port` again */
 };
-_Static_assert(sizeof(struct protect_key) == 8, "protect_key");
+_Static_assert(sizeof(struct protect_key) == 12, "protect_key");
 
 struct protect_prefix {
 	__u8 addr[16] __attribute__((aligned(8))); /* IPv4 in the first four, the rest 0 */

@@ -155,6 +155,69 @@ TEST(policy, a_trial_can_be_reverted_and_is_never_built_over)
 	run_close(&run);
 }
 
+/* ---- ranges of ports ------------------------------------------------------------ */
+
+static unsigned runs_shown(void)
+{
+	struct protect_key key, *at = NULL;
+	unsigned n = 0;
+
+	while (bpf_map__get_next_key(run.shield.xdp->maps.protect_port, at, &key, sizeof(key)) ==
+	       0) {
+		at = &key;
+		n++;
+	}
+	return n;
+}
+
+TEST(policy, a_range_of_ports_is_protected_from_its_first_to_its_last)
+{
+	struct shield_protect list[] = {
+		{.to = run_prefix("192.0.2.1"), .port = 8000, .last = 8099, .proto = L4_TCP},
+		{.to = run_prefix("192.0.2.1"), .port = 1, .last = 1, .proto = L4_TCP},
+		{.to = run_prefix("192.0.2.1"), .port = 65000, .last = 65535, .proto = L4_TCP},
+	};
+
+	begin();
+	assert_int_equal(run_policy(&run, list, ARRAY_SIZE(list)), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=7999"), UNJUDGED);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=8000"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=8099"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=8100"), UNJUDGED);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=1"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=65535"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(runs_shown(), 5); /* three, and the unions for TCP and for any */
+	run_close(&run);
+}
+
+TEST(policy, ranges_that_overlap_add_up)
+{
+	struct shield_protect list[] = {
+		{.to = run_prefix("192.0.2.1"), .port = 1, .last = 65535, .proto = L4_TCP},
+		{.to = run_prefix("192.0.2.2"), .port = 100, .last = 200, .proto = L4_TCP},
+	};
+
+	begin();
+	assert_int_equal(run_policy(&run, list, ARRAY_SIZE(list)), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=150"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(run_text(&run, "ip4 dst=192.0.2.2 tcp - dport=150"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(run_text(&run, "ip4 tcp - dport=201"), DROP_BAD_TCP_FLAGS);
+	assert_int_equal(run_text(&run, "ip4 dst=192.0.2.2 tcp - dport=201"), UNJUDGED);
+	assert_int_equal(runs_shown(), 5);
+	run_close(&run);
+}
+
+TEST(policy, a_range_that_runs_backwards_is_refused)
+{
+	struct shield_protect list = {
+		.to = run_prefix("192.0.2.1"), .port = 9, .last = 8, .proto = L4_TCP};
+
+	begin();
+	assert_int_equal(run_policy(&run, &list, 1), -EINVAL);
+	assert_int_equal(run_text(&run, "ip4 tcp -"), DROP_BAD_TCP_FLAGS); /* as before */
+	run_close(&run);
+}
+
 /* ---- the management door ------------------------------------------------------- */
 
 static void manage(const char *v4, const char *v6, uint16_t port)

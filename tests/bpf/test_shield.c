@@ -616,7 +616,7 @@ NET_TEST(shield, bpftool_reads_every_map_that_can_carry_btf, 1500)
 	check(dump_shows("drop_count", "\"DENIED\":1"));
 	check(dump_shows("iface", "\"mode\":\"SHIELD_NATIVE\""));
 	check(dump_shows("policy", "\"steer\":\"SHIELD_STEER_BY_HASH\""));
-	check(dump_shows("protect_port", "\"key\":{\"proto\":\"L4_TCP\",\"port\":443}"));
+	check(dump_shows("protect_port", "\"key\":{\"proto\":\"L4_TCP\",\"port\":443,"));
 	check(dump_shows("protect_class", "\"any_v4\":0"));
 	check(dump_shows("protect_addr", "\"addr\":[192,0,2,1"));
 	check(dump_shows("worker", "\"state\":\"SHIELD_WORKER_UP\",\"cpu\":0"));

@@ -296,7 +296,7 @@ def test_a_denial_says_what_happened_and_for_how_long():
         drops = json.loads(edge.ctl("-j", "drop", "show"))
         listed = re.findall(r'^REASON\(\w+, *"([^"]+)"', (sluice.ROOT / "bpf/drop_reason.def").read_text(), re.M)
         assert [r["reason"] for r in drops["reasons"]] == listed
-        assert len(edge.ctl("drop", "show", "all").splitlines()) == 1 + len(drops["reasons"])
+        assert len(edge.ctl("drop", "show", "all").splitlines()) == 2 + len(drops["reasons"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* drop.c - what the shield has dropped and why, out of the per-CPU counters. */
+#include <ctype.h>
 #include <string.h>
 
 #include "tools/sluicectl/ctl.h"
 
 static const struct {
-	const char *field, *word, *text;
+	const char *field, *word, *rule, *text;
 } reasons[] = {
-#define REASON(name, word, rule, points, text) {#name, word, text},
+#define REASON(name, word, rule, points, text) {#name, word, #rule, text},
 #include "bpf/drop_reason.def"
 #undef REASON
 };
@@ -23,10 +24,28 @@ static unsigned long long sum(const json_t *values, const char *field)
 	return n;
 }
 
-static const json_t *per_cpu(const json_t *entry)
+/* Key 0 of drop_count is what fell, key 1 what rules in observe mode would have dropped. */
+static const json_t *per_cpu(const json_t *dump, unsigned long long key)
 {
-	const json_t *f = json_object_get(entry, "formatted");
-	return json_object_get(f ? f : entry, "values");
+	const json_t *entry;
+	size_t i;
+	json_array_foreach(dump, i, entry)
+	{
+		const json_t *f = json_object_get(entry, "formatted");
+		if (ctl_u64(f ? f : entry, "key") == key)
+			return json_object_get(f ? f : entry, "values");
+	}
+	return NULL;
+}
+
+static const char *lower(const char *s)
+{
+	static char buf[32];
+	size_t n = 0;
+	for (; *s && n + 1 < sizeof(buf); s++)
+		buf[n++] = (char)tolower((unsigned char)*s);
+	buf[n] = 0;
+	return buf;
 }
 
 static json_t *dump(struct ctl *ctl, const char *name, int *code)
@@ -51,35 +70,50 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		json_decref(d);
 		return code;
 	}
-	const json_t *values = per_cpu(json_array_get(d, 0));
-	unsigned long long passed = sum(values, "NONE"), dropped = 0;
-	json_t *list = json_array(), *r;
+	const json_t *fell = per_cpu(d, 0), *would = per_cpu(d, 1), *r;
+	unsigned long long passed = sum(fell, "NONE"), dropped = 0, observed = 0;
+	json_t *list = json_array();
 	size_t i;
 	for (i = 0; i < N_REASONS; i++) {
-		unsigned long long n = sum(values, reasons[i].field);
+		unsigned long long n = sum(fell, reasons[i].field),
+				   o = sum(would, reasons[i].field);
 		dropped += n;
-		if (n || all || ctl->json)
+		observed += o;
+		if (n || o || all || ctl->json)
 			json_array_append_new(
-				list, json_pack("{s:s,s:I,s:s}", "reason", reasons[i].word,
-						"packets", (json_int_t)n, "text", reasons[i].text));
+				list,
+				json_pack("{s:s,s:s,s:I,s:I,s:s}", "reason", reasons[i].word,
+					  "rule", lower(reasons[i].rule), "packets", (json_int_t)n,
+					  "observed", (json_int_t)o, "text", reasons[i].text));
 	}
 	json_decref(d);
 	if (ctl->json) {
-		ctl_print_json(ctl, json_pack("{s:I,s:I,s:o}", "passed", (json_int_t)passed,
-					      "dropped", (json_int_t)dropped, "reasons", list));
+		ctl_print_json(ctl, json_pack("{s:I,s:I,s:I,s:o}", "passed", (json_int_t)passed,
+					      "dropped", (json_int_t)dropped, "observed",
+					      (json_int_t)observed, "reasons", list));
 		return CTL_OK;
 	}
 	printf("judged %s packets to protected addresses and ports: %s passed, %s dropped\n",
 	       ctl_count(passed + dropped), ctl_count(passed), ctl_count(dropped));
-	json_array_foreach(list, i, r) printf("%15s  %-20s %s\n", ctl_count(ctl_u64(r, "packets")),
-					      ctl_str(r, "reason"), ctl_str(r, "text"));
+	if (observed)
+		printf("rules in observe mode would have dropped %s, counted once per rule and "
+		       "packet\n",
+		       ctl_count(observed));
+	if (json_array_size(list))
+		printf("%15s %15s  %-10s %-20s %s\n", "DROPPED", "OBSERVED", "RULE", "REASON", "");
+	json_array_foreach(list, i, r)
+		printf("%15s %15s  %-10s %-20s %s\n", ctl_count(ctl_u64(r, "packets")),
+		       ctl_count(ctl_u64(r, "observed")), ctl_str(r, "rule"), ctl_str(r, "reason"),
+		       ctl_str(r, "text"));
 	json_decref(list);
 	return CTL_OK;
 }
 
 static const struct verb verbs[] = {
 	{"show", show, "[all]",
-	 "packets per reason; with all: also the reasons that never occurred", VIA_BPFTOOL},
+	 "packets per reason: dropped, and observed, which are those that a rule in observe mode would "
+	 "have dropped; with all: also the reasons that never occurred",
+	 VIA_BPFTOOL},
 	{0},
 };
 const struct object drop_object = {

@@ -36,6 +36,8 @@
 #define CONFIG_MAX_PAGES        256
 #define CONFIG_MAX_MESSAGE      (64u << 20)
 #define CONFIG_MAX_PAGE_BYTES   (1u << 20)
+#define CONFIG_MAX_PROTECT      256
+#define CONFIG_MAX_DENY         16384
 #define CONFIG_MAX_CHANNEL_NAME 100 /* bytes, as in PROTOCOL.md */
 #define CONFIG_MAX_FIELD_NAME   64  /* bytes, of a relay's name or field */
 
@@ -155,9 +157,30 @@ enum config_shield_mode {
 	CONFIG_SHIELD_OFF,
 };
 
+/* first..last, both in; 1..65535 */
+struct config_ports {
+	uint16_t first, last;
+};
+
 struct config_protect {
 	struct config_prefix prefix;
-	uint16_t port; /* 1..65535 */
+	struct config_ports port;
+};
+
+/* As enum shield_rule_mode of bpf/abi.h has them. */
+enum config_rule_mode { CONFIG_RULE_OFF, CONFIG_RULE_OBSERVE, CONFIG_RULE_ENFORCE };
+
+/* In the order of judgement, as enum shield_rule. */
+struct config_rules {
+	enum config_rule_mode malformed, allow, deny, rate, flow, syn;
+};
+
+/* Who passes to which ports before any rule. */
+struct config_manage {
+	const struct config_prefix *prefixes;
+	uint32_t n_prefixes; /* none: nobody */
+	const struct config_ports *ports;
+	uint32_t n_ports;
 };
 
 struct config {
@@ -207,6 +230,8 @@ struct config {
 		uint32_t n_protect;
 		const struct config_prefix *deny; /* without expiry */
 		uint32_t n_deny;
+		struct config_manage manage;
+		struct config_rules rules;
 	} shield;
 
 	struct {

@@ -397,7 +397,7 @@ static void number_spaces(struct load *l)
 /* What a listener's address means to the shield: wildcards are everything. */
 static struct config_protect protect_of(const struct config_listener *s)
 {
-	struct config_protect p = {.port = s->port};
+	struct config_protect p = {.port = {s->port, s->port}};
 
 	p.prefix.family = (uint8_t)s->addr.ss_family;
 	if (s->addr.ss_family == AF_INET)

@@ -270,6 +270,60 @@ static bool prefixes(struct load *l, const struct option *o, const config_settin
 	return ok;
 }
 
+static const char ports_allowed[] = "a port, 1 to 65535, or a range in quotes like \"8000-8099\"";
+
+static bool port_of(const config_setting_t *s, struct config_ports *out)
+{
+	int type = config_setting_type(s);
+	long long n = config_setting_get_int64(s);
+
+	if (type == CONFIG_TYPE_STRING)
+		return value_ports(config_setting_get_string(s), out);
+	if ((type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64) || n < 1 || n > 65535)
+		return false;
+	*out = (struct config_ports){(uint16_t)n, (uint16_t)n};
+	return true;
+}
+
+static bool one_port(struct load *l, const struct option *o, const config_setting_t *s,
+		     uint8_t *obj)
+{
+	if (port_of(s, (void *)(obj + o->offset)))
+		return true;
+	refuse(l, s, o, ports_allowed);
+	return false;
+}
+
+/* [22, 443], (22, "8000-8099"), "22 8000-8099", or 22. */
+static bool ports(struct load *l, const struct option *o, const config_setting_t *s, uint8_t *obj)
+{
+	bool list_like = config_setting_is_aggregate(s) && !config_setting_is_group(s), ok = true;
+	struct config_ports *list;
+	struct item *items = NULL;
+	int n = 1;
+
+	if (config_setting_type(s) == CONFIG_TYPE_STRING)
+		n = words(l, o, s, &items);
+	else if (list_like)
+		n = config_setting_length(s);
+	list = n ? load_alloc(l, (size_t)n * sizeof(*list)) : NULL;
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *e = list_like ? config_setting_get_elem(s, (unsigned)i) : s;
+
+		if (items ? value_ports(items[i].text, &list[i]) : port_of(e, &list[i]))
+			continue;
+		if (items)
+			refuse_item(l, &items[i], o, ports_allowed);
+		else
+			refuse(l, e, o, ports_allowed);
+		ok = false;
+	}
+	ok = ok && !too_many(l, o, s, n);
+	if (ok)
+		store_list(o, obj, list, (uint32_t)n);
+	return ok;
+}
+
 /* The list of the top level whose elements are of this group: where the
  * references of a listener point to. */
 static const struct option *list_of(const struct option_group *g)
@@ -471,7 +525,7 @@ static bool subgroup(struct load *l, const struct option *o, const config_settin
 		refuse(l, s, o, load_printf(l, "a group: %s = { … };", o->name));
 		s = NULL;
 	}
-	l->where = o->name;
+	l->where = *where ? load_printf(l, "%s.%s", where, o->name) : o->name;
 	group_into(l, o->group, s, obj + o->offset);
 	l->where = where;
 	return true;
@@ -492,6 +546,8 @@ static bool value(struct load *l, const struct option *o, const config_setting_t
 	case OPT_STRINGS: return strings(l, o, s, obj);
 	case OPT_PREFIX: return prefix(l, o, s, obj);
 	case OPT_PREFIXES: return prefixes(l, o, s, obj);
+	case OPT_PORT: return one_port(l, o, s, obj);
+	case OPT_PORTS: return ports(l, o, s, obj);
 	case OPT_REFS: return refs(l, o, s, obj);
 	case OPT_GROUP: return subgroup(l, o, s, obj);
 	case OPT_GROUPS: return groups(l, o, s, obj);

@@ -39,6 +39,8 @@ static void put_kind(FILE *out, const struct option *o)
 	case OPT_STRINGS: fputs("a list of texts", out); break;
 	case OPT_PREFIX: fputs("an address or prefix", out); break;
 	case OPT_PREFIXES: fputs("a list of addresses and prefixes", out); break;
+	case OPT_PORT: fputs("a port, or a range like \"8000-8099\"", out); break;
+	case OPT_PORTS: fputs("a list of ports and ranges like \"8000-8099\"", out); break;
 	case OPT_REFS:
 		fprintf(out, "a list: the %s of each %s", o->group->key, o->group->name);
 		break;
@@ -134,9 +136,21 @@ static void conf_option(FILE *out, const struct option *o, const char *indent, b
 static void conf_options(FILE *out, const struct option_group *g, const char *indent, bool active)
 {
 	for (uint32_t i = 0; i < g->n_options; i++) {
+		const struct option *o = &g->options[i];
+		char deeper[8], lead[16];
+
 		if (i)
 			fputc('\n', out);
-		conf_option(out, &g->options[i], indent, active);
+		if (o->type != OPT_GROUP) {
+			conf_option(out, o, indent, active);
+			continue;
+		}
+		snprintf(deeper, sizeof(deeper), "%s\t", indent);
+		snprintf(lead, sizeof(lead), "%s# ", indent);
+		wrap(out, lead, o->group->help);
+		fprintf(out, "%s%s = {\n", indent, o->name);
+		conf_options(out, o->group, deeper, active);
+		fprintf(out, "%s};\n", indent);
 	}
 }
 
@@ -222,10 +236,20 @@ static void man_option(FILE *out, const struct option *o)
 	free(text);
 }
 
+/* A group in a group stands where its option does; those of the top level are sections. */
 static void man_options(FILE *out, const struct option_group *g)
 {
 	for (uint32_t i = 0; i < g->n_options; i++) {
 		const struct option *o = &g->options[i];
+		if (o->type == OPT_GROUP && *g->name) {
+			fputs(".TP\n.B ", out);
+			man_text(out, o->name);
+			fputs("\n", out);
+			man_text(out, o->group->help);
+			fputs("\n.RS\n", out);
+			man_options(out, o->group);
+			fputs(".RE\n", out);
+		}
 		if (o->type == OPT_GROUP || !o->help)
 			continue;
 		man_option(out, o);

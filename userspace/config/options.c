@@ -360,8 +360,8 @@ static const struct option_choice shield_modes[] = {
 static const struct option protect_options[] = {
 	{"prefix", OPT_PREFIX, AT(config_protect, prefix), .required = true,
 	 .sample = "\"203.0.113.0/24\"", .help = "Our addresses."},
-	{"port", OPT_INT, AT(config_protect, port), .required = true, .min = 1, .max = 65535,
-	 .sample = "443", .help = "Our TCP port."},
+	{"port", OPT_PORT, AT(config_protect, port), .required = true, .sample = "443",
+	 .help = "Our TCP port, or a range of them."},
 };
 
 static const struct option_group protect_group = {
@@ -369,7 +369,53 @@ static const struct option_group protect_group = {
 	.key = "prefix",
 	.size = sizeof(struct config_protect),
 	OPTIONS(protect_options),
-	.help = "Each is { prefix = \"203.0.113.0/24\"; port = 443; }.",
+	.help = "Each is { prefix = \"203.0.113.0/24\"; port = 443; }, or a range: port = "
+		"\"8000-8099\".",
+};
+
+static const struct option manage_options[] = {
+	{"prefixes", OPT_PREFIXES, LIST_AT(config_manage, prefixes), .max = 16, .def = "[]",
+	 .sample = "[\"192.0.2.0/28\", \"2001:db8:0:1::/64\"]",
+	 .help = "Sources that pass to the ports below before any rule; none: nobody does."},
+	{"ports", OPT_PORTS, LIST_AT(config_manage, ports), .max = 64, .def = "[22]",
+	 .help = "TCP and UDP ports that they pass to.",
+	 .price = "who forges such a source reaches these ports unjudged: name ports that nothing "
+		  "but management uses"},
+};
+
+static const struct option_group manage_group = {
+	.name = "manage",
+	OPTIONS(manage_options),
+	.help = "The door for whoever has to mend a policy. No policy shuts it, none on trial "
+		"either; it is read at start only.",
+};
+
+static const struct option_choice rule_modes[] = {{"enforce", CONFIG_RULE_ENFORCE, NULL},
+						  {"observe", CONFIG_RULE_OBSERVE, NULL},
+						  {"off", CONFIG_RULE_OFF, NULL},
+						  {NULL, 0, NULL}};
+
+#define RULE(field) OPT_ENUM, AT(config_rules, field), .choices = rule_modes, .def = "\"enforce\""
+
+static const struct option rules_options[] = {
+	{"malformed", RULE(malformed),
+	 .help = "What no honest stack sends: lying lengths, impossible TCP flags, TCP in fragments, "
+		 "sources that cannot be answered."},
+	{"allow", RULE(allow),
+	 .help = "The allow list: its sources skip the rules deny and rate, and no other."},
+	{"deny", RULE(deny), .help = "The deny list."},
+	{"rate", RULE(rate), .help = "Token buckets per source and per net."},
+	{"flow", RULE(flow),
+	 .help = "What is neither a SYN nor of a known connection nor carries a valid cookie."},
+	{"syn", RULE(syn), .help = "SYN cookies and their bounds."},
+};
+
+static const struct option_group rules_group = {
+	.name = "rules",
+	OPTIONS(rules_options),
+	.help = "How each rule is applied, in the order of judgement. \"enforce\" drops; \"observe\" "
+		"counts what it would drop and passes it on to the next rule, see sluicectl drop show; "
+		"\"off\" does not even look.",
 };
 
 static const struct option shield_options[] = {
@@ -379,14 +425,16 @@ static const struct option shield_options[] = {
 	{"interfaces", OPT_STRINGS, INNER_LIST_AT(shield, interfaces), .max = 64,
 	 .check = check_interface, .def = "[]", .sample = "[\"eth0\"]",
 	 .help = "Network interfaces to attach it to; none, no shield."},
-	{"protect", OPT_GROUPS, INNER_LIST_AT(shield, protect), .max = 64, .group = &protect_group,
-	 .def = "()", .unset = "what is listened on",
+	{"protect", OPT_GROUPS, INNER_LIST_AT(shield, protect), .max = CONFIG_MAX_PROTECT,
+	 .group = &protect_group, .def = "()", .unset = "what is listened on",
 	 .sample = "( { prefix = \"203.0.113.7\"; port = 443; } )",
 	 .help = "Only packets to these addresses and ports are judged; all others pass."},
-	{"deny", OPT_PREFIXES, INNER_LIST_AT(shield, deny), .max = 16384, .def = "[]",
+	{"deny", OPT_PREFIXES, INNER_LIST_AT(shield, deny), .max = CONFIG_MAX_DENY, .def = "[]",
 	 .sample = "[\"198.51.100.0/24\", \"2001:db8:bad::/48\"]",
 	 .help = "Sources whose packets to protected ports are dropped, for good. Denials with an "
 		 "end come by sluicectl deny add."},
+	{"manage", OPT_GROUP, INNER_AT(shield, manage), .group = &manage_group},
+	{"rules", OPT_GROUP, INNER_AT(shield, rules), .group = &rules_group},
 };
 
 static const struct option_group shield_group = {

@@ -32,6 +32,8 @@ enum option_type {
 	OPT_STRINGS,  /* const char *const *, count at n_offset */
 	OPT_PREFIX,   /* struct config_prefix */
 	OPT_PREFIXES, /* const struct config_prefix *, count at n_offset */
+	OPT_PORT,     /* struct config_ports; 443, or "8000-8099" */
+	OPT_PORTS,    /* const struct config_ports *, count at n_offset */
 	OPT_REFS,     /* const uint16_t * into the list `group`, count at n_offset */
 	OPT_GROUP,    /* a struct within the struct: `group` */
 	OPT_GROUPS,   /* const struct * of `group`, count at n_offset; at most max */
@@ -99,7 +101,7 @@ struct load {
 	struct {
 		const struct option_group *group;
 		config_t conf;
-	} defaults[16];
+	} defaults[32];
 	uint32_t n_defaults;
 };
 
@@ -128,6 +130,7 @@ bool group_into(struct load *l, const struct option_group *g, const config_setti
 bool value_bytes(const char *s, uint64_t *out);
 bool value_ms(const char *s, uint64_t *out);
 bool value_mode(const char *s, uint32_t *out);
+bool value_ports(const char *s, struct config_ports *out); /* "443", "8000-8099" */
 /* A numeric address, whole: neither "127.1" nor a host's name. */
 bool value_address(const char *s, uint16_t port, struct sockaddr_storage *out, socklen_t *len);
 /* value to text that reads back the same; buf of VALUE_STRLEN */

@@ -172,6 +172,31 @@ static void put_number(struct ink *k, const struct option *o, uint64_t v)
 		put_text(k, s);
 }
 
+static void put_port(const struct ink *k, const struct config_ports *p)
+{
+	char buf[16];
+
+	snprintf(buf, sizeof(buf), "%u-%u", p->first, p->last);
+	if (p->first == p->last)
+		fprintf(k->out, "%u", p->first);
+	else
+		put_text(k, buf);
+}
+
+static void put_ports(struct ink *k, const struct option *o, const void *obj)
+{
+	uint32_t n;
+	const struct config_ports *list = load_list(o, obj, &n);
+
+	fputc(k->json ? '[' : '(', k->out); /* an array of the file holds one type only */
+	for (uint32_t i = 0; i < n; i++) {
+		if (i)
+			fputs(", ", k->out);
+		put_port(k, &list[i]);
+	}
+	fputc(k->json ? ']' : ')', k->out);
+}
+
 /* The string that stands for the option, NULL if there is none to show. */
 static const char *string_of(const struct option *o, const void *obj, char *buf)
 {
@@ -202,6 +227,8 @@ static void put_value(struct ink *k, const struct option *o, const void *obj, co
 	case OPT_STRING:
 	case OPT_PATH: put_text(k, text); break;
 	case OPT_PREFIX: put_text(k, config_prefix_str((const void *)at, buf)); break;
+	case OPT_PORT: put_port(k, (const void *)at); break;
+	case OPT_PORTS: put_ports(k, o, obj); break;
 	case OPT_STRINGS:
 	case OPT_PREFIXES:
 	case OPT_REFS: put_words(k, o, obj); break;

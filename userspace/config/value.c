@@ -100,6 +100,34 @@ bool value_mode(const char *s, uint32_t *out)
 	return *out <= 0777;
 }
 
+/* 1..65535 at s; behind it, or NULL. */
+static const char *port(const char *s, uint16_t *out)
+{
+	unsigned long v = 0;
+	size_t n = 0;
+
+	for (; isdigit((unsigned char)s[n]) && n < 6; n++)
+		v = v * 10 + (unsigned long)(s[n] - '0');
+	if (n == 0 || *s == '0' || v > 65535)
+		return NULL;
+	*out = (uint16_t)v;
+	return s + n;
+}
+
+bool value_ports(const char *s, struct config_ports *out)
+{
+	struct config_ports p = {0};
+
+	s = port(s, &p.first);
+	p.last = p.first;
+	if (s && *s == '-')
+		s = port(s + 1, &p.last);
+	if (!s || *s || p.last < p.first)
+		return false;
+	*out = p;
+	return true;
+}
+
 uint64_t value_load(const void *p, uint8_t width)
 {
 	uint64_t v = 0;

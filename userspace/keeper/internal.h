@@ -16,6 +16,7 @@
 #include "keeper/accuse.h"
 #include "keeper/backoff.h"
 #include "keeper/channel.h"
+#include "keeper/plan.h"
 #include "keeper/privilege.h"
 #include "keeper/request.h"
 #include "keeper/runtime.h"

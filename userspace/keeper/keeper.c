@@ -164,15 +164,35 @@ static void close_listeners(struct keeper *k)
 
 /* ---- the shield ------------------------------------------------------------------------------------ */
 
-static struct shield_prefix shield_prefix_of(const struct config_prefix *p)
+/* The management door: prefixes, and ports one by one. */
+static int manage_of(const struct config_manage *m, struct shield_config *out)
 {
-	struct shield_prefix out = {.bits = p->bits, .family = p->family};
-	memcpy(out.addr, p->addr, sizeof(out.addr));
-	return out;
+	struct shield_prefix *who = calloc(m->n_prefixes + 1, sizeof(*who));
+	uint16_t *port = NULL;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < m->n_ports; i++)
+		n += m->ports[i].last - m->ports[i].first + 1u;
+	port = calloc(n + 1, sizeof(*port));
+	if (!who || !port) {
+		free(who);
+		free(port);
+		return -ENOMEM;
+	}
+	n = 0;
+	for (uint32_t i = 0; i < m->n_prefixes; i++)
+		who[i] = plan_prefix(&m->prefixes[i]);
+	for (uint32_t i = 0; i < m->n_ports; i++)
+		for (uint32_t p = m->ports[i].first; p <= m->ports[i].last; p++)
+			port[n++] = (uint16_t)p;
+	out->manage = who;
+	out->n_manage = m->n_prefixes;
+	out->manage_port = port;
+	out->n_manage_ports = n;
+	return 0;
 }
 
-static int open_shield_with(struct keeper *k, struct shield_protect *protect,
-			    struct shield_prefix *deny)
+static int open_shield_with(struct keeper *k, const struct plan *plan)
 {
 	static const enum shield_want want[] = {
 		[CONFIG_SHIELD_AUTO] = SHIELD_WANT_AUTO,
@@ -181,27 +201,22 @@ static int open_shield_with(struct keeper *k, struct shield_protect *protect,
 		[CONFIG_SHIELD_OFF] = SHIELD_WANT_OFF,
 	};
 	const struct config *cfg = k->cfg;
-	for (uint32_t i = 0; i < cfg->shield.n_protect; i++)
-		protect[i] = (struct shield_protect){
-			.to = shield_prefix_of(&cfg->shield.protect[i].prefix),
-			.port = cfg->shield.protect[i].port,
-			.proto = L4_TCP,
-		};
-	for (uint32_t i = 0; i < cfg->shield.n_deny; i++)
-		deny[i] = shield_prefix_of(&cfg->shield.deny[i]);
 	struct shield_config sc = {
 		.pin_dir = cfg->pin_dir,
 		.mode = want[cfg->shield.mode],
 		.ifaces = cfg->shield.interfaces,
 		.n_ifaces = cfg->shield.n_interfaces,
-		.plan = {.protect = protect,
-			 .n_protect = cfg->shield.n_protect,
-			 .rules = shield_rules_default()},
-		.deny = deny,
-		.n_deny = cfg->shield.n_deny,
+		.plan = plan_for_shield(plan),
+		.deny = plan->deny,
+		.n_deny = plan->n_deny,
 		.steer = SHIELD_STEER_BY_HASH,
 	};
-	return shield_open(&sc, &k->shield);
+	int err = manage_of(&cfg->shield.manage, &sc);
+	if (!err)
+		err = shield_open(&sc, &k->shield);
+	free((void *)sc.manage);
+	free((void *)sc.manage_port);
+	return err;
 }
 
 /* Each listen address gets our program, which spares the workers that are down or full.
@@ -227,11 +242,13 @@ static void open_groups(struct keeper *k)
 
 static int open_shield(struct keeper *k)
 {
-	struct shield_protect *protect = calloc(k->cfg->shield.n_protect + 1, sizeof(*protect));
-	struct shield_prefix *deny = calloc(k->cfg->shield.n_deny + 1, sizeof(*deny));
-	int err = protect && deny ? open_shield_with(k, protect, deny) : -ENOMEM;
-	free(protect);
-	free(deny);
+	struct plan *plan = malloc(sizeof(*plan));
+	int err = -ENOMEM;
+	if (plan) {
+		plan_of_config(plan, k->cfg);
+		err = open_shield_with(k, plan);
+	}
+	free(plan);
 	if (err)
 		return err;
 	k->shield_used = shield_is_on(k->shield);

@@ -2,9 +2,10 @@
 /* policy.c - the policy: which destinations are ours and how they are judged, from a
  * plan to a bank of maps.
  *
- *   list ─► distinct prefixes   ─► protect_addr[bank]     bit i names prefix i
- *       └─► {proto, port}: bits ─► protect_class[bank, …] ports with equal bits are one class
- *                               └► port_class[bank, …]    a byte per port
+ *   list ─► distinct prefixes    ─► protect_addr[bank]     bit i names prefix i
+ *       └─► [proto][port]: bits ─┬─► protect_class[bank, …] ports with equal bits are one class
+ *                                ├─► port_class[bank, …]    a byte per port
+ *                                └─► protect_port           runs of equal ports, for people
  *   rules                                         ─► rules[bank]
  *                                   policy.bank = bank    the switch
  *
@@ -25,20 +26,22 @@
 #include "base/log.h"
 #include "bpf/sluice_xdp.skel.h"
 
-struct port {
+struct port_run {
 	struct protect_key key;
-	struct protect_class value;
+	unsigned class;
 };
 
 struct bank {
 	__u32 number;
 	struct protect_addr addr;
 	unsigned n_addr;
-	struct port port[SHIELD_PORTS_MAX];
-	unsigned n_port;
+	struct protect_class any;            /* the union over both protocols */
+	struct protect_class port[2][65536]; /* TCP, UDP; at 0 the union over the ports */
 	struct protect_class class[CLASSES_MAX];
 	unsigned n_class;
-	struct port_class port_class[2]; /* TCP, UDP */
+	struct port_class port_class[2];
+	struct port_run run[SHIELD_PORTS_MAX];
+	unsigned n_run;
 };
 
 static void mask_make(__u8 mask[16], unsigned bits)
@@ -72,40 +75,27 @@ static int bank_prefix(struct bank *b, const struct shield_prefix *p)
 	return (int)b->n_addr++;
 }
 
-static struct protect_class *bank_port(struct bank *b, enum l4_proto proto, __u32 port)
+static void cover(struct protect_class *c, const struct shield_prefix *to, int prefix)
 {
-	struct protect_key key = {.proto = proto, .port = port};
-
-	for (unsigned i = 0; i < b->n_port; i++)
-		if (memcmp(&b->port[i].key, &key, sizeof(key)) == 0)
-			return &b->port[i].value;
-	if (b->n_port == ARRAY_SIZE(b->port))
-		return NULL;
-	b->port[b->n_port].key = key;
-	return &b->port[b->n_port++].value;
+	if (to->bits)
+		c->prefixes |= 1ull << prefix;
+	else if (to->family == AF_INET)
+		c->any_v4 = 1;
+	else
+		c->any_v6 = 1;
 }
 
 static int bank_add(struct bank *b, const struct shield_protect *p)
 {
-	struct protect_class *at[] = {
-		bank_port(b, L4_ANY, 0),
-		bank_port(b, p->proto, 0),
-		bank_port(b, p->proto, p->port),
-	};
+	struct protect_class *port = b->port[p->proto == L4_UDP];
 	int prefix = p->to.bits ? bank_prefix(b, &p->to) : 0;
 
 	if (prefix < 0)
 		return -E2BIG;
-	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
-		if (!at[i])
-			return -E2BIG;
-		if (p->to.bits)
-			at[i]->prefixes |= 1ull << prefix;
-		else if (p->to.family == AF_INET)
-			at[i]->any_v4 = 1;
-		else
-			at[i]->any_v6 = 1;
-	}
+	cover(&b->any, &p->to, prefix);
+	cover(&port[0], &p->to, prefix);
+	for (unsigned i = p->port; i <= MAX(p->port, p->last); i++)
+		cover(&port[i], &p->to, prefix);
 	return 0;
 }
 
@@ -121,19 +111,42 @@ static unsigned bank_class(struct bank *b, const struct protect_class *value)
 	return b->n_class++;
 }
 
+/* The port as one more of the last run, if it goes on there; false: no room. */
+static bool bank_run(struct bank *b, enum l4_proto proto, __u32 port, unsigned class)
+{
+	struct port_run *r = b->n_run ? &b->run[b->n_run - 1] : NULL;
+
+	if (r && port > 1 && r->class == class && r->key.proto == proto &&
+	    r->key.last == port - 1) {
+		r->key.last = port;
+		return true;
+	}
+	if (b->n_run == ARRAY_SIZE(b->run))
+		return false;
+	b->run[b->n_run++] = (struct port_run){{proto, port, port}, class};
+	return true;
+}
+
 static int bank_classify(struct bank *b)
 {
-	b->n_class = CLASS_UNION;
-	if (b->n_port) /* the first that bank_add() makes is L4_ANY's */
-		bank_class(b, &b->port[0].value);
-	for (unsigned i = 1; i < b->n_port; i++) {
-		unsigned class = bank_class(b, &b->port[i].value);
+	static const struct protect_class nowhere;
 
-		if (class == CLASS_NONE)
-			return -E2BIG;
-		b->port_class[b->port[i].key.proto == L4_UDP].of[b->port[i].key.port] =
-			(__u8) class;
-	}
+	b->n_class = CLASS_UNION;
+	bank_class(b, &b->any);
+	if (!bank_run(b, L4_ANY, 0, CLASS_UNION))
+		return -E2BIG;
+	for (unsigned udp = 0; udp < 2; udp++)
+		for (__u32 port = 0; port < 65536; port++) {
+			const struct protect_class *value = &b->port[udp][port];
+			unsigned class;
+
+			if (memcmp(value, &nowhere, sizeof(nowhere)) == 0)
+				continue;
+			class = bank_class(b, value);
+			if (class == CLASS_NONE || !bank_run(b, udp ? L4_UDP : L4_TCP, port, class))
+				return -E2BIG;
+			b->port_class[udp].of[port] = (__u8) class;
+		}
 	return 0;
 }
 
@@ -141,7 +154,8 @@ static bool is_sound(const struct shield_protect *p)
 {
 	return (p->to.family == AF_INET ? p->to.bits <= 32 :
 					  p->to.family == AF_INET6 && p->to.bits <= 128) &&
-	       p->port && (p->proto == L4_TCP || p->proto == L4_UDP);
+	       p->port && (!p->last || p->last >= p->port) &&
+	       (p->proto == L4_TCP || p->proto == L4_UDP);
 }
 
 static int bank_fill(struct bank *b, const struct shield_protect *list, size_t n)
@@ -196,9 +210,9 @@ static int list_for_people(struct shield *s, const struct bank *b)
 
 	while (bpf_map__get_next_key(map, NULL, &key, sizeof(key)) == 0)
 		bpf_map__delete_elem(map, &key, sizeof(key), 0);
-	for (unsigned i = 0; i < b->n_port && !err; i++)
-		err = put(map, &b->port[i].key, sizeof(b->port[i].key), &b->port[i].value,
-			  sizeof(b->port[i].value));
+	for (unsigned i = 0; i < b->n_run && !err; i++)
+		err = put(map, &b->run[i].key, sizeof(b->run[i].key), &b->class[b->run[i].class],
+			  sizeof(b->class[0]));
 	return err;
 }
 
@@ -227,9 +241,9 @@ static int bank_build(struct shield *s, struct bank *b, const struct shield_plan
 		return err;
 	err = bank_classify(b);
 	if (err) {
-		log_error("shield: ports with more than %d different sets of protected "
-			  "addresses; make them alike",
-			  CLASSES_MAX - CLASS_UNION);
+		log_error("shield: more than %d ports or ranges, or more than %d different sets "
+			  "of addresses that they are protected at; make them alike",
+			  SHIELD_PORTS_MAX, CLASSES_MAX - CLASS_UNION);
 		return err;
 	}
 	err = bank_store(s, b);

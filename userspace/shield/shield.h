@@ -43,8 +43,8 @@
  *   rules             the key is the bank; value {"malformed":"RULE_ENFORCE",…}
  *   manage            {"key":0,"value":{"n":1,"_zero":0,"at":[as in protect_addr],
  *                     "port":[…1024 words of 64 bits, one per port]}}
- *   protect_port      {"key":{"proto":"L4_TCP","port":443},"value":{"any_v4":1,"any_v6":0,
- *                     "prefixes":3}}; port 0 is the union over the ports, for packets that
+ *   protect_port      {"key":{"proto":"L4_TCP","port":443,"last":443},"value":{"any_v4":1,
+ *                     "any_v6":0,"prefixes":3}}; port 0 is the union over the ports, for packets that
  *                     show none. The program itself reads port_class (64 KiB of bytes
  *                     per bank and protocol: leave it) and protect_class
  *   protect_addr      the key is the bank (see policy.bank); value {"at":[{"addr":[…16],
@@ -83,6 +83,7 @@ struct shield_prefix {
 struct shield_protect {
 	struct shield_prefix to;
 	uint16_t port; /* host order, 1..65535 */
+	uint16_t last; /* port..last; 0: only `port` */
 	enum l4_proto proto;
 };
 
@@ -152,7 +153,7 @@ struct shield_rules shield_rules_default(void);
  * step. trial_ms 0: for good. Else the kernel itself goes back to the policy before when
  * the time is over, unless shield_policy_confirm() came first. -EBUSY: a trial is
  * running, or has ended and not been cleared by shield_policy_revert(). -E2BIG beyond
- * SHIELD_PROTECT_MAX distinct prefixes, SHIELD_PORTS_MAX ports or some 60 different
+ * SHIELD_PROTECT_MAX distinct prefixes, SHIELD_PORTS_MAX runs of ports or some 60 different
  * combinations of prefixes. On any error the policy in force stays. */
 int shield_policy_set(struct shield *s, const struct shield_plan *plan, uint64_t trial_ms);
 /* Keeps the policy on trial; -ENOENT: there is none, or its time is over. */

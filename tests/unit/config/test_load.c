@@ -206,7 +206,7 @@ TEST(config, the_shield_protects_what_is_listened_on)
 
 	assert_int_equal(cfg->shield.n_protect, 3);
 	assert_string_equal(config_prefix_str(&cfg->shield.protect[0].prefix, buf), "0.0.0.0/0");
-	assert_int_equal(cfg->shield.protect[0].port, 1);
+	assert_int_equal(cfg->shield.protect[0].port.first, 1);
 	assert_string_equal(config_prefix_str(&cfg->shield.protect[1].prefix, buf), "::1/128");
 	assert_string_equal(config_prefix_str(&cfg->shield.protect[2].prefix, buf), "127.0.0.1/32");
 	config_free(cfg);
@@ -214,11 +214,88 @@ TEST(config, the_shield_protects_what_is_listened_on)
 		LISTENER("") "shield = { interfaces = \"eth0 eth1\"; deny = \"192.0.2.0/24 ::/1\";"
 			     "protect = ( { prefix = \"10.0.0.0/8\"; port = 443; } ); };");
 	assert_int_equal(cfg->shield.n_protect, 1);
-	assert_int_equal(cfg->shield.protect[0].port, 443);
+	assert_int_equal(cfg->shield.protect[0].port.first, 443);
+	assert_int_equal(cfg->shield.protect[0].port.last, 443);
 	assert_int_equal(cfg->shield.n_interfaces, 2);
 	assert_int_equal(cfg->shield.n_deny, 2);
 	assert_int_equal(cfg->shield.deny[1].family, AF_INET6);
 	config_free(cfg);
+}
+
+TEST(config, every_rule_is_enforced_unless_the_file_says_otherwise)
+{
+	struct config *cfg = good("");
+
+	assert_int_equal(cfg->shield.rules.malformed, CONFIG_RULE_ENFORCE);
+	assert_int_equal(cfg->shield.rules.syn, CONFIG_RULE_ENFORCE);
+	config_free(cfg);
+	cfg = good("shield = { rules = { deny = \"observe\"; flow = \"off\"; }; };");
+	assert_int_equal(cfg->shield.rules.malformed, CONFIG_RULE_ENFORCE);
+	assert_int_equal(cfg->shield.rules.deny, CONFIG_RULE_OBSERVE);
+	assert_int_equal(cfg->shield.rules.flow, CONFIG_RULE_OFF);
+	config_free(cfg);
+	refused("shield = { rules = { deny = \"maybe\"; }; };",
+		"shield.rules: deny = \"maybe\": allowed is \"enforce\", \"observe\", \"off\"");
+	refused("shield = { rules = { denyy = \"off\"; }; };",
+		"unknown option 'denyy' in shield.rules: did you mean 'deny'?");
+}
+
+TEST(config, nobody_passes_to_management_ports_unless_he_is_named)
+{
+	struct config *cfg = good("");
+
+	assert_int_equal(cfg->shield.manage.n_prefixes, 0);
+	assert_int_equal(cfg->shield.manage.n_ports, 1);
+	assert_int_equal(cfg->shield.manage.ports[0].first, 22);
+	config_free(cfg);
+	cfg = good("shield = { manage = { prefixes = \"192.0.2.0/28 2001:db8::/64\"; ports = (22, "
+		   "\"8000-8099\"); }; };");
+	assert_int_equal(cfg->shield.manage.n_prefixes, 2);
+	assert_int_equal(cfg->shield.manage.n_ports, 2);
+	assert_int_equal(cfg->shield.manage.ports[1].first, 8000);
+	assert_int_equal(cfg->shield.manage.ports[1].last, 8099);
+	config_free(cfg);
+}
+
+TEST(config, ports_are_numbers_or_ranges)
+{
+	static const struct {
+		const char *text;
+		uint32_t n;
+		uint16_t first, last; /* of the last one */
+	} good_ones[] = {
+		{"22", 1, 22, 22},
+		{"[22, 443]", 2, 443, 443},
+		{"\"22 8000-8099\"", 2, 8000, 8099},
+		{"[\"1-65535\"]", 1, 1, 65535},
+		{"(22, \"80-80\")", 2, 80, 80},
+		{"[]", 0, 0, 0},
+	};
+	static const char *const bad_ones[] = {"0",       "65536",      "\"22-\"",     "\"-22\"",
+					       "\"9-8\"", "\"a\"",      "[22, 65536]", "true",
+					       "\"022\"", "( ( 22 ) )", "\"1-2-3\"",   "22.5"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(good_ones); i++) {
+		char text[200];
+		struct config *cfg;
+		snprintf(text, sizeof(text), "shield = { manage = { ports = %s; }; };",
+			 good_ones[i].text);
+		cfg = good(text);
+		uint32_t n = cfg->shield.manage.n_ports;
+		assert_int_equal(n, good_ones[i].n);
+		if (n) {
+			assert_int_equal(cfg->shield.manage.ports[n - 1].first, good_ones[i].first);
+			assert_int_equal(cfg->shield.manage.ports[n - 1].last, good_ones[i].last);
+		}
+		config_free(cfg);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad_ones); i++) {
+		char text[200];
+		snprintf(text, sizeof(text),
+			 "shield = { protect = ( { prefix = \"::/0\"; port = %s; } ); };",
+			 bad_ones[i]);
+		refused(text, "allowed is a port, 1 to 65535, or a range");
+	}
 }
 
 static const struct config_relay *relay(const struct config *cfg, const char *name)

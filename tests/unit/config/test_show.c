@@ -32,7 +32,10 @@ static const char full[] =
 	"                trusted_proxies = \"10.0.0.0/8 ::1\"; } );"
 	"relays = ( { name = \"m\"; channel = \"{b}\"; fields = (\"x\", { name = \"y\"; max = 7; }); },"
 	"           { name = \"n\"; channel = \"fixed\"; echo = true; } );"
-	"shield = { interfaces = \"lo\"; mode = \"generic\"; deny = \"192.0.2.1 2001:db8::/32\"; };"
+	"shield = { interfaces = \"lo\"; mode = \"generic\"; deny = \"192.0.2.1 2001:db8::/32\";"
+	" manage = { prefixes = \"10.0.0.0/8\"; ports = (22, \"8000-8099\"); };"
+	" rules = { malformed = \"observe\"; rate = \"off\"; };"
+	" protect = ( { prefix = \"::/0\"; port = \"1-9\"; } ); };"
 	"admin = { control_mode = \"0600\"; health = false; };";
 
 TEST(show, what_it_prints_loads_to_the_same)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* plan.c - a config's policy, flattened; see plan.h. */
+#include "keeper/plan.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static_assert((int)CONFIG_RULE_OFF == RULE_OFF && (int)CONFIG_RULE_OBSERVE == RULE_OBSERVE &&
+		      (int)CONFIG_RULE_ENFORCE == RULE_ENFORCE,
+	      "config.h has the modes as abi.h has them");
+
+struct shield_prefix plan_prefix(const struct config_prefix *p)
+{
+	struct shield_prefix out = {.bits = p->bits, .family = p->family};
+
+	memcpy(out.addr, p->addr, sizeof(out.addr));
+	return out;
+}
+
+static struct shield_rules rules_of(const struct config_rules *r)
+{
+	return (struct shield_rules){
+		.malformed = (enum shield_rule_mode)r->malformed,
+		.allow = (enum shield_rule_mode)r->allow,
+		.deny = (enum shield_rule_mode)r->deny,
+		.rate = (enum shield_rule_mode)r->rate,
+		.flow = (enum shield_rule_mode)r->flow,
+		.syn = (enum shield_rule_mode)r->syn,
+	};
+}
+
+void plan_of_config(struct plan *out, const struct config *cfg)
+{
+	memset(out, 0, sizeof(*out));
+	out->rules = rules_of(&cfg->shield.rules);
+	assert(cfg->shield.n_protect <= PLAN_PROTECT_MAX);
+	for (uint32_t i = 0; i < cfg->shield.n_protect; i++) {
+		struct shield_protect *p = &out->protect[out->n_protect++];
+
+		p->to = plan_prefix(&cfg->shield.protect[i].prefix);
+		p->port = cfg->shield.protect[i].port.first;
+		p->last = cfg->shield.protect[i].port.last;
+		p->proto = L4_TCP;
+	}
+	assert(cfg->shield.n_deny <= CONFIG_MAX_DENY);
+	for (uint32_t i = 0; i < cfg->shield.n_deny; i++)
+		out->deny[out->n_deny++] = plan_prefix(&cfg->shield.deny[i]);
+}
+
+static bool prefix_is_sound(const struct shield_prefix *p)
+{
+	return p->family == AF_INET ? p->bits <= 32 : p->family == AF_INET6 && p->bits <= 128;
+}
+
+bool plan_is_sound(const struct plan *p)
+{
+	const enum shield_rule_mode *mode = &p->rules.malformed;
+
+	if (p->n_protect > PLAN_PROTECT_MAX || p->n_deny > CONFIG_MAX_DENY)
+		return false;
+	for (int i = 0; i < RULES; i++)
+		if ((unsigned)mode[i] > RULE_ENFORCE)
+			return false;
+	for (uint32_t i = 0; i < p->n_protect; i++)
+		if (!prefix_is_sound(&p->protect[i].to) || !p->protect[i].port ||
+		    p->protect[i].last < p->protect[i].port || p->protect[i].proto != L4_TCP)
+			return false;
+	for (uint32_t i = 0; i < p->n_deny; i++)
+		if (!prefix_is_sound(&p->deny[i]))
+			return false;
+	return true;
+}
+
+bool plan_equal(const struct plan *a, const struct plan *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+struct shield_plan plan_for_shield(const struct plan *p)
+{
+	return (struct shield_plan){
+		.protect = p->protect, .n_protect = p->n_protect, .rules = p->rules};
+}

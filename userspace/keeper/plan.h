@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* plan.h - what sluice.conf says about the shield, as the shield takes it: one flat piece of memory.
+ *
+ * Flat, because a policy on trial is read by a child of the keeper and handed over in shared
+ * memory: no pointer in it, every count checked before it is believed. Equal policies are equal
+ * bytes. What of the shield can only be had by a restart
+ * (interfaces, mode, manage, pin_dir) is not in it. */
+#ifndef SLUICE_KEEPER_PLAN_H
+#define SLUICE_KEEPER_PLAN_H
+
+#include <stdbool.h>
+
+#include "config/config.h"
+#include "shield/shield.h"
+
+#define PLAN_PROTECT_MAX                                                                           \
+	(CONFIG_MAX_PROTECT > CONFIG_MAX_LISTENERS ? CONFIG_MAX_PROTECT : CONFIG_MAX_LISTENERS)
+
+struct plan {
+	uint32_t n_protect, n_deny;
+	struct shield_protect protect[PLAN_PROTECT_MAX];
+	struct shield_rules rules;
+	struct shield_prefix deny[CONFIG_MAX_DENY];
+};
+
+/* Writes every byte of *out. */
+void plan_of_config(struct plan *out, const struct config *cfg);
+
+/* Is it what plan_of_config() can make? For one that another process has written. */
+bool plan_is_sound(const struct plan *p);
+
+bool plan_equal(const struct plan *a, const struct plan *b);
+
+/* As shield_policy_set() takes it; borrows from *p. */
+struct shield_plan plan_for_shield(const struct plan *p);
+
+struct shield_prefix plan_prefix(const struct config_prefix *p);
+
+#endif
