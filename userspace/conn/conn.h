@@ -129,7 +129,7 @@ struct conn {
 	uint8_t peer_ip[16]; /* IPv4 as v4-mapped; the real client behind trusted proxies */
 	uint16_t peer_port;
 	uint16_t sub_count;
-	uint32_t subs_more; /* pool handle, 0: all inline */
+	uint32_t subs_more; /* handle of w->subs, 0: all inline */
 	uint32_t subs[CONN_SUBS_INLINE];
 	uint8_t client_id[16]; /* the UUID of `connected` */
 	uint32_t born_ticks;   /* worker tick of the accept */

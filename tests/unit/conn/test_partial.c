@@ -201,6 +201,38 @@ TEST(partial, who_says_goodbye_can_be_the_oldest)
 	little_close();
 }
 
+/* They stay, so they cannot be what has to go when unfinished things want room. */
+TEST(partial, long_lists_of_subscriptions_take_no_room_from_it)
+{
+	static char list[100 * 24];
+	little_open("endpoints = ( { path = \"/ws\"; rate = 0; max_subscriptions = 2000; } );"
+		    "memory = { partial = \"1 MiB\"; };" LITTLE_LISTENERS);
+	struct far f[2];
+	struct pool_stats before, after;
+	pool_stats(little.w->pool, &before);
+	for (unsigned i = 0; i < 2; i++) {
+		f[i] = far_upgrade(LITTLE_PLAIN, "/ws", 0);
+		for (unsigned k = 0; k < 10; k++) {
+			int n = snprintf(list, sizeof(list),
+					 "{\"type\":\"subscribe\",\"channels\":[");
+			for (unsigned ch = 0; ch < 100; ch++)
+				n += snprintf(list + n, sizeof(list) - (size_t)n, "%s\"c%u\"",
+					      ch ? "," : "", k * 100 + ch);
+			snprintf(list + n, sizeof(list) - (size_t)n, "]}");
+			far_text(&f[i], list);
+			far_recv_all(&f[i], text, sizeof(text), NULL);
+		}
+		assert_int_equal(far_conn(&f[i])->sub_count, 1001); /* and the lobby */
+	}
+	pool_stats(little.w->pool, &after);
+	assert_int_equal(after.lent_bytes, before.lent_bytes);
+	for (unsigned i = 0; i < 2; i++)
+		far_close(&f[i]);
+	little_settle();
+	assert_true(little_is_clean());
+	little_close();
+}
+
 /* A head and a body that were sacrificed just end: there is no answer to what was not asked. */
 TEST(partial, a_head_can_be_the_oldest)
 {
