@@ -66,30 +66,16 @@ int shield_stats_read(struct shield *s, struct shield_stats *out)
 	return err;
 }
 
-static const struct reason {
-	const char *word;
-	const char *text;
-	unsigned points;
-} reasons[DROP_REASONS] = {
-	[DROP_NONE] = {"none", "judged and passed", 0},
-#define REASON(name, w, p, t) [DROP_##name] = {.word = (w), .text = (t), .points = (p)},
-#include "bpf/drop_reason.def"
-#undef REASON
-};
-
 const char *shield_reason_word(enum drop_reason why)
 {
-	return (unsigned)why < DROP_REASONS ? reasons[why].word : "?";
-}
+	static const char *const words[DROP_REASONS] = {
+		[DROP_NONE] = "none",
+#define REASON(name, word, points, text) [DROP_##name] = (word),
+#include "bpf/drop_reason.def"
+#undef REASON
+	};
 
-const char *shield_reason_text(enum drop_reason why)
-{
-	return (unsigned)why < DROP_REASONS ? reasons[why].text : "?";
-}
-
-unsigned shield_reason_points(enum drop_reason why)
-{
-	return (unsigned)why < DROP_REASONS ? reasons[why].points : 0;
+	return (unsigned)why < DROP_REASONS ? words[why] : "?";
 }
 
 const char *shield_mode_word(enum shield_mode mode)
