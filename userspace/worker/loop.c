@@ -33,8 +33,8 @@
 #include "worker/worker.h"
 #include "ws/serve.h"
 
-#define SET_EVENTS     64
-#define SET_ROUNDS     8            /* of so many events at most per turn, and not beyond ... */
+#define SET_EVENTS     32
+#define SET_ROUNDS     16           /* of so many events at most per turn, and not beyond ... */
 #define SET_NS         4000000u     /* ... this time: the others wait for their heartbeats */
 #define MAILBOX_BUDGET (256u << 10) /* bytes drained per turn */
 #define REST_TICKS     16           /* about two seconds */
