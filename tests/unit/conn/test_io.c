@@ -542,7 +542,7 @@ TEST(io, many_who_speak_at_once_are_served_by_turns)
 	for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
 		f[i] = far_upgrade(LITTLE_PLAIN, "/echo", 0);
 	size_t n = far_frame(frame, sizeof(frame), WS_TEXT | WS_FIN, "dear");
-	for (unsigned turns = 0; turns < 4; turns++) {
+	for (unsigned turns = 0; turns < 8; turns++) {
 		for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
 			assert_int_equal(send(f[i].fd, frame, n, MSG_DONTWAIT), n);
 		uint64_t before = little.w->stats.messages_in;
@@ -554,7 +554,7 @@ TEST(io, many_who_speak_at_once_are_served_by_turns)
 	for (unsigned i = 0; i < ARRAY_SIZE(f); i++) /* though all of them always spoke */
 		assert_true(far_recv(&f[i], text, sizeof(text)) > 0);
 	little_settle();
-	assert_int_equal(little.w->stats.messages_in, 4 * ARRAY_SIZE(f));
+	assert_int_equal(little.w->stats.messages_in, 8 * ARRAY_SIZE(f));
 	for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
 		far_close(&f[i]);
 	little_settle();
