@@ -174,7 +174,8 @@ static void step(struct stream *s)
 	case 0:
 	case 1: {
 		size_t n = (next() << 8 | next()) % MESSAGE_MAX;
-		say(s, n, 1 + MAX(n / 32, next() * 70u), 1);
+		size_t most = 1 + next() * 70u;
+		say(s, n, MAX(n / 32, most), 1);
 		break;
 	}
 	case 2:

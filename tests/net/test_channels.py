@@ -2,6 +2,8 @@
 """Channels, rooms and chat over several workers, seen by real WebSocket clients."""
 import asyncio
 import json
+import os
+import signal
 
 import pytest
 
@@ -281,3 +283,59 @@ async def test_channels_are_shown_and_vanish_with_their_last_subscriber(edge):
             return
         await asyncio.sleep(0.05)
     raise AssertionError(names)
+
+
+@run
+async def test_too_much_at_once_for_one_channel_is_told_overloaded(edge):
+    """What is under way for one channel is bounded: a burst to a home in another worker meets the bound."""
+    async with Client(edge) as c:
+        for i in range(12):  # most of them are at home elsewhere
+            for k in range(200):
+                await c.say(type="subscribe", channel=f"burst-{i}", id=k)
+        seen = {"subscribed": 0, "error": 0}
+        for _ in range(12 * 200):
+            m = await c.next()
+            seen[m["type"]] += 1
+            if m["type"] == "error":
+                assert (m["code"], m["message"]) == ("overloaded", "Overloaded, try again later") and 0 <= m["id"] < 200
+        assert seen["error"] > 0 and seen["subscribed"] >= 12
+        await c.silent(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to see whose connection it is")
+def test_what_does_not_fit_while_a_home_is_down_is_told_unavailable():
+    """Publications wait for a home that is being restarted, as many as a bound allows."""
+    async def until_down(edge):
+        """Worker 0 dies until its successor has to wait a while."""
+        for wait in ("", "next start in 100 ms", "next start in 200 ms", "next start in 400 ms", "next start in 800 ms"):
+            pid = await asyncio.to_thread(sluice.wait_for, "a worker 0", 10, lambda: edge.members().get("worker-0"))
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(edge.wait_log, wait)
+            await asyncio.to_thread(sluice.wait_for, "it is gone", 5, lambda p=pid: edge.members().get("worker-0") != p)
+
+    async def go(edge):
+        while True:
+            c = await Client(edge).__aenter__()
+            if edge.owner(c.ws.local_address[1]) == "worker-1":
+                break
+            await c.ws.close()
+        await until_down(edge)
+        asked = [f"h{i}" for i in range(8)]  # half of them are at home in worker 0
+        for name in asked:
+            for k in range(10):
+                await c.say(type="publish", channel=name, data="x" * 60000, id=f"{name} {k}")
+        answers = {}
+        while len(answers) < 80:
+            m = await c.next(20)
+            assert m["id"] not in answers
+            answers[m["id"]] = m
+        refused = [m for m in answers.values() if m["type"] == "error"]
+        assert refused and all(m["code"] == "unavailable" for m in refused)
+        assert len({m["id"].split()[0] for m in refused}) < len(asked)  # those at home here go on
+        assert all(m["type"] == "published" for m in answers.values() if m not in refused)
+        await c.ask("published", type="publish", channel=refused[0]["id"].split()[0], data=1, id="again")
+        await c.ws.close()
+
+    with sluice.Edge(workers=2, endpoints='{ path = "/ws"; rate = 0; words = "channels"; }',
+                     extra='memory = { mailbox = "1 MiB"; mailbox_overflow = "1 MiB"; };') as edge:
+        asyncio.run(go(edge))

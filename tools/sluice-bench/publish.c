@@ -129,7 +129,8 @@ bool publisher_send(struct publisher *p, uint64_t seq)
 	n = snprintf(text, sizeof(text), "%.*s%s%s", at ? (int)(at - p->o->publish) : 0,
 		     p->o->publish, data, at ? at + 2 : "");
 	if ((size_t)n >= sizeof(text)) {
-		fprintf(stderr, "publisher: the message is longer than %zu bytes\n", sizeof(text) - 1);
+		fprintf(stderr, "publisher: the message is longer than %zu bytes\n",
+			sizeof(text) - 1);
 		return false;
 	}
 	uint8_t mask[4];

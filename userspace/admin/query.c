@@ -71,6 +71,7 @@ static void put_memory(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "fanout_bytes", fanout_memory(w->fanout));
 	put_pool(o, BYTES_LIT("partials"), w->pool);
 	put_pool(o, BYTES_LIT("tails"), w->tails);
+	put_pool(o, BYTES_LIT("subscriptions"), w->subs);
 	json_put_close(o, '}');
 }
 

@@ -51,8 +51,7 @@ static void put_member(struct json_out *o, const struct worker *w, const struct 
 	json_key_u64(o, "started_ms", l->started_wall_ms);
 	if (l->last_exit_wall_ms) {
 		json_key_u64(o, "last_exit_ms", l->last_exit_wall_ms);
-		json_key(o, "last_exit");
-		json_put_i64(o, l->last_exit);
+		json_key_i64(o, "last_exit", l->last_exit);
 	}
 	json_put_close(o, '}');
 }

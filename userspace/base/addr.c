@@ -7,7 +7,6 @@
 #include "base/addr.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 
 static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
@@ -114,28 +113,6 @@ int addr_parse(struct bytes text, struct addr *out)
 	return ip_parse(text, out->ip);
 }
 
-int addr_parse_port(struct bytes text, struct addr *out)
-{
-	const uint8_t *colon = text.n ? memrchr(text.p, ':', text.n) : NULL;
-	unsigned port;
-
-	if (!colon)
-		return -EINVAL;
-	struct bytes host = BYTES(text.p, (size_t)(colon - text.p));
-	struct bytes tail = BYTES(colon + 1, text.n - host.n - 1);
-	bool bracketed = host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
-
-	if (bracketed)
-		host = BYTES(host.p + 1, host.n - 2);
-	/* brackets if and only if there are colons inside, else 1:2 could be read two ways */
-	if (host.n == 0 || bracketed != (memchr(host.p, ':', host.n) != NULL))
-		return -EINVAL;
-	if (ip_parse(host, out->ip) || number_parse(tail, 65535, &port))
-		return -EINVAL;
-	out->port = (uint16_t)port;
-	return 0;
-}
-
 int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *out)
 {
 	struct sockaddr_in in;
@@ -157,30 +134,6 @@ int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *ou
 	return -EAFNOSUPPORT;
 }
 
-socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (addr_is_v4(a)) {
-		struct sockaddr_in *in = (struct sockaddr_in *)out;
-		in->sin_family = AF_INET;
-		in->sin_port = htons(a->port);
-		memcpy(&in->sin_addr, a->ip + 12, 4);
-		return sizeof(*in);
-	}
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons(a->port);
-	memcpy(&in6->sin6_addr, a->ip, 16);
-	return sizeof(*in6);
-}
-
-size_t addr_print(const struct addr *a, char out[ADDR_TEXT_MAX])
-{
-	size_t n = ip_print(a->ip, out);
-	out[n] = '\0';
-	return n;
-}
-
 size_t addr_print_port(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
 	bool v4 = addr_is_v4(a);
@@ -200,17 +153,6 @@ size_t addr_print_port(const struct addr *a, char out[ADDR_TEXT_MAX])
 bool addr_is_v4(const struct addr *a)
 {
 	return ip_is_v4(a->ip);
-}
-
-bool addr_is_loopback(const struct addr *a)
-{
-	static const uint8_t one[16] = {[15] = 1};
-	return addr_is_v4(a) ? a->ip[12] == 127 : memcmp(a->ip, one, 16) == 0;
-}
-
-bool addr_same_ip(const struct addr *a, const struct addr *b)
-{
-	return memcmp(a->ip, b->ip, 16) == 0;
 }
 
 /* Clears what lies beyond `bits`; true if there was something. */
@@ -258,17 +200,6 @@ size_t cidr_print(const struct cidr *c, char out[CIDR_TEXT_MAX])
 	n += number_print(cidr_text_bits(c), 10, out + n);
 	out[n] = '\0';
 	return n;
-}
-
-struct cidr cidr_around(const struct addr *a, unsigned v4_bits, unsigned v6_bits)
-{
-	struct cidr c;
-
-	assert(v4_bits <= 32 && v6_bits <= 128);
-	memcpy(c.ip, a->ip, 16);
-	c.bits = (uint8_t)(addr_is_v4(a) ? 96 + v4_bits : v6_bits);
-	ip_cut(c.ip, c.bits);
-	return c;
 }
 
 bool cidr_is_v4(const struct cidr *c)

@@ -31,23 +31,14 @@ struct cidr {
 
 /* "192.0.2.1", "2001:db8::1" (the port becomes 0). 0 or -EINVAL. */
 int addr_parse(struct bytes text, struct addr *out);
-/* "192.0.2.1:80", "[2001:db8::1]:80"; the port is required, 0..65535. 0 or -EINVAL. */
-int addr_parse_port(struct bytes text, struct addr *out);
 /* AF_INET and AF_INET6; 0, or -EAFNOSUPPORT for any other family or a too short `len`. */
 int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *out);
-/* AF_INET for IPv4, else AF_INET6; returns the length to give to bind(2) or connect(2). */
-socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 
-/* Both print into the caller's buffer and return the length without the NUL. The second one
- * writes the port always, as addr_parse_port() reads it. */
-size_t addr_print(const struct addr *a, char out[ADDR_TEXT_MAX]);
+/* "192.0.2.1:80", "[2001:db8::1]:0", into the caller's buffer; returns the length without the
+ * NUL. */
 size_t addr_print_port(const struct addr *a, char out[ADDR_TEXT_MAX]);
 
 bool addr_is_v4(const struct addr *a);
-/* 127.0.0.0/8 or ::1 */
-bool addr_is_loopback(const struct addr *a);
-/* The same host, whatever the ports. */
-bool addr_same_ip(const struct addr *a, const struct addr *b);
 
 /* "10.0.0.0/8", "2001:db8::/32"; a bare address is a prefix of its full length. 0; -EINVAL when
  * it is no prefix; -ERANGE when bits are set beyond the prefix ("10.1.2.3/8"): then *out is
@@ -55,8 +46,6 @@ bool addr_same_ip(const struct addr *a, const struct addr *b);
 int cidr_parse(struct bytes text, struct cidr *out);
 /* Canonical, always with its length. Returns the length without the NUL. */
 size_t cidr_print(const struct cidr *c, char out[CIDR_TEXT_MAX]);
-/* The prefix around an address: `v4_bits` 0..32 or `v6_bits` 0..128, whichever it is. */
-struct cidr cidr_around(const struct addr *a, unsigned v4_bits, unsigned v6_bits);
 bool cidr_is_v4(const struct cidr *c);
 /* The length as people write it: 0..32 or 0..128. */
 unsigned cidr_text_bits(const struct cidr *c);

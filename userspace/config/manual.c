@@ -81,6 +81,8 @@ static char *paragraph(const struct option *o)
 		fprintf(f, " %s", o->group->help);
 	if (o->price)
 		fprintf(f, " Price: %s.", o->price);
+	if (o->reloadable)
+		fputs(" A reload applies a change.", f);
 	fclose(f);
 	return text;
 }

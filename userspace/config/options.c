@@ -217,7 +217,9 @@ static const struct option endpoint_options[] = {
 	 .help = "Messages that it may send at once after a pause."},
 	{"max_subscriptions", OPT_INT, AT(config_endpoint, max_subscriptions), .min = 1,
 	 .max = 65535, .def = "128", .help = "Channels that one connection may be subscribed to.",
-	 .price = "some bytes each, in the channels' bitmaps"},
+	 .price =
+		 "some bytes each, in the channels' bitmaps, and from the fifth on 4 to 8 in a list "
+		 "of its own"},
 	{"bad_format_per_min", OPT_INT, AT(config_endpoint, bad_format_per_min), .min = 1,
 	 .max = 65535, .zero = "never", .def = "30",
 	 .help = "So many malformed messages within a minute end the connection with 1008."},

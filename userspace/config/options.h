@@ -64,6 +64,7 @@ struct option {
 	const struct option_group *group;
 	const char *sample; /* the manual's sample line has this, not the default */
 	bool in_sample;     /* and it is not commented out there */
+	bool reloadable;    /* a running daemon takes a change; none yet, it has no reload */
 	const char *help;
 	const char *price; /* what more of it costs, what turning it costs */
 };

@@ -4,11 +4,13 @@
  * Sizes and times are exact: "1.5 KiB" is 1536, "0.3 ms" is refused rather than
  * rounded. What *_str() writes reads back as the same number. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/addr.h"
 #include "config/options.h"
 
 struct unit {
@@ -240,47 +242,38 @@ const char *value_nearest(const char *name, const struct option_group *g)
 	return found;
 }
 
+/* ---- prefixes: base/addr.h reads and writes them; here IPv4 has four bytes ---- */
+
 const char *config_prefix_str(const struct config_prefix *p, char *buf)
 {
-	size_t n;
+	static_assert(CONFIG_PREFIX_STRLEN >= CIDR_TEXT_MAX, "room for the longest");
+	struct cidr c = {.bits = p->bits};
 
-	if (!inet_ntop(p->family, p->addr, buf, CONFIG_PREFIX_STRLEN))
-		return "?";
-	n = strlen(buf);
-	snprintf(buf + n, CONFIG_PREFIX_STRLEN - n, "/%u", p->bits);
+	if (p->family == AF_INET) {
+		c = (struct cidr){.ip = {[10] = 0xff, [11] = 0xff},
+				  .bits = (uint8_t)(96 + p->bits)};
+		memcpy(c.ip + 12, p->addr, 4);
+	} else {
+		memcpy(c.ip, p->addr, 16);
+	}
+	cidr_print(&c, buf);
 	return buf;
 }
 
 bool config_prefix_parse(const char *text, struct config_prefix *p)
 {
-	struct config_prefix out = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};
-	unsigned width = out.family == AF_INET6 ? 128 : 32, bits = width;
-	const char *slash = strchr(text, '/');
-	char addr[INET6_ADDRSTRLEN];
-	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	struct cidr c;
 
-	if (n >= sizeof(addr))
+	/* ::ffff:0:0/96 would quietly be all of IPv4: that is written with dots here */
+	if (cidr_parse(bytes_str(text), &c) != 0 || (cidr_is_v4(&c) && strchr(text, ':')))
 		return false;
-	memcpy(addr, text, n);
-	addr[n] = '\0';
-	if (inet_pton(out.family, addr, out.addr) != 1)
-		return false;
-	if (slash) {
-		size_t digits = strspn(slash + 1, "0123456789");
-		if (digits == 0 || digits > 3 || slash[1 + digits] != '\0' ||
-		    (slash[1] == '0' && digits > 1))
-			return false;
-		bits = (unsigned)atoi(slash + 1);
-		if (bits > width)
-			return false;
-	}
-	for (unsigned i = bits; i < width; i++)
-		if (out.addr[i / 8] >> (7 - i % 8) & 1)
-			return false;
-	out.bits = (uint8_t)bits;
-	*p = out;
+	*p = (struct config_prefix){.family = cidr_is_v4(&c) ? AF_INET : AF_INET6,
+				    .bits = (uint8_t)cidr_text_bits(&c)};
+	memcpy(p->addr, cidr_is_v4(&c) ? c.ip + 12 : c.ip, cidr_is_v4(&c) ? 4 : 16);
 	return true;
 }
+
+/* ---- addresses ---- */
 
 bool value_address(const char *s, uint16_t port, struct sockaddr_storage *out, socklen_t *len)
 {

@@ -49,7 +49,7 @@ static bool make_room(struct pool *p, uint32_t *handle, size_t more, size_t boun
 
 bool buffer_append(struct pool *p, uint32_t *handle, struct bytes b, size_t bound)
 {
-	assert(bound < POOL_SIZE_MAX);
+	bound = MIN(bound, POOL_SIZE_MAX - sizeof(struct head));
 	if (b.n == 0)
 		return true;
 	if (b.n > bound || buffer_size(p, *handle) > bound - b.n)

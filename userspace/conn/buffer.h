@@ -9,8 +9,8 @@
 #include "base/bytes.h"
 #include "base/pool.h"
 
-/* Appends; *handle may be 0 and may change. `bound` is the most it may hold. False: the
- * bound or the pool's memory is reached, nothing was appended. */
+/* Appends; *handle may be 0 and may change. `bound` is the most it may hold (POOL_SIZE_MAX is one
+ * in any case). False: the bound or the pool's memory is reached, nothing was appended. */
 bool buffer_append(struct pool *p, uint32_t *handle, struct bytes b, size_t bound);
 /* What it holds; writable. Good until the next call for this handle. */
 struct bytes buffer_bytes(const struct pool *p, uint32_t handle);

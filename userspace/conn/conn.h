@@ -61,13 +61,13 @@ enum conn_flag {
 	CONN_F_PINGED = 1 << 4,    /* our heartbeat ping is unanswered */
 	CONN_F_CLOSE_SENT = 1 << 5,
 	CONN_F_CLOSE_SEEN = 1 << 6,
-	CONN_F_EOF = 1 << 7,        /* the peer has finished sending */
-	CONN_F_TOUCHED = 1 << 8,    /* stands in this turn's write batch */
-	CONN_F_END_FLUSH = 1 << 9,  /* end the transport as soon as the tail is out */
-	CONN_F_SHUT = 1 << 10,      /* we have said that we send no more */
-	CONN_F_HEAD = 1 << 11,      /* HTTP: `message` begins with a struct http_head */
-	CONN_F_BODY = 1 << 12,      /* HTTP: a body is being thrown away */
-	CONN_F_PARTIAL = 1 << 13    /* stands in the worker's list of unfinished things */
+	CONN_F_EOF = 1 << 7,       /* the peer has finished sending */
+	CONN_F_TOUCHED = 1 << 8,   /* stands in this turn's write batch */
+	CONN_F_END_FLUSH = 1 << 9, /* end the transport as soon as the tail is out */
+	CONN_F_SHUT = 1 << 10,     /* we have said that we send no more */
+	CONN_F_HEAD = 1 << 11,     /* HTTP: `message` begins with a struct http_head */
+	CONN_F_BODY = 1 << 12,     /* HTTP: a body is being thrown away */
+	CONN_F_PARTIAL = 1 << 13   /* stands in the worker's list of unfinished things */
 };
 
 enum close_reason {
@@ -129,7 +129,7 @@ struct conn {
 	uint8_t peer_ip[16]; /* IPv4 as v4-mapped; the real client behind trusted proxies */
 	uint16_t peer_port;
 	uint16_t sub_count;
-	uint32_t subs_more; /* pool handle, 0: all inline */
+	uint32_t subs_more; /* handle of w->subs, 0: all inline */
 	uint32_t subs[CONN_SUBS_INLINE];
 	uint8_t client_id[16]; /* the UUID of `connected` */
 	uint32_t born_ticks;   /* worker tick of the accept */

@@ -10,11 +10,12 @@
 
 void partial_begin(struct worker *w, struct conn *c)
 {
-	/* A goodbye has its own deadline, in the same field. */
-	if (c->flags & CONN_F_PARTIAL || c->state == CONN_CLOSING || c->state == CONN_LINGER)
+	if (c->flags & CONN_F_PARTIAL || c->state == CONN_LINGER)
 		return;
 	conn_list_append(w->partials, conn_index(&w->slab, c));
 	c->flags |= CONN_F_PARTIAL;
+	if (c->state == CONN_CLOSING) /* a goodbye has its own deadline, in the same field */
+		return;
 	c->partial_ticks = w->tick;
 	timer_update(w, c);
 }

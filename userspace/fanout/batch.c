@@ -227,9 +227,11 @@ static void flush_conn(struct worker *w, struct conn *c)
 {
 	struct batch *b = w->batch;
 	uint32_t first = c->batch_first, at = first, gen = c->gen;
+	uint8_t state = c->state;
 	c->flags &= (uint16_t)~CONN_F_TOUCHED;
 	c->batch_first = c->batch_last = CONN_NONE;
-	while (at != CONN_NONE && c->gen == gen) {
+	/* nor is anything said behind the close frame of one that was too slow */
+	while (at != CONN_NONE && c->gen == gen && c->state == state) {
 		size_t bytes;
 		unsigned n = gather(b, &at, &bytes);
 		if (n == 0) {

@@ -9,7 +9,7 @@ uint32_t *subs_at(struct worker *w, const struct conn *c, uint32_t i)
 	assert(i < c->sub_count);
 	if (i < CONN_SUBS_INLINE)
 		return (uint32_t *)&c->subs[i];
-	return (uint32_t *)pool_ptr(w->pool, c->subs_more) + (i - CONN_SUBS_INLINE);
+	return (uint32_t *)pool_ptr(w->subs, c->subs_more) + (i - CONN_SUBS_INLINE);
 }
 
 uint32_t *subs_find(struct worker *w, const struct conn *c, uint32_t channel)
@@ -20,7 +20,7 @@ uint32_t *subs_find(struct worker *w, const struct conn *c, uint32_t channel)
 			return (uint32_t *)&c->subs[i];
 	if (c->sub_count <= CONN_SUBS_INLINE)
 		return NULL;
-	uint32_t *more = pool_ptr(w->pool, c->subs_more);
+	uint32_t *more = pool_ptr(w->subs, c->subs_more);
 	for (uint32_t i = 0; i < c->sub_count - CONN_SUBS_INLINE; i++)
 		if (sub_channel(more[i]) == channel)
 			return &more[i];
@@ -34,8 +34,8 @@ uint32_t *subs_add(struct worker *w, struct conn *c, uint32_t channel)
 		return NULL;
 	if (c->sub_count >= CONN_SUBS_INLINE) {
 		size_t bytes = (c->sub_count + 1u - CONN_SUBS_INLINE) * sizeof(uint32_t);
-		uint32_t more = c->subs_more == POOL_NONE ? pool_borrow(w->pool, bytes) :
-							    pool_grow(w->pool, c->subs_more, bytes);
+		uint32_t more = c->subs_more == POOL_NONE ? pool_borrow(w->subs, bytes) :
+							    pool_grow(w->subs, c->subs_more, bytes);
 		if (more == POOL_NONE)
 			return NULL;
 		c->subs_more = more;
@@ -53,7 +53,7 @@ void subs_remove(struct worker *w, struct conn *c, uint32_t channel)
 	*word = *subs_at(w, c, c->sub_count - 1u);
 	c->sub_count--;
 	if (c->sub_count <= CONN_SUBS_INLINE) {
-		pool_return(w->pool, c->subs_more);
+		pool_return(w->subs, c->subs_more);
 		c->subs_more = POOL_NONE;
 	}
 }

@@ -221,10 +221,8 @@ struct shield_stats {
 /* Sums over all CPUs since the maps were made (they outlive keepers). */
 int shield_stats_read(struct shield *s, struct shield_stats *out);
 
-/* "bad-tcp-flags", its sentence and its points; "?" and 0 beyond the list */
+/* "bad-tcp-flags"; "?" beyond the list */
 const char *shield_reason_word(enum drop_reason why);
-const char *shield_reason_text(enum drop_reason why);
-unsigned shield_reason_points(enum drop_reason why);
 enum shield_rule shield_reason_rule(enum drop_reason why); /* RULES for DROP_NONE */
 const char *shield_rule_word(enum shield_rule rule);       /* "malformed", … "?" */
 const char *shield_mode_word(enum shield_mode mode);       /* "native", "generic", "off" */

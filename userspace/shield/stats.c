@@ -70,13 +70,10 @@ int shield_stats_read(struct shield *s, struct shield_stats *out)
 
 static const struct reason {
 	const char *word;
-	const char *text;
 	enum shield_rule rule;
-	unsigned points;
 } reasons[DROP_REASONS] = {
-	[DROP_NONE] = {"none", "judged and passed", RULES, 0},
-#define REASON(name, w, r, p, t)                                                                   \
-	[DROP_##name] = {.word = (w), .text = (t), .rule = RULE_##r, .points = (p)},
+	[DROP_NONE] = {"none", RULES},
+#define REASON(name, word, rule, points, text) [DROP_##name] = {(word), RULE_##rule},
 #include "bpf/drop_reason.def"
 #undef REASON
 };
@@ -84,16 +81,6 @@ static const struct reason {
 const char *shield_reason_word(enum drop_reason why)
 {
 	return (unsigned)why < DROP_REASONS ? reasons[why].word : "?";
-}
-
-const char *shield_reason_text(enum drop_reason why)
-{
-	return (unsigned)why < DROP_REASONS ? reasons[why].text : "?";
-}
-
-unsigned shield_reason_points(enum drop_reason why)
-{
-	return (unsigned)why < DROP_REASONS ? reasons[why].points : 0;
 }
 
 enum shield_rule shield_reason_rule(enum drop_reason why)

@@ -33,8 +33,8 @@
 #include "worker/worker.h"
 #include "ws/serve.h"
 
-#define SET_EVENTS     64
-#define SET_ROUNDS     8            /* of so many events at most per turn, and not beyond ... */
+#define SET_EVENTS     32
+#define SET_ROUNDS     16           /* of so many events at most per turn, and not beyond ... */
 #define SET_NS         4000000u     /* ... this time: the others wait for their heartbeats */
 #define MAILBOX_BUDGET (256u << 10) /* bytes drained per turn */
 #define REST_TICKS     16           /* about two seconds */
@@ -104,6 +104,7 @@ static void rest(struct worker *w)
 	} else if (++w->_quiet_ticks == REST_TICKS) {
 		pool_trim(w->pool);
 		pool_trim(w->tails);
+		pool_trim(w->subs);
 		mailbox_trim(w->mailbox);
 	}
 }
@@ -338,6 +339,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->scratch_record = scratch(WORKER_SCRATCH + TLS_RECORD_MAX);
 	w->pool = pool_new(w->cfg->memory.partial_bytes);
 	w->tails = pool_new(w->cfg->memory.queue_bytes);
+	w->subs = pool_new(SIZE_MAX);
 	w->partials = conn_list_new(w->slab.max);
 	w->waiting = conn_list_new(w->slab.max);
 	w->site = http_site_new(w->cfg);
@@ -350,7 +352,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 		w->tls = tls_new(w, start->tls);
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
-	       w->partials && w->waiting && w->site && w->fanout && w->batch && w->hub &&
+	       w->subs && w->partials && w->waiting && w->site && w->fanout && w->batch && w->hub &&
 	       (w->is_admin || (w->engine && w->tls));
 }
 

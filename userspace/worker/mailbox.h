@@ -190,8 +190,6 @@ void mailbox_woken(struct mailbox *mb);
 
 /* More is queued than soon will be gone: stop reading from publishers until it is false again. */
 bool mailbox_congested(const struct mailbox *mb);
-/* A new bound for the queues; what waits beyond it goes on waiting. */
-void mailbox_set_queue_bound(struct mailbox *mb, uint64_t queue_bytes);
 /* Bytes waiting in private memory for one peer (a shared message counts for each). */
 uint64_t mailbox_queued(const struct mailbox *mb, uint32_t peer);
 

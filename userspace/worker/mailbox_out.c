@@ -493,12 +493,6 @@ void mailbox_flush(struct mailbox *mb)
 	mailbox_out_flush(mb);
 }
 
-void mailbox_set_queue_bound(struct mailbox *mb, uint64_t queue_bytes)
-{
-	mb->queue_bound = queue_bytes;
-	congestion_update(mb);
-}
-
 bool mailbox_congested(const struct mailbox *mb)
 {
 	return mb->congested;

@@ -83,7 +83,8 @@ struct worker {
 	uint32_t tick;    /* WORKER_TICK_MS since the worker began, from 1 */
 
 	struct conn_slab slab;
-	struct pool *pool;  /* unfinished things and long subscription lists */
+	struct pool *pool;  /* unfinished things */
+	struct pool *subs;  /* long subscription lists; max_subscriptions bounds each */
 	struct pool *tails; /* what sockets did not take; bounded on its own */
 	struct wheel wheel;
 	struct mailbox *mailbox;
@@ -105,10 +106,10 @@ struct worker {
 	uint8_t hash_key[16];
 	struct conn_list *partials; /* conns with something unfinished, oldest first */
 	struct conn_list *waiting;  /* conns with a tail, first whose socket took nothing longest */
-	struct http_site *site;        /* what the HTTP step knows of endpoints and pages */
+	struct http_site *site;     /* what the HTTP step knows of endpoints and pages */
 	const struct conn_step *steps[CONN_STATES]; /* who reads bytes in which state */
 	bool member_up[CONFIG_MAX_WORKERS + 1];
-	bool read_stopped; /* the mailbox is congested: publishers are not read */
+	bool read_stopped;       /* the mailbox is congested: publishers are not read */
 	uint32_t n_read_stopped; /* conns with CONN_F_READ_STOP: those that spoke meanwhile */
 
 	enum { WORKER_RUNNING, WORKER_DRAINING, WORKER_DONE } phase;
@@ -120,7 +121,7 @@ struct worker {
 	int _keeper_fd;
 	uint64_t _busy_then; /* what had been done when the present quiet began */
 	uint32_t _quiet_ticks;
-	uint32_t _drain_at; /* shutdown has told all conns below */
+	uint32_t _drain_at;  /* shutdown has told all conns below */
 	uint32_t _resume_at; /* none below is stopped any more since the congestion ended */
 	uint64_t _born_ns;
 };

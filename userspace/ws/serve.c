@@ -160,7 +160,7 @@ static void keep_rest(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 		c->rest = (uint8_t)n;
 	} else if (c->message == 0 && ws_frame_idle(&c->rx)) {
 		partial_end(w, c);
-	} else {
+	} else if (c->state == CONN_OPEN) {
 		partial_begin(w, c);
 	}
 }

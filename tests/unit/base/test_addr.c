@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "test.h"
 
-#include "base/addr.h"
+#include "base/addr.c" /* NOLINT(bugprone-suspicious-include) */
 #include "base/random.h"
-
-#include <arpa/inet.h>
-#include <errno.h>
 
 static const char *round_trip(const char *text)
 {
@@ -14,7 +11,7 @@ static const char *round_trip(const char *text)
 
 	if (addr_parse(bytes_str(text), &a))
 		return "refused";
-	assert_int_equal(addr_print(&a, out), strlen(out));
+	out[ip_print(a.ip, out)] = '\0';
 	return out;
 }
 
@@ -41,7 +38,7 @@ TEST(addr, a_mapped_address_is_the_ipv4_one)
 	assert_string_equal(round_trip("::ffff:192.0.2.1"), "192.0.2.1");
 	assert_int_equal(addr_parse(BYTES_LIT("::ffff:c000:201"), &a), 0);
 	assert_int_equal(addr_parse(BYTES_LIT("192.0.2.1"), &b), 0);
-	assert_true(addr_is_v4(&a) && addr_same_ip(&a, &b));
+	assert_true(addr_is_v4(&a) && memcmp(a.ip, b.ip, 16) == 0);
 }
 
 TEST(addr, what_is_no_address_is_refused)
@@ -75,26 +72,6 @@ TEST(addr, what_is_no_address_is_refused)
 	assert_int_equal(addr_parse(BYTES("1.2.3.4\0x", 9), &a), -EINVAL);
 }
 
-TEST(addr, port_needs_brackets_around_colons_and_only_there)
-{
-	static const char *bad[] = {
-		"1.2.3.4", "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:080",    "1.2.3.4:-1", ":80",
-		"::1:80",  "[::1]",    "[::1]:",        "[1.2.3.4]:80",   "[]:80",      "[::1:80",
-		"::1]:80", "",         "1.2.3.4:+8",    "1.2.3.4:100000",
-	};
-	struct addr a;
-	char out[ADDR_TEXT_MAX];
-
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_msg(addr_parse_port(bytes_str(bad[i]), &a) == -EINVAL, "%s", bad[i]);
-	assert_int_equal(addr_parse_port(BYTES_LIT("1.2.3.4:65535"), &a), 0);
-	addr_print_port(&a, out);
-	assert_string_equal(out, "1.2.3.4:65535");
-	assert_int_equal(addr_parse_port(BYTES_LIT("[2001:db8::1]:0"), &a), 0);
-	addr_print_port(&a, out);
-	assert_string_equal(out, "[2001:db8::1]:0");
-}
-
 TEST(addr, the_longest_texts_fit)
 {
 	struct addr a;
@@ -108,34 +85,26 @@ TEST(addr, the_longest_texts_fit)
 	assert_int_equal(cidr_print(&c, net), CIDR_TEXT_MAX - 1);
 }
 
-TEST(addr, sockets_and_back)
+TEST(addr, a_sockets_address_is_read_in_both_families)
 {
-	static const char *text[] = {"127.0.0.1:443", "[2001:db8::7]:8443"};
-	struct sockaddr_storage ss;
-	struct addr a, b;
-
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(addr_parse_port(bytes_str(text[i]), &a), 0);
-		socklen_t len = addr_to_sockaddr(&a, &ss);
-		assert_int_equal(ss.ss_family, i ? AF_INET6 : AF_INET);
-		assert_int_equal(addr_from_sockaddr((struct sockaddr *)&ss, len, &b), 0);
-		assert_true(addr_same_ip(&a, &b) && a.port == b.port);
-		assert_int_equal(addr_from_sockaddr((struct sockaddr *)&ss, 8, &b), -EAFNOSUPPORT);
-	}
-	ss.ss_family = AF_UNIX;
-	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&ss, sizeof(ss), &b), -EAFNOSUPPORT);
-}
-
-TEST(addr, loopback_is_known_in_both_families)
-{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(443)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(8443)};
+	struct sockaddr_storage ss = {.ss_family = AF_UNIX};
 	struct addr a;
+	char out[ADDR_TEXT_MAX];
 
-	assert_int_equal(addr_parse(BYTES_LIT("127.9.9.9"), &a), 0);
-	assert_true(addr_is_loopback(&a));
-	assert_int_equal(addr_parse(BYTES_LIT("::1"), &a), 0);
-	assert_true(addr_is_loopback(&a));
-	assert_int_equal(addr_parse(BYTES_LIT("128.0.0.1"), &a), 0);
-	assert_false(addr_is_loopback(&a));
+	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+	inet_pton(AF_INET6, "2001:db8::7", &in6.sin6_addr);
+	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&in, sizeof(in), &a), 0);
+	assert_int_equal(addr_print_port(&a, out), strlen(out));
+	assert_string_equal(out, "127.0.0.1:443");
+	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&in6, sizeof(in6), &a), 0);
+	addr_print_port(&a, out);
+	assert_string_equal(out, "[2001:db8::7]:8443");
+	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&in, 8, &a), -EAFNOSUPPORT);
+	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&in6, sizeof(in), &a),
+			 -EAFNOSUPPORT);
+	assert_int_equal(addr_from_sockaddr((struct sockaddr *)&ss, sizeof(ss), &a), -EAFNOSUPPORT);
 }
 
 static struct cidr net(const char *text)
@@ -220,21 +189,6 @@ TEST(cidr, a_prefix_covers_its_own_family_only)
 	assert_false(covers("1.2.3.4", "1.2.3.5"));
 }
 
-TEST(cidr, around_an_address_covers_it)
-{
-	struct addr a;
-	char out[CIDR_TEXT_MAX];
-
-	assert_int_equal(addr_parse(BYTES_LIT("192.0.2.77"), &a), 0);
-	struct cidr c = cidr_around(&a, 24, 64);
-	cidr_print(&c, out);
-	assert_string_equal(out, "192.0.2.0/24");
-	assert_int_equal(addr_parse(BYTES_LIT("2001:db8:1:2:3:4:5:6"), &a), 0);
-	c = cidr_around(&a, 24, 64);
-	cidr_print(&c, out);
-	assert_string_equal(out, "2001:db8:1:2::/64");
-}
-
 /* Our printer against the C library's reader, and the prefix match against bit by bit. */
 TEST(cidr, agrees_with_the_obvious_on_random_input)
 {
@@ -246,12 +200,14 @@ TEST(cidr, agrees_with_the_obvious_on_random_input)
 		for (int i = 0; i < 16; i += 2) /* many zero groups */
 			if (random_below(2))
 				a.ip[i] = a.ip[i + 1] = 0;
-		addr_print(&a, out);
+		out[ip_print(a.ip, out)] = '\0';
 		assert_int_equal(inet_pton(addr_is_v4(&a) ? AF_INET : AF_INET6, out, b.ip), 1);
-		assert_true(addr_is_v4(&a) || addr_same_ip(&a, &b));
+		assert_true(addr_is_v4(&a) || memcmp(a.ip, b.ip, 16) == 0);
 
 		unsigned bits = random_below(129), same = 0;
-		struct cidr c = cidr_around(&a, 0, bits);
+		struct cidr c = {.bits = (uint8_t)bits};
+		memcpy(c.ip, a.ip, 16);
+		ip_cut(c.ip, bits);
 		b = a;
 		b.ip[random_below(16)] ^= (uint8_t)(1u << random_below(8));
 		while (same < 128 && !((a.ip[same / 8] ^ b.ip[same / 8]) & (0x80 >> same % 8)))

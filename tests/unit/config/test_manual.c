@@ -104,6 +104,8 @@ static void all_documented(const struct option_group *g)
 		assert_msg(o->def || o->unset || o->required, "%s: neither default nor required",
 			   o->name);
 		assert_msg(o->def || o->sample, "%s: nothing to show in the sample", o->name);
+		/* manual.c's heads and the keeper's SIGHUP say that there is no reload */
+		assert_msg(!o->reloadable, "%s: who would reload it?", o->name);
 		assert_msg(!o->price || o->price[strlen(o->price) - 1] != '.', "%s: price",
 			   o->name);
 		if (o->type == OPT_INT || o->type == OPT_BYTES || o->type == OPT_MS) {

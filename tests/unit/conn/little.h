@@ -194,6 +194,7 @@ static inline void little_free_worker(struct worker *w)
 	tls_free(w->tls);
 	pool_free(w->pool);
 	pool_free(w->tails);
+	pool_free(w->subs);
 	conn_slab_fini(&w->slab);
 	free(w->scratch_in - WORKER_HEADROOM);
 	free(w->scratch_plain - WORKER_HEADROOM);
@@ -224,10 +225,11 @@ static inline void little_close(void)
 /* Is every borrowed buffer back? */
 static inline bool little_is_clean(void)
 {
-	struct pool_stats a, b;
+	struct pool_stats a, b, s;
 	pool_stats(little.w->pool, &a);
 	pool_stats(little.w->tails, &b);
-	return a.lent_count == 0 && b.lent_count == 0 &&
+	pool_stats(little.w->subs, &s);
+	return a.lent_count == 0 && b.lent_count == 0 && s.lent_count == 0 &&
 	       conn_list_count(little.w->partials) == 0 && conn_list_count(little.w->waiting) == 0;
 }
 

@@ -17,8 +17,9 @@ static char text[1 << 20];
 struct heard {
 	unsigned n, texts;
 	size_t payload;
-	int close;   /* code; 0: none came */
-	size_t left; /* bytes of a frame that is not whole */
+	int close;      /* code; 0: none came */
+	unsigned after; /* frames behind the close frame */
+	size_t left;    /* bytes of a frame that is not whole */
 };
 
 static struct heard frames_of(const uint8_t *p, size_t n)
@@ -35,6 +36,7 @@ static struct heard frames_of(const uint8_t *p, size_t n)
 			break;
 		}
 		assert_in_range(p[0], 0x81, 0x8a);
+		h.after += h.close != 0;
 		if (p[0] == 0x88)
 			h.close = len >= 2 ? load_be16(p + head) : 1005;
 		else
@@ -236,6 +238,55 @@ TEST(io, a_burst_beyond_the_bound_is_cut_between_frames)
 		assert_true(little_is_clean());
 		little_close();
 	}
+}
+
+/* More than one system call takes: what did not fit is behind the first of them. */
+TEST(io, nothing_is_said_behind_the_close_frame_of_a_slow_reader)
+{
+	static uint8_t burst[200000];
+	for (unsigned listener = 0; listener < 2; listener++) {
+		little_open(SETTINGS);
+		struct far f = far_upgrade(listener, "/small", 4096);
+		struct conn *c = far_conn(&f);
+		for (unsigned i = 0; i < 1020; i++)
+			ws_send_text(little.w, c, BYTES_LIT("x"));
+		memset(text, 'x', 11000);
+		for (unsigned i = 0; i < 4; i++)
+			ws_send_text(little.w, c, BYTES(text, 11000));
+		for (unsigned i = 0; i < 100; i++)
+			ws_send_text(little.w, c, BYTES_LIT("y"));
+		batch_flush(little.w);
+		assert_int_equal(far_conn(&f)->state, CONN_CLOSING);
+		size_t got = far_recv_all(&f, (char *)burst, sizeof(burst), NULL);
+		struct heard h = frames_of(burst, got);
+		assert_int_equal(h.left, 0);
+		assert_int_equal(h.close, 4008);
+		assert_int_equal(h.after, 0);
+		far_close(&f);
+		little_turn();
+		assert_true(little_is_clean());
+		little_close();
+	}
+}
+
+/* The largest bound that the configuration allows is one. */
+TEST(io, a_connection_may_queue_as_much_as_can_be_configured)
+{
+	uint8_t *body = calloc(1, 1 << 20);
+	little_open(
+		"endpoints = ( { path = \"/echo\"; protocol = \"echo\"; rate = 0; } ); "
+		"memory = { connection_queue = \"1 GiB\"; queue = \"2 GiB\"; };" LITTLE_LISTENERS);
+	struct far f = far_upgrade(LITTLE_PLAIN, "/echo", 4096);
+	for (unsigned i = 0; i < 4; i++)
+		ws_send_binary(little.w, far_conn(&f), BYTES(body, 1 << 20));
+	batch_flush(little.w);
+	assert_int_equal(far_conn(&f)->state, CONN_OPEN);
+	assert_in_range(conn_queued(little.w, far_conn(&f)), 3 << 20, 5 << 20);
+	far_close(&f);
+	little_settle();
+	assert_true(little_is_clean());
+	little_close();
+	free(body);
 }
 
 /* The pool of all tails is full: who wants more ends, and nobody reads half a frame as a whole. */
@@ -491,7 +542,7 @@ TEST(io, many_who_speak_at_once_are_served_by_turns)
 	for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
 		f[i] = far_upgrade(LITTLE_PLAIN, "/echo", 0);
 	size_t n = far_frame(frame, sizeof(frame), WS_TEXT | WS_FIN, "dear");
-	for (unsigned turns = 0; turns < 4; turns++) {
+	for (unsigned turns = 0; turns < 8; turns++) {
 		for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
 			assert_int_equal(send(f[i].fd, frame, n, MSG_DONTWAIT), n);
 		uint64_t before = little.w->stats.messages_in;
@@ -503,7 +554,7 @@ TEST(io, many_who_speak_at_once_are_served_by_turns)
 	for (unsigned i = 0; i < ARRAY_SIZE(f); i++) /* though all of them always spoke */
 		assert_true(far_recv(&f[i], text, sizeof(text)) > 0);
 	little_settle();
-	assert_int_equal(little.w->stats.messages_in, 4 * ARRAY_SIZE(f));
+	assert_int_equal(little.w->stats.messages_in, 8 * ARRAY_SIZE(f));
 	for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
 		far_close(&f[i]);
 	little_settle();

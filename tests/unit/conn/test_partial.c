@@ -169,6 +169,70 @@ TEST(partial, a_message_that_needs_all_of_it_takes_it_from_the_others)
 	little_close();
 }
 
+/* Who is told goodbye may still send records, and half a record holds memory like any other. */
+TEST(partial, who_says_goodbye_can_be_the_oldest)
+{
+	uint8_t record[18000];
+	little_open(SETTINGS);
+	struct far f[40];
+	memset(text, 'r', 16000);
+	for (unsigned i = 0; i < ARRAY_SIZE(f); i++) {
+		f[i] = far_upgrade(LITTLE_TLS, "/echo", 0);
+		conn_close(little.w, far_conn(&f[i]), CLOSE_ADMIN);
+		little_turn();
+		SSL_write(f[i].ssl, text, 16384);
+		int n = BIO_read(f[i].out, record, sizeof(record));
+		far_put(&f[i], record, (size_t)n - 10);
+	}
+	struct far g = far_upgrade(LITTLE_TLS, "/echo", 0);
+	begin_message(&g, 100000);
+	assert_non_null(far_conn(&g));
+	assert_int_equal(far_conn(&g)->state, CONN_OPEN);
+	assert_null(far_conn(&f[0]));
+	assert_non_null(far_conn(&f[39]));
+	little_wait(6000); /* nor is its goodbye longer by it */
+	for (unsigned i = 0; i < ARRAY_SIZE(f); i++) {
+		assert_null(far_conn(&f[i]));
+		far_close(&f[i]);
+	}
+	far_close(&g);
+	little_settle();
+	assert_true(little_is_clean());
+	little_close();
+}
+
+/* They stay, so they cannot be what has to go when unfinished things want room. */
+TEST(partial, long_lists_of_subscriptions_take_no_room_from_it)
+{
+	static char list[100 * 24];
+	little_open("endpoints = ( { path = \"/ws\"; rate = 0; max_subscriptions = 2000; } );"
+		    "memory = { partial = \"1 MiB\"; };" LITTLE_LISTENERS);
+	struct far f[2];
+	struct pool_stats before, after;
+	pool_stats(little.w->pool, &before);
+	for (unsigned i = 0; i < 2; i++) {
+		f[i] = far_upgrade(LITTLE_PLAIN, "/ws", 0);
+		for (unsigned k = 0; k < 10; k++) {
+			int n = snprintf(list, sizeof(list),
+					 "{\"type\":\"subscribe\",\"channels\":[");
+			for (unsigned ch = 0; ch < 100; ch++)
+				n += snprintf(list + n, sizeof(list) - (size_t)n, "%s\"c%u\"",
+					      ch ? "," : "", k * 100 + ch);
+			snprintf(list + n, sizeof(list) - (size_t)n, "]}");
+			far_text(&f[i], list);
+			far_recv_all(&f[i], text, sizeof(text), NULL);
+		}
+		assert_int_equal(far_conn(&f[i])->sub_count, 1001); /* and the lobby */
+	}
+	pool_stats(little.w->pool, &after);
+	assert_int_equal(after.lent_bytes, before.lent_bytes);
+	for (unsigned i = 0; i < 2; i++)
+		far_close(&f[i]);
+	little_settle();
+	assert_true(little_is_clean());
+	little_close();
+}
+
 /* A head and a body that were sacrificed just end: there is no answer to what was not asked. */
 TEST(partial, a_head_can_be_the_oldest)
 {

@@ -255,7 +255,7 @@ TEST(hub, subscriptions_of_a_connection_are_bounded)
 	client_close(a);
 	assert_int_equal(hub_channel_count(world.w[0].hub), 0);
 	struct pool_stats st;
-	pool_stats(world.w[0].pool, &st);
+	pool_stats(world.w[0].subs, &st);
 	assert_int_equal(st.lent_count, 0);
 	client_free(a);
 	world_close();

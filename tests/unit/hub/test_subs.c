@@ -13,11 +13,11 @@ TEST(subs, four_lie_in_the_conn_and_more_in_a_buffer_that_goes_back)
 	struct conn c = {0};
 	struct pool_stats st;
 
-	w.pool = pool_new(1 << 20);
+	w.subs = pool_new(1 << 20);
 	for (uint32_t i = 0; i < 300; i++) {
 		assert_non_null(subs_add(&w, &c, i * 3));
 		*subs_find(&w, &c, i * 3) |= SUB_EVENTS;
-		pool_stats(w.pool, &st);
+		pool_stats(w.subs, &st);
 		assert_int_equal(st.lent_count, i >= 4);
 	}
 	for (uint32_t i = 0; i < 900; i++)
@@ -30,10 +30,10 @@ TEST(subs, four_lie_in_the_conn_and_more_in_a_buffer_that_goes_back)
 		for (uint32_t k = 0; k < c.sub_count; k++)
 			assert_true(*subs_at(&w, &c, k) & SUB_EVENTS);
 	}
-	pool_stats(w.pool, &st);
+	pool_stats(w.subs, &st);
 	assert_int_equal(st.lent_count, 0);
 	assert_int_equal(c.subs_more, 0);
-	pool_free(w.pool);
+	pool_free(w.subs);
 }
 
 TEST(subs, a_pool_that_refuses_leaves_the_list_as_it_was)
@@ -41,7 +41,7 @@ TEST(subs, a_pool_that_refuses_leaves_the_list_as_it_was)
 	static struct worker w;
 	struct conn c = {0};
 
-	w.pool = pool_new(100);
+	w.subs = pool_new(100);
 	for (uint32_t i = 0; i < 4; i++)
 		assert_non_null(subs_add(&w, &c, i));
 	assert_null(subs_add(&w, &c, 4));
@@ -49,7 +49,7 @@ TEST(subs, a_pool_that_refuses_leaves_the_list_as_it_was)
 	for (uint32_t i = 0; i < 4; i++)
 		assert_non_null(subs_find(&w, &c, i));
 	assert_null(subs_find(&w, &c, 4));
-	pool_free(w.pool);
+	pool_free(w.subs);
 }
 
 TEST_MAIN()

@@ -216,7 +216,7 @@ static inline void worker_start(unsigned id)
 				    world.cfg.memory.mailbox_overflow_bytes);
 	if (w->mailbox == NULL)
 		world_die("mailbox");
-	w->pool = pool_new(16 << 20);
+	w->subs = pool_new(16 << 20);
 	w->fanout = fanout_new(w);
 	w->batch = batch_new(w);
 	w->hub = hub_new(w);
@@ -237,7 +237,7 @@ static inline void worker_drop(unsigned id)
 	hub_free(w->hub);
 	batch_free(w->batch);
 	fanout_free(w->fanout);
-	pool_free(w->pool);
+	pool_free(w->subs);
 	conn_slab_fini(&w->slab);
 	mailbox_detach(w->mailbox);
 	world.up[id] = false;

@@ -158,7 +158,8 @@ TEST(timer, what_lies_unread_is_a_sign_of_life_too)
 {
 	little_open(SETTINGS);
 	struct worker *w = little.w;
-	struct far dead = far_upgrade(LITTLE_PLAIN, "/echo", 0), f = far_upgrade(LITTLE_TLS, "/echo", 0);
+	struct far dead = far_upgrade(LITTLE_PLAIN, "/echo", 0),
+		   f = far_upgrade(LITTLE_TLS, "/echo", 0);
 	little_wait(26000);
 	assert_int_not_equal(far_conn(&f)->flags & CONN_F_PINGED, 0);
 	uint8_t pong[64];

@@ -16,8 +16,9 @@ static size_t script(uint8_t *out, size_t cap, const char *const *lines)
 	static const struct {
 		char letter;
 		uint8_t first;
-	} kinds[] = {{'t', WS_TEXT | WS_FIN}, {'T', WS_TEXT},           {'c', WS_CONTINUATION},
-		     {'C', 0x80},             {'p', WS_PING | WS_FIN}, {'o', WS_PONG | WS_FIN},
+	} kinds[] = {{'t', WS_TEXT | WS_FIN}, {'T', WS_TEXT},
+		     {'c', WS_CONTINUATION},  {'C', 0x80},
+		     {'p', WS_PING | WS_FIN}, {'o', WS_PONG | WS_FIN},
 		     {'x', WS_CLOSE | WS_FIN}};
 	size_t n = 0;
 	for (; *lines; lines++)
@@ -42,7 +43,10 @@ static const char *answers(struct far *f, bool *over)
 					      len > 2 ? len - 2 : 0, p + 2);
 		else
 			k += (size_t)snprintf(seen + k, sizeof(seen) - k, "%c:%.*s ",
-					      first == 0x81 ? 't' : first == 0x8a ? 'o' : '?', len, p);
+					      first == 0x81 ? 't' :
+					      first == 0x8a ? 'o' :
+							      '?',
+					      len, p);
 		at += 2u + len;
 	}
 	seen[k] = '\0';
@@ -76,7 +80,11 @@ static void assert_heard(const char *const *lines, const char *want, bool ends)
 TEST(serve, a_close_is_answered_with_its_code_and_nothing_after_it)
 {
 	little_open(SETTINGS);
-	assert_heard(SCRIPT("t:a", "x:\x03\xe8" "bye", "t:b", "p:c"), "t:a x:03e8 ", true);
+	assert_heard(SCRIPT("t:a",
+			    "x:\x03\xe8"
+			    "bye",
+			    "t:b", "p:c"),
+		     "t:a x:03e8 ", true);
 	assert_heard(SCRIPT("x:"), "x:0000 ", true);
 	assert_heard(SCRIPT("x:\x0f\xa1"), "x:0fa1 ", true);
 	assert_heard(SCRIPT("T:a", "p:between", "x:\x03\xe9", "C:b"), "o:between x:03e9 ", true);
