@@ -37,6 +37,8 @@ enum drop_reason {
 	DROP_REASONS, /* one more than the last */
 };
 
+_Static_assert(DROP_REASONS <= 64, "a bit per reason in shield_ask.observed");
+
 /* drop_count, per CPU: packets dropped for each reason at key 0, and at key 1 those that
  * a rule in observe mode would have dropped. Field i is enum drop_reason i; BPF adds to it
  * by index, people read it by name. */
@@ -47,6 +49,36 @@ struct drop_count {
 #undef REASON
 };
 _Static_assert(sizeof(struct drop_count) == DROP_REASONS * sizeof(__u64), "a field per reason");
+
+/* ---- explain: what would become of a packet? --------------------------------- */
+
+/* How far a packet comes. */
+enum shield_stage {
+	SHIELD_STAGE_FOREIGN =
+		1, /* neither TCP nor UDP over IP, or too short to tell for whom it is */
+	SHIELD_STAGE_UNPROTECTED, /* to an address or port that is not protected */
+	SHIELD_STAGE_MANAGES,     /* by the management door */
+	SHIELD_STAGE_JUDGED,      /* by the rules */
+};
+
+#define SHIELD_ASK 0x3f6563696c756c73ull /* "sluice?" */
+
+/* A test run that puts this in front of the frame as its metadata asks the live program: it
+ * is answered in the same place, nothing is counted, no token spent, no state made. The
+ * run's result is XDP_ABORTED, always: if a frame off some wire should ever carry this, it goes
+ * nowhere. 32 bytes are what every kernel allows. */
+struct shield_ask {
+	__u64 magic;    /* SHIELD_ASK */
+	__u64 observed; /* bit i: a rule that observes would have dropped it for enum drop_reason i */
+	__u32 entry;    /* of the list that decided: its number and 1; 0: none, or not known */
+	__u8 stage;     /* enum shield_stage */
+	__u8 reason;    /* enum drop_reason */
+	__u8 action;    /* enum xdp_action that it would have been */
+	__u8 bank;      /* of the policy that judged */
+	__u8 rate;      /* class of rule 4 */
+	__u8 _zero[7];
+};
+_Static_assert(sizeof(struct shield_ask) == 32, "shield_ask");
 
 /* ---- policy: what is protected -------------------------------------------- */
 

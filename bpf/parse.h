@@ -81,6 +81,10 @@ struct packet {
 	__u8 tcp_flags;  /* with TCP ports only, as is the next */
 	__u8 tcp_header; /* its length in bytes, as it says itself */
 	__u8 loopback;   /* came in on a loopback interface; sluice_xdp.bpf.c fills it */
+	__u8 asked;      /* explain.h: look and touch nothing. No hit, token, count or entry */
+	__u8 bank;       /* of the policy it is judged by; for explain.h, as is all from here on */
+	__u64 observed;  /* see struct shield_ask */
+	__u32 entry;     /* of the list that holds it, and 1 */
 };
 
 struct vlan_tag {

@@ -16,11 +16,12 @@
 
 #define DENY_NESTED_MAX 4 /* expired entries around one address, before we give up and pass */
 
-static __always_inline bool deny_holds(struct shield_deny *entry)
+static __always_inline bool deny_holds(const struct packet *p, struct shield_deny *entry)
 {
 	if (entry->expires_ns && entry->expires_ns <= bpf_ktime_get_coarse_ns())
 		return false;
-	__sync_fetch_and_add(&entry->hits, 1);
+	if (!p->asked)
+		__sync_fetch_and_add(&entry->hits, 1);
 	return true;
 }
 
@@ -34,7 +35,7 @@ static __always_inline bool denied_v4(const struct packet *p)
 
 		if (!entry)
 			return false;
-		if (deny_holds(entry))
+		if (deny_holds(p, entry))
 			return true;
 		if (entry->len == 0)
 			return false;
@@ -53,7 +54,7 @@ static __always_inline bool denied_v6(const struct packet *p)
 
 		if (!entry)
 			return false;
-		if (deny_holds(entry))
+		if (deny_holds(p, entry))
 			return true;
 		if (entry->len == 0)
 			return false;

@@ -17,6 +17,7 @@
 
 #define MAPS_XDP
 #include "maps.h"
+#include "explain.h"
 #include "parse.h"
 #include "shield_list.h"
 #include "shield_manage.h"
@@ -33,26 +34,30 @@ static __always_inline void count(__u32 key, enum drop_reason why)
 }
 
 /* What a rule has found, as its mode has it: a rule that observes only counts. */
-static __always_inline enum drop_reason holds(enum shield_rule_mode mode, enum drop_reason why)
+static __always_inline enum drop_reason holds(struct packet *p, enum shield_rule_mode mode,
+					      enum drop_reason why)
 {
 	if (why == DROP_NONE || mode == RULE_ENFORCE)
 		return why;
-	count(1, why);
+	if (p->asked)
+		p->observed |= 1ull << why;
+	else
+		count(1, why);
 	return DROP_NONE;
 }
 
 /* The order of judgement, cheapest first. */
-static __always_inline enum drop_reason judge(const struct shield_rules *r, const struct packet *p)
+static __always_inline enum drop_reason judge(const struct shield_rules *r, struct packet *p)
 {
 	enum drop_reason why;
 
 	if (r->malformed != RULE_OFF) {
-		why = holds(r->malformed, shield_malformed(p));
+		why = holds(p, r->malformed, shield_malformed(p));
 		if (why)
 			return why;
 	}
 	if (r->deny != RULE_OFF) {
-		why = holds(r->deny, shield_list(p));
+		why = holds(p, r->deny, shield_list(p));
 		if (why)
 			return why;
 	}
@@ -75,14 +80,26 @@ static __always_inline struct shield_iface *iface_find(__u32 ifindex)
 	return NULL;
 }
 
-static __always_inline int settle(struct shield_iface *at, enum drop_reason why)
+/* Passed, and no rule has seen it. */
+static __always_inline int wave_through(struct xdp_md *ctx, const struct packet *p,
+					enum shield_stage stage)
 {
+	return p->asked ? explain(ctx, p, stage, DROP_NONE, XDP_PASS) : XDP_PASS;
+}
+
+static __always_inline int settle(struct xdp_md *ctx, const struct packet *p,
+				  struct shield_iface *at, enum drop_reason why)
+{
+	int action = why ? XDP_DROP : XDP_PASS;
+
+	if (p->asked)
+		return explain(ctx, p, SHIELD_STAGE_JUDGED, why, action);
 	count(0, why);
 	if (at && why)
 		at->dropped++;
 	else if (at)
 		at->passed++;
-	return why ? XDP_DROP : XDP_PASS;
+	return action;
 }
 
 SEC("xdp.frags")
@@ -92,20 +109,23 @@ int sluice_xdp(struct xdp_md *ctx)
 	struct shield_iface *at;
 	struct packet p;
 	__u32 bank;
+	bool ours = parse_packet(ctx, &p);
 
-	if (!parse_packet(ctx, &p))
-		return XDP_PASS;
+	p.asked = is_asked(ctx);
+	if (!ours)
+		return wave_through(ctx, &p, SHIELD_STAGE_FOREIGN);
 	bank = shield_bank();
+	p.bank = bank;
 	if (!shield_protects(&p, bank))
-		return XDP_PASS;
+		return wave_through(ctx, &p, SHIELD_STAGE_UNPROTECTED);
 	if (shield_manages(&p))
-		return XDP_PASS;
+		return wave_through(ctx, &p, SHIELD_STAGE_MANAGES);
 	r = bpf_map_lookup_elem(&rules, &bank);
 	if (!r)
 		return XDP_PASS;
 	at = iface_find(ctx->ingress_ifindex);
 	p.loopback = at && at->loopback;
-	return settle(at, judge(r, &p));
+	return settle(ctx, &p, at, judge(r, &p));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

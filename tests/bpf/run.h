@@ -13,6 +13,7 @@
 
 #include "bpf/sluice_xdp.skel.h"
 #include "packet.h"
+#include "shield/explain.h"
 #include "shield/state.h"
 
 #define UNJUDGED (-1) /* passed without having met a rule */
@@ -124,14 +125,28 @@ static inline int run_action(struct run *r, const uint8_t *frame, size_t n)
 	return err ? err : (int)opts.retval;
 }
 
+/* What the program says that it would do with it: as run_frame(). */
+static inline int run_explain(struct run *r, const uint8_t *frame, size_t n, struct shield_ask *a)
+{
+	struct shield_ask mine;
+	int err = shield_explain(r->prog, BYTES(frame, n), 0, a ? a : &mine);
+
+	a = a ? a : &mine;
+	assert(err == 0);
+	assert(a->action == (a->reason ? XDP_DROP : XDP_PASS));
+	assert(a->stage == SHIELD_STAGE_JUDGED || !a->reason);
+	return a->stage == SHIELD_STAGE_JUDGED ? a->reason : UNJUDGED;
+}
+
 /* Runs one frame; returns the drop reason, DROP_NONE if judged and passed, or
- * UNJUDGED. Checks that verdict and counters tell the same story. */
+ * UNJUDGED. Checks that verdict, counters and explanation tell the same story. */
 static inline int run_frame(struct run *r, const uint8_t *frame, size_t n)
 {
 	uint64_t after[DROP_REASONS];
-	int action, why = UNJUDGED;
+	int action, why = UNJUDGED, said;
 
 	run_counts(r, r->before);
+	said = run_explain(r, frame, n, NULL); /* which must leave no trace: it is run next */
 	action = run_action(r, frame, n);
 	assert(action >= 0);
 	run_counts(r, after);
@@ -142,6 +157,7 @@ static inline int run_frame(struct run *r, const uint8_t *frame, size_t n)
 		why = i;
 	}
 	assert(action == (why > DROP_NONE ? XDP_DROP : XDP_PASS));
+	assert(said == why);
 	return why;
 }
 

@@ -259,11 +259,16 @@ listeners = ( {", ".join(lines)} );
             more.setdefault("ssl", self.ssl_context())
         return websockets.connect(self.url(listener, path), **more)
 
-    def ctl(self, *args, check=True):
-        """sluicectl against this daemon: its standard output."""
-        done = subprocess.run([str(BUILD / "sluicectl"), "-c", str(self.control), *args],
+    def ctl_run(self, *args):
+        """sluicectl against this daemon, where the daemon runs: what became of it."""
+        where = ["nsenter", f"--net=/run/netns/{self.netns}"] if self.netns else []
+        return subprocess.run([*where, str(BUILD / "sluicectl"), "-c", str(self.control), *args],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=20 * SLOW)
+
+    def ctl(self, *args, check=True):
+        """sluicectl against this daemon: its standard output."""
+        done = self.ctl_run(*args)
         if check and done.returncode != 0:
             raise AssertionError(f"sluicectl {' '.join(args)}: {done.returncode}: {done.stderr}")
         return done.stdout

@@ -27,7 +27,7 @@ struct verb {
 	int (*run)(struct ctl *ctl, int argc, char **argv);
 	const char *usage; /* arguments, "" for none */
 	const char *help;
-	enum { VIA_DAEMON, VIA_BPFTOOL } via; /* --show-command shows the latter */
+	enum { VIA_DAEMON, VIA_BPFTOOL, VIA_KERNEL } via; /* --show-command shows the second */
 };
 
 struct object {
@@ -38,6 +38,9 @@ struct object {
 };
 extern const struct object status_object, worker_object, conn_object, channel_object, deny_object,
 	drop_object, prog_object;
+
+/* Verbs that fill files of their own. */
+int drop_explain(struct ctl *ctl, int argc, char **argv);
 
 /* ── messages: to stderr in text mode, as {"error":…} on stdout with -j ── */
 int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
@@ -63,6 +66,8 @@ json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code);
 /* The pin directory: as given, or as the daemon says. NULL after ctl_fail(), also if the shield
  * is off and `wanted` (a map's name; "" the directory itself) is not there for that reason. */
 const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code);
+/* A descriptor of what is pinned by that name, -1 after ctl_fail(). The caller closes it. */
+int ctl_pinned(struct ctl *ctl, const char *name, int *code);
 /* Number of workers, -1 after ctl_fail(). */
 int ctl_workers(const struct ctl *ctl, int *code);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* daemon.c - one question and one answer over the control socket (admin/request.h has the
  * protocol), and bpftool for what lies in the kernel. */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -132,6 +133,22 @@ const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code)
 	}
 	json_decref(a);
 	return ctl->pin_dir = dir;
+}
+
+int ctl_pinned(struct ctl *ctl, const char *name, int *code)
+{
+	char path[600];
+	const char *dir = ctl_pin_dir(ctl, name, code);
+	if (dir == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	int fd = bpf_obj_get(path);
+	if (fd < 0)
+		*code = ctl_fail(ctl, CTL_REFUSED, "%s: %s%s", path, strerror(errno),
+				 errno == ENOENT                   ? ": the shield is off" :
+				 errno == EPERM || errno == EACCES ? " (this needs root)" :
+								     "");
+	return fd;
 }
 
 int ctl_workers(const struct ctl *ctl, int *code)

@@ -114,6 +114,11 @@ static const struct verb verbs[] = {
 	 "packets per reason: dropped, and observed, which are those that a rule in observe mode would "
 	 "have dropped; with all: also the reasons that never occurred",
 	 VIA_BPFTOOL},
+	{"explain", drop_explain, "HEX|FILE|- [interface NAME]",
+	 "what the program in force would do with these packets, and why: a packet in hex from its "
+	 "Ethernet header on, or a capture file (as tcpdump -w writes it), or either on standard "
+	 "input; with interface: as if they came in there. Nothing is counted by asking",
+	 VIA_KERNEL},
 	{0},
 };
 const struct object drop_object = {
@@ -121,5 +126,6 @@ const struct object drop_object = {
 	.verbs = verbs,
 	.help = "what the shield dropped, by reason",
 	.examples = "  sluicectl drop show\n  sluicectl -jp drop show\n"
-		    "  sluicectl --show-command drop show\n",
+		    "  sluicectl --show-command drop show\n"
+		    "  sluicectl drop explain odd.pcap interface eth0\n",
 };

@@ -184,11 +184,11 @@ static int run_verb(struct ctl *ctl, const struct object *o, const struct verb *
 		    char **argv)
 {
 	if (ctl->show_command && v->via != VIA_BPFTOOL)
-		return ctl_fail(
-			ctl, CTL_USAGE,
-			"--show-command: '%s %s' goes through the daemon, there is no bpftool "
-			"command behind it",
-			o->name, v->name);
+		return ctl_fail(ctl, CTL_USAGE,
+				"--show-command: '%s %s' %s, there is no bpftool command behind it",
+				o->name, v->name,
+				v->via == VIA_DAEMON ? "goes through the daemon" :
+						       "asks the kernel itself");
 	return v->run(ctl, argc, argv);
 }
 

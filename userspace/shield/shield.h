@@ -221,8 +221,9 @@ struct shield_stats {
 /* Sums over all CPUs since the maps were made (they outlive keepers). */
 int shield_stats_read(struct shield *s, struct shield_stats *out);
 
-/* "bad-tcp-flags"; "?" beyond the list */
+/* "bad-tcp-flags", and the sentence on it; "?" beyond the list */
 const char *shield_reason_word(enum drop_reason why);
+const char *shield_reason_text(enum drop_reason why);
 enum shield_rule shield_reason_rule(enum drop_reason why); /* RULES for DROP_NONE */
 const char *shield_rule_word(enum shield_rule rule);       /* "malformed", … "?" */
 const char *shield_mode_word(enum shield_mode mode);       /* "native", "generic", "off" */

@@ -69,11 +69,11 @@ int shield_stats_read(struct shield *s, struct shield_stats *out)
 }
 
 static const struct reason {
-	const char *word;
+	const char *word, *text;
 	enum shield_rule rule;
 } reasons[DROP_REASONS] = {
-	[DROP_NONE] = {"none", RULES},
-#define REASON(name, word, rule, points, text) [DROP_##name] = {(word), RULE_##rule},
+	[DROP_NONE] = {"none", "judged and passed", RULES},
+#define REASON(name, word, rule, points, text) [DROP_##name] = {(word), (text), RULE_##rule},
 #include "bpf/drop_reason.def"
 #undef REASON
 };
@@ -81,6 +81,11 @@ static const struct reason {
 const char *shield_reason_word(enum drop_reason why)
 {
 	return (unsigned)why < DROP_REASONS ? reasons[why].word : "?";
+}
+
+const char *shield_reason_text(enum drop_reason why)
+{
+	return (unsigned)why < DROP_REASONS ? reasons[why].text : "?";
 }
 
 enum shield_rule shield_reason_rule(enum drop_reason why)

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* explain.h - an operator asks the live program: what would become of this packet?
+ *
+ *   test run: [ struct shield_ask | frame ] ─► the very same judgement, hands off ─► answered in place
+ *
+ * The program in force answers, not a copy of it that could be older or have other maps. The
+ * metadata in front of a frame is a place that no peer can write to. */
+#ifndef SLUICE_BPF_EXPLAIN_H
+#define SLUICE_BPF_EXPLAIN_H
+
+#include "parse.h"
+
+/* A function of its own, or the verifier walks all that follows once for each answer. */
+__noinline int is_asked(struct xdp_md *ctx)
+{
+	const struct shield_ask *ask;
+
+	if (!ctx)
+		return 0;
+	ask = (void *)(long)ctx->data_meta;
+	return (void *)(ask + 1) <= (void *)(long)ctx->data && ask->magic == SHIELD_ASK;
+}
+
+static __always_inline int explain(struct xdp_md *ctx, const struct packet *p,
+				   enum shield_stage stage, enum drop_reason why, int action)
+{
+	struct shield_ask *ask = (void *)(long)ctx->data_meta;
+
+	if ((void *)(ask + 1) > (void *)(long)ctx->data)
+		return XDP_ABORTED;
+	ask->observed = p->observed;
+	ask->entry = p->entry;
+	ask->stage = stage;
+	ask->reason = why;
+	ask->action = action;
+	ask->bank = p->bank;
+	return XDP_ABORTED;
+}
+
+#endif
