@@ -207,6 +207,29 @@ TEST(policy, ranges_that_overlap_add_up)
 	run_close(&run);
 }
 
+TEST(policy, what_people_are_shown_goes_back_with_the_trial)
+{
+	struct shield_protect list = {
+		.to = run_prefix("192.0.2.1"), .port = 8000, .last = 8099, .proto = L4_TCP};
+	struct shield_plan plan = {
+		.protect = &list, .n_protect = 1, .rules = shield_rules_default()};
+	struct protect_key key = {L4_TCP, 8000, 8099}, before = {L4_TCP, 443, 443};
+	struct bpf_map *map;
+	struct protect_class value;
+
+	begin();
+	map = run.shield.xdp->maps.protect_port;
+	assert_int_equal(shield_policy_set(&run.shield, &plan, 60000), 0);
+	assert_int_equal(bpf_map__lookup_elem(map, &key, sizeof(key), &value, sizeof(value), 0), 0);
+	assert_int_equal(shield_policy_revert(&run.shield), 0);
+	assert_int_not_equal(bpf_map__lookup_elem(map, &key, sizeof(key), &value, sizeof(value), 0),
+			     0);
+	assert_int_equal(
+		bpf_map__lookup_elem(map, &before, sizeof(before), &value, sizeof(value), 0), 0);
+	assert_int_equal(runs_shown(), 3);
+	run_close(&run);
+}
+
 TEST(policy, a_range_that_runs_backwards_is_refused)
 {
 	struct shield_protect list = {

@@ -839,9 +839,9 @@ TEST(deny, the_configurations_entries_follow_the_configuration)
 
 	begin();
 	deny("100.80.0.1", 0);
-	assert_int_equal(shield_deny_config(&run.shield, list, 3), 0);
+	assert_int_equal(shield_deny_config(&run.shield, list, 3, 0), 0);
 	assert_int_equal(run_text(&run, "ip4 tcp S"), DROP_DENIED);
-	assert_int_equal(shield_deny_config(&run.shield, list + 1, 1), 0);
+	assert_int_equal(shield_deny_config(&run.shield, list + 1, 1, 0), 0);
 	assert_int_equal(run_text(&run, "ip4 tcp S"), DROP_NONE);
 	assert_int_equal(run_text(&run, "ip6 tcp S"), DROP_DENIED);
 	assert_int_equal(denial("100.70.0.0/16").len, 0);

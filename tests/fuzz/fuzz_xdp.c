@@ -282,7 +282,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		protect[i] = (struct shield_protect){
 			.to = run_prefix(list[i].to), .port = list[i].port, .proto = list[i].proto};
 	assert(run_policy(&run, protect, ARRAY_SIZE(protect)) == 0);
-	assert(shield_deny_config(&run.shield, deny, ARRAY_SIZE(deny)) == 0);
+	assert(shield_deny_config(&run.shield, deny, ARRAY_SIZE(deny), 0) == 0);
 	return 0;
 }
 

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The shield's policy in sluice.conf and while it runs: modes, the management door, trials that end by
 themselves."""
+import contextlib
 import json
 import os
+import pathlib
+import signal
 import socket
+import subprocess
+import threading
+import time
 
 import pytest
 
 import netns
 import sluice
+import wire
 from test_shield import (BAD4, EDGE4, ENDPOINTS, GOOD4, LISTENERS, connect, drops, echo, ip4, reachable, tcp,
                          works)
 
@@ -65,3 +72,228 @@ def test_a_manager_reaches_his_ports_whatever_is_denied_and_only_those(net):
         assert not reachable(net, "192.0.2.77") and not reachable(net, GOOD4)
         assert drops(edge)[0]["denied"] > 0
     ssh.close()
+
+
+# ---- while it runs ------------------------------------------------------------------------------------
+
+
+def file_with(edge, net, shield, name="next.conf"):
+    """The edge's own file with another policy."""
+    text = edge.conf.read_text()
+    begin = text.index("shield = {")
+    path = edge.dir / name
+    path.write_text(text[:begin] + f'shield = {{ interfaces = ["{net.edge_if}"]; {shield} }};\n')
+    return path
+
+
+def ctl(edge, *args):
+    """Exit code and the answer, which is JSON also where it says no."""
+    done = subprocess.run([str(sluice.BUILD / "sluicectl"), "-j", "-c", str(edge.control), *map(str, args)],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30 * sluice.SLOW)
+    return done.returncode, json.loads(done.stdout)
+
+
+def policy(edge):
+    code, shown = ctl(edge, "policy", "show")
+    assert code == 0, shown
+    return shown
+
+
+def silent(client, seconds=1):
+    """He speaks and hears nothing."""
+    client[0].sendall(wire.frame(1, b"is anybody there"))
+    client[0].settimeout(seconds)
+    try:
+        client[1].next()
+    except (TimeoutError, socket.timeout):
+        return True
+    finally:
+        client[0].settimeout(10 * sluice.SLOW)
+    return False
+
+
+def test_a_policy_that_cuts_off_its_operator_ends_by_itself_and_his_connection_goes_on(net):
+    with edge_with(net, "") as edge:
+        operator, bystander = echo(net, BAD4), echo(net, GOOD4)
+        before = policy(edge)
+        begin = time.monotonic()
+        code, said = ctl(edge, "policy", "try", file_with(edge, net, 'deny = ["203.0.113.0/24"];'), "for", "4s")
+        assert code == 0 and "on trial for 4 s" in said["text"], said
+        assert silent(operator) and works(bystander)
+        shown = json.loads(edge.ctl("-j", "status"))["shield"]
+        assert 0 < shown["trial"]["left_ms"] <= 4000 and shown["trial"]["file"].endswith("next.conf")
+        assert "on trial" in edge.ctl("status") and policy(edge)["trial_left_ms"] <= 4000
+        assert time.monotonic() - begin < 4
+        # what he said meanwhile is repeated by his kernel, and answered
+        assert operator[1].next() == (1, b"is anybody there")
+        assert 3.9 < time.monotonic() - begin < 9 * sluice.SLOW
+        assert works(operator) and works(bystander)
+        edge.wait_log("nobody confirmed")
+        assert policy(edge) == before and json.loads(edge.ctl("-j", "deny", "show")) == []
+        assert "trial" not in json.loads(edge.ctl("-j", "status"))["shield"]
+
+
+def test_a_keeper_that_is_killed_in_a_trial_locks_nobody_out(net):
+    """The operator's ssh lies behind the protected ports; a manager passes to it all the while."""
+    with net.inside(net.edge):
+        ssh = socket.create_server((EDGE4, 22))
+
+    def shell(source):
+        s = connect(net, source, 22)
+        there, _ = ssh.accept()
+        there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s, there
+
+    manage = 'manage = { prefixes = "192.0.2.77"; ports = [22]; };'
+    with edge_with(net, manage) as edge:
+        operator, manager = shell(BAD4), shell("192.0.2.77")
+        cut = f"""{manage} deny = ["0.0.0.0/0"];
+                  protect = ( {{ prefix = "0.0.0.0/0"; port = "1-65535"; }} );"""
+        begin = time.monotonic()
+        code, said = ctl(edge, "policy", "try", file_with(edge, net, cut), "for", "5s")
+        assert code == 0, said
+        os.kill(edge.keeper, signal.SIGKILL)
+        edge.process.wait()
+        for s, there in (operator, manager):
+            s.settimeout(1)
+            s.sendall(b"ls\n")
+            there.settimeout(1)
+        assert manager[1].recv(10) == b"ls\n"
+        manager[1].sendall(b"files\n")
+        assert manager[0].recv(10) == b"files\n"
+        with pytest.raises((TimeoutError, socket.timeout)):
+            operator[1].recv(10)
+        # new ones too
+        again = shell("192.0.2.77")
+        assert time.monotonic() - begin < 5, "too slow to have seen anything"
+        operator[1].settimeout(15 * sluice.SLOW)
+        assert operator[1].recv(10) == b"ls\n"
+        assert 4.9 < time.monotonic() - begin
+        shell(BAD4)[0].close()
+        assert again
+        # the next keeper goes by its file, and nothing of the trial is left
+        edge.start()
+        assert "trial_left_ms" not in policy(edge)
+        assert [p["ports"] for p in policy(edge)["protect"]] == ["8080", "8443"]
+        assert json.loads(edge.ctl("-j", "deny", "show")) == []
+        assert reachable(net, BAD4)
+    ssh.close()
+
+
+def test_a_policy_that_is_confirmed_stays_and_the_file_in_use_is_said_to_differ(net):
+    with edge_with(net, 'deny = ["198.51.100.200"];') as edge:
+        new = file_with(edge, net, 'deny = ["203.0.113.0/24"]; rules = { malformed = "observe"; };')
+        assert reachable(net, BAD4)
+        assert ctl(edge, "policy", "try", new, "for", "3s")[0] == 0
+        code, said = ctl(edge, "policy", "confirm")
+        assert code == 0 and str(edge.conf)[:60] in said["text"] and "says otherwise" in said["text"], said
+        time.sleep(3.5)
+        assert not reachable(net, BAD4)
+        assert policy(edge)["rules"]["malformed"] == "observe"
+        rows = json.loads(edge.ctl("-j", "deny", "show"))
+        assert [(r["prefix"], r["left_s"]) for r in rows] == [("203.0.113.0/24", None)]
+        assert ctl(edge, "policy", "confirm") == (1, {"error": "no policy is on trial"})
+        assert ctl(edge, "policy", "revert") == (1, {"error": "no policy is on trial"})
+        # the file in use, once it says the same: that is said too
+        edge.conf.write_text(new.read_text())
+        assert ctl(edge, "policy", "try", new, "for", "3s")[0] == 0
+        code, said = ctl(edge, "policy", "confirm")
+        assert code == 0 and "as " in said["text"] and "otherwise" not in said["text"], said
+
+
+def test_a_trial_can_be_ended_at_once_and_only_one_runs(net):
+    with edge_with(net, 'deny = ["203.0.113.0/24"];') as edge:
+        new = file_with(edge, net, 'deny = ["198.51.100.200"];')
+        edge.ctl("deny", "add", "198.51.100.200", "note", "by hand")
+        assert not reachable(net, BAD4)
+        assert ctl(edge, "policy", "try", new, "for", "1h")[0] == 0
+        assert reachable(net, BAD4)
+        code, said = ctl(edge, "policy", "try", new)
+        assert code == 1 and "another policy is on trial" in said["error"]
+        assert ctl(edge, "policy", "revert") == (0, {"text": "the policy before is back"})
+        assert not reachable(net, BAD4)
+        # what a person has denied, a trial neither shortens nor takes away
+        rows = {r["prefix"]: (r["reason"], r["left_s"]) for r in json.loads(edge.ctl("-j", "deny", "show"))}
+        assert rows == {"203.0.113.0/24": ("CONFIG", None), "198.51.100.200/32": ("OPERATOR", None)}
+
+
+def test_every_mistake_of_a_file_is_told_with_its_line_and_nothing_is_changed(net):
+    with edge_with(net, "") as edge:
+        before = policy(edge)
+        bad = file_with(edge, net, '\n rules = { deny = "maybe"; };\n deny = [ "1.2.3" ];\n@include "more.conf"\n')
+        (edge.dir / "more.conf").write_text("\nmode = 5;\n")
+        first = bad.read_text()[:bad.read_text().index("rules =")].count("\n") + 1
+        for verb in ("check", "try"):
+            code, said = ctl(edge, "policy", verb, bad)
+            assert code == 1 and "3 mistakes" in said["error"], said
+            assert said["mistakes"][0].startswith(f"{edge.dir}/more.conf:2: shield: mode = 5")
+            assert said["mistakes"][1].startswith(f"{bad}:{first}: shield.rules: deny = \"maybe\"")
+            assert said["mistakes"][2].startswith(f"{bad}:{first + 1}: shield: deny: \"1.2.3\"")
+        done = subprocess.run([str(sluice.BUILD / "sluicectl"), "-c", str(edge.control), "policy", "check", str(bad)],
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1 and f"{bad}:{first}: " in done.stderr
+        assert policy(edge) == before
+        # what a running shield cannot change is said, and all else is tried
+        other = file_with(edge, net, 'mode = "generic"; manage = { prefixes = "10.0.0.0/8"; };')
+        other.write_text(other.read_text().replace(f'["{net.edge_if}"]', '["lo"]'))
+        code, said = ctl(edge, "policy", "check", other)
+        assert code == 0 and len(said["notes"]) == 3 and all("restart" in n for n in said["notes"]), said
+        assert ctl(edge, "policy", "check", edge.conf)[1]["text"].endswith("the policy that is in force")
+        code, said = ctl(edge, "policy", "check", "/nonexistent")
+        assert code == 1 and "No such file" in said["error"]
+
+
+def test_sighup_applies_the_policy_of_the_file_and_nothing_of_one_with_mistakes(net):
+    with edge_with(net, "") as edge:
+        client = echo(net, GOOD4)
+        good = edge.conf.read_text()
+        edge.conf.write_text(file_with(edge, net, 'deny = ["203.0.113.0/24"]; rules = { deny = "of"; };').read_text())
+        edge.process.send_signal(signal.SIGHUP)
+        edge.wait_log("1 mistake: nothing is changed")
+        assert 'deny = "of": allowed is' in edge.log() and reachable(net, BAD4)
+        edge.conf.write_text(file_with(edge, net, 'deny = ["203.0.113.0/24"];').read_text())
+        edge.process.send_signal(signal.SIGHUP)
+        edge.wait_log("is in force now")
+        assert not reachable(net, BAD4) and works(client)
+        edge.process.send_signal(signal.SIGHUP)
+        edge.wait_log("says what is in force already")
+        edge.conf.write_text(good)
+        edge.process.send_signal(signal.SIGHUP)
+        sluice.wait_for("the denial is gone", 5, lambda: reachable(net, BAD4))
+        assert works(client)
+
+
+def children(pid):
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_the_reader_of_a_file_holds_no_rights(net):
+    """It runs for a moment only: a file that takes it long shows it."""
+    with edge_with(net, "") as edge:
+        denials = ", ".join(f'"{a}.{b}.{c}.0/24"' for a in (11, 12) for b in range(32) for c in range(250))
+        slow = file_with(edge, net, f"deny = [{denials}];")
+        seen, stop = [], threading.Event()
+        known = set(children(edge.keeper))
+
+        def watch():
+            while not stop.is_set():
+                for pid in set(children(edge.keeper)) - known:
+                    with contextlib.suppress(OSError):
+                        seen.append(pathlib.Path(f"/proc/{pid}/status").read_text())
+
+        t = threading.Thread(target=watch)
+        t.start()
+        try:
+            for _ in range(20):  # it is through in some milliseconds, and we may have been asleep
+                code, said = ctl(edge, "policy", "check", slow)
+                assert code == 0 and "16000 denied" in said["text"], said
+                if any("Seccomp:\t2" in s for s in seen):
+                    break
+        finally:
+            stop.set()
+            t.join()
+        late = [s for s in seen if "Seccomp:\t2" in s]
+        assert late, f"never seen among {len(seen)} looks"
+        for field in ("CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb"):
+            assert f"{field}:\t0000000000000000" in late[-1]
+        assert "NoNewPrivs:\t1" in late[-1] and "Uid:\t65534\t65534\t65534\t65534" in late[-1]

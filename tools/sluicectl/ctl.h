@@ -37,7 +37,7 @@ struct object {
 	const char *examples;
 };
 extern const struct object status_object, worker_object, conn_object, channel_object, deny_object,
-	drop_object, prog_object;
+	drop_object, policy_object, prog_object;
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);
@@ -63,6 +63,8 @@ bool ctl_number(const char *text, long long max, long long *value);
 /* ── the daemon ── */
 /* Takes `request`; the answer if it says ok, else NULL after ctl_fail() (*code is set). */
 json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code);
+/* The same with a descriptor beside it (-1: none), which it closes; the answer also if it says no. */
+json_t *ctl_exchange(const struct ctl *ctl, json_t *request, int fd, int *code);
 /* The pin directory: as given, or as the daemon says. NULL after ctl_fail(), also if the shield
  * is off and `wanted` (a map's name; "" the directory itself) is not there for that reason. */
 const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code);

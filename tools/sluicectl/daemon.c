@@ -11,11 +11,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/handover.h"
 #include "tools/sluicectl/ctl.h"
 
 #define ANSWER_MAX  (1u << 20)
 #define BPFTOOL_MAX (256u << 20) /* a bpftool that runs wild is cut off */
-#define TIMEOUT_S   10
+#define TIMEOUT_S   20
 
 static int connect_daemon(const struct ctl *ctl, int *code)
 {
@@ -73,7 +74,7 @@ static char *read_line(int fd)
 	return NULL;
 }
 
-static char *talk(const struct ctl *ctl, json_t *request, int *code)
+static char *talk(const struct ctl *ctl, json_t *request, int beside, int *code)
 {
 	char *line = json_dumps(request, JSON_COMPACT), *answer = NULL;
 	json_decref(request);
@@ -82,7 +83,7 @@ static char *talk(const struct ctl *ctl, json_t *request, int *code)
 		free(line);
 		return NULL;
 	}
-	if (send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line) &&
+	if (handover_send(fd, line, strlen(line), beside) == (ssize_t)strlen(line) &&
 	    send(fd, "\n", 1, MSG_NOSIGNAL) == 1)
 		answer = read_line(fd);
 	close(fd);
@@ -93,18 +94,26 @@ static char *talk(const struct ctl *ctl, json_t *request, int *code)
 	return answer;
 }
 
-json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code)
+json_t *ctl_exchange(const struct ctl *ctl, json_t *request, int fd, int *code)
 {
-	char *text = talk(ctl, request, code);
+	char *text = talk(ctl, request, fd, code);
+	if (fd >= 0)
+		close(fd);
 	if (text == NULL)
 		return NULL;
 	json_error_t e;
 	json_t *answer = json_loads(text, 0, &e);
 	free(text);
-	if (answer == NULL) {
+	if (answer == NULL)
 		*code = ctl_fail(ctl, CTL_REFUSED, "the daemon's answer is not JSON: %s", e.text);
+	return answer;
+}
+
+json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code)
+{
+	json_t *answer = ctl_exchange(ctl, request, -1, code);
+	if (answer == NULL)
 		return NULL;
-	}
 	if (json_is_true(json_object_get(answer, "ok")))
 		return answer;
 	*code = ctl_fail(ctl, CTL_REFUSED, "%s", ctl_str(answer, "error"));

@@ -9,8 +9,8 @@
 #include "tools/sluicectl/ctl.h"
 
 static const struct object *const objects[] = {
-	&status_object, &worker_object, &conn_object, &channel_object,
-	&deny_object,   &drop_object,   &prog_object,
+	&status_object, &worker_object, &conn_object,   &channel_object,
+	&deny_object,   &drop_object,   &policy_object, &prog_object,
 };
 #define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 

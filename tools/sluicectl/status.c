@@ -37,6 +37,21 @@ static void print_member(const json_t *m)
 	putchar('\n');
 }
 
+/* Modes of the rules, the enforced ones last and together; the trial if there is one. */
+static void print_policy(const json_t *shield)
+{
+	const json_t *trial = json_object_get(shield, "trial"), *mode;
+	const char *rule;
+	printf("rules:");
+	json_object_foreach((json_t *)json_object_get(shield, "rules"), rule, mode)
+		printf(" %s %s", ctl_clean(rule), ctl_str(json_object_get(shield, "rules"), rule));
+	putchar('\n');
+	if (trial)
+		printf("policy on trial: %s, %s left, then the one before comes back\n",
+		       *ctl_str(trial, "file") ? ctl_str(trial, "file") : "a file",
+		       ctl_span((ctl_u64(trial, "left_ms") + 999) / 1000));
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK;
@@ -58,6 +73,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	json_array_foreach(json_object_get(a, "members"), i, e) print_member(e);
 	printf("shield: %s%s%s\n", json_is_true(json_object_get(s, "on")) ? "on" : "off",
 	       *ctl_str(s, "text") ? ": " : "", ctl_str(s, "text"));
+	if (json_is_true(json_object_get(s, "on")))
+		print_policy(s);
 	json_array_foreach(json_object_get(a, "interfaces"), i, e)
 		printf("interface %s: %s%s%s\n", ctl_str(e, "interface"), ctl_str(e, "mode"),
 		       *ctl_str(e, "reason") ? ": " : "", ctl_str(e, "reason"));
@@ -66,7 +83,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "", "the keeper, each process and its restarts, each interface's mode",
+	{"show", show, "",
+	 "the keeper, each process and its restarts, the shield's rules and each interface's mode",
 	 VIA_DAEMON},
 	{0},
 };

@@ -23,8 +23,9 @@ struct admin *admin_start(struct worker *w, int control_fd);
 
 /* MSG_QUERY in a worker, MSG_ANSWER in the admin worker. False: malformed. */
 bool admin_message(struct worker *w, unsigned from, uint16_t type, struct bytes payload);
-/* KEEPER_REPLY and status pieces, in the admin worker. */
-void admin_keeper_message(struct worker *w, const struct keeper_msg *m);
+/* KEEPER_REPLY and status pieces, in the admin worker. handed: what came beside it, the caller's;
+ * -1: nothing did. */
+void admin_keeper_message(struct worker *w, const struct keeper_msg *m, int handed);
 /* A worker has died: answers it still owed are given up. */
 void admin_member_down(struct worker *w, unsigned member);
 

@@ -14,27 +14,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
 #include "admin/request.h"
 #include "admin/status.h"
+#include "base/handover.h"
 #include "base/json.h"
 #include "worker/mailbox.h"
 #include "worker/msg.h"
 #include "worker/worker.h"
 
-#define CLIENTS_MAX   16
-#define LINE_MAX_     1024
-#define ANSWER_MAX    (128u << 10)
-#define ASK_TIMEOUT_S 3
-#define OUT_TIMEOUT_S 10
+#define CLIENTS_MAX    16
+#define LINE_MAX_      1024
+#define ANSWER_MAX     (128u << 10)
+#define ASK_TIMEOUT_S  3
+#define READ_TIMEOUT_S 15 /* where the keeper has a file read first */
+#define OUT_TIMEOUT_S  10
 
-enum waiting { WAIT_NOTHING, WAIT_MEMBER, WAIT_KEEPER, WAIT_STATUS };
+enum waiting { WAIT_NOTHING, WAIT_MEMBER, WAIT_KEEPER, WAIT_STATUS, WAIT_READING };
 
 struct client {
 	struct admin *admin; /* NULL: the place is free */
 	int fd;
+	int handed; /* what came beside the lines, for the next request that wants it; -1 */
 	struct event *read, *write, *timer;
 	uint8_t line[LINE_MAX_];
 	size_t line_n;
@@ -69,6 +73,8 @@ static void client_free(struct client *c)
 	if (c->timer)
 		event_free(c->timer);
 	free(c->out);
+	if (c->handed >= 0)
+		close(c->handed);
 	close(c->fd);
 	memset(c, 0, sizeof(*c));
 }
@@ -133,7 +139,7 @@ static void fail(struct client *c, const char *why)
 
 static void wait_for(struct client *c, enum waiting what)
 {
-	struct timeval t = {.tv_sec = ASK_TIMEOUT_S};
+	struct timeval t = {.tv_sec = what == WAIT_READING ? READ_TIMEOUT_S : ASK_TIMEOUT_S};
 	c->waiting = what;
 	event_add(c->timer, &t);
 }
@@ -146,6 +152,27 @@ static void ask_keeper(struct client *c, struct keeper_msg *m, enum waiting what
 		c->out_n = 0;
 		fail(c, "the keeper cannot be asked now");
 	}
+}
+
+/* What came beside the line goes along, once. */
+static void hand_keeper(struct client *c, struct keeper_msg *m)
+{
+	m->ask = c->ask;
+	if (c->handed < 0) {
+		fail(c, "the file is missing: a sealed memfd goes beside this request");
+		return;
+	}
+	wait_for(c, WAIT_READING);
+	bool sent = worker_hand_keeper(c->admin->w, m, c->handed);
+	close(c->handed);
+	c->handed = -1;
+	if (!sent)
+		fail(c, "the keeper cannot be asked now");
+}
+
+static bool reads_first(const struct keeper_msg *m)
+{
+	return m->kind == KEEPER_POLICY_CONFIRM; /* it compares with the file in use */
 }
 
 static void send_query(struct client *c)
@@ -195,7 +222,12 @@ static void request(struct client *c, struct bytes line)
 		c->query = r.query;
 		ask_member(c);
 		break;
-	case ADMIN_ASK_KEEPER: ask_keeper(c, &r.msg, WAIT_KEEPER); break;
+	case ADMIN_ASK_KEEPER:
+		if (r.hands)
+			hand_keeper(c, &r.msg);
+		else
+			ask_keeper(c, &r.msg, reads_first(&r.msg) ? WAIT_READING : WAIT_KEEPER);
+		break;
 	}
 }
 
@@ -282,7 +314,42 @@ static void status_reply(struct client *c, const struct keeper_msg *m)
 	go_on(c);
 }
 
-void admin_keeper_message(struct worker *w, const struct keeper_msg *m)
+/* The report's lines that begin with `kind` as an array; nothing if there are none. */
+static void put_lines(struct json_out *o, const char *key, struct bytes report, uint8_t kind)
+{
+	bool any = false;
+	for (size_t at = 0, n; at < report.n; at += n + 1) {
+		const uint8_t *end = memchr(report.p + at, '\n', report.n - at);
+		n = end ? (size_t)(end - (report.p + at)) : report.n - at;
+		if (n < 2 || report.p[at] != kind)
+			continue;
+		if (!any) {
+			json_put_key(o, bytes_str(key));
+			json_put_open(o, '[');
+		}
+		any = true;
+		json_put_str(o, BYTES(report.p + at + 1, n - 1));
+	}
+	if (any)
+		json_put_close(o, ']');
+}
+
+/* All of it, in memory of its own; empty if it cannot be read. */
+static struct bytes read_report(int handed)
+{
+	struct stat st;
+	if (handed < 0 || fstat(handed, &st) != 0 || st.st_size <= 0 ||
+	    st.st_size > KEEPER_REPORT_MAX)
+		return BYTES(NULL, 0);
+	uint8_t *p = malloc((size_t)st.st_size);
+	if (p == NULL || handover_read(handed, p, (size_t)st.st_size) != 0) {
+		free(p);
+		return BYTES(NULL, 0);
+	}
+	return BYTES(p, (size_t)st.st_size);
+}
+
+void admin_keeper_message(struct worker *w, const struct keeper_msg *m, int handed)
 {
 	struct client *c = asked(w->admin, m->ask, WAIT_STATUS);
 	if (c != NULL && m->kind == KEEPER_REPLY)
@@ -290,11 +357,17 @@ void admin_keeper_message(struct worker *w, const struct keeper_msg *m)
 	else if (c != NULL)
 		status_piece(c, m);
 	c = asked(w->admin, m->ask, WAIT_KEEPER);
+	if (c == NULL)
+		c = asked(w->admin, m->ask, WAIT_READING);
 	if (c == NULL || m->kind != KEEPER_REPLY)
 		return;
 	struct json_out o = begin(c, m->status == 0);
 	json_put_key(&o, bytes_str(m->status == 0 ? "text" : "error"));
 	json_put_str(&o, BYTES(m->text, strnlen(m->text, sizeof(m->text))));
+	struct bytes report = read_report(handed);
+	put_lines(&o, "mistakes", report, 'E');
+	put_lines(&o, "notes", report, 'N');
+	free((void *)report.p);
 	finish(c, &o);
 	go_on(c);
 }
@@ -365,9 +438,15 @@ static void on_write(evutil_socket_t fd, short what, void *ctx)
 static void on_read(evutil_socket_t fd, short what, void *ctx)
 {
 	struct client *c = ctx;
-	ssize_t n = recv(fd, c->line + c->line_n, sizeof(c->line) - c->line_n, MSG_DONTWAIT);
+	int handed;
+	ssize_t n = handover_recv(fd, c->line + c->line_n, sizeof(c->line) - c->line_n, &handed);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (handed >= 0) {
+		if (c->handed >= 0)
+			close(c->handed);
+		c->handed = handed;
+	}
 	if (n < 0) {
 		client_free(c);
 		return;
@@ -438,6 +517,7 @@ static void on_control(evutil_socket_t fd, short what, void *ctx)
 		return;
 	}
 	c->fd = s;
+	c->handed = -1;
 	c->admin = a;
 	c->heard_ns = a->w->now_ns;
 	c->out = malloc(ANSWER_MAX);

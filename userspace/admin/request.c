@@ -151,6 +151,41 @@ static bool parse_deny(const struct json_field *f, bool add, struct admin_reques
 	return true;
 }
 
+static bool parse_try(const struct json_field *f, struct admin_request *r)
+{
+	int64_t seconds = number(&f[F_SECONDS], KEEPER_TRY_MAX_S, -1);
+	char note[KEEPER_NOTE_MAX + 1];
+	if (seconds < 1) {
+		r->why = "seconds must be 1 to 86400 (a day)";
+		return false;
+	}
+	if (!text(&f[F_NOTE], note, sizeof(note))) {
+		r->why = "note must be a string of at most 63 bytes";
+		return false;
+	}
+	r->msg = (struct keeper_msg){.kind = KEEPER_POLICY_TRY, .value = (uint64_t)seconds};
+	snprintf(r->msg.text, sizeof(r->msg.text), "%s", note);
+	return true;
+}
+
+static bool parse_policy(struct bytes ask, const struct json_field *f, struct admin_request *r)
+{
+	r->whom = ADMIN_ASK_KEEPER;
+	if (json_string_eq(ask, BYTES_LIT("policy-try"))) {
+		r->hands = true;
+		return parse_try(f, r);
+	}
+	if (json_string_eq(ask, BYTES_LIT("policy-check"))) {
+		r->hands = true;
+		r->msg.kind = KEEPER_POLICY_CHECK;
+	} else if (json_string_eq(ask, BYTES_LIT("policy-confirm"))) {
+		r->msg.kind = KEEPER_POLICY_CONFIRM;
+	} else if (json_string_eq(ask, BYTES_LIT("policy-revert"))) {
+		r->msg.kind = KEEPER_POLICY_REVERT;
+	}
+	return r->msg.kind != 0;
+}
+
 static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin_request *r)
 {
 	static const struct {
@@ -166,6 +201,10 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 		return parse_deny(f, true, r);
 	if (json_string_eq(ask, BYTES_LIT("deny-del")))
 		return parse_deny(f, false, r);
+	if (parse_policy(ask, f, r))
+		return true;
+	if (r->why)
+		return false;
 	r->whom = ADMIN_ASK_STATUS;
 	r->why = "unknown \"ask\"";
 	return json_string_eq(ask, BYTES_LIT("keeper"));

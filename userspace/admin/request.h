@@ -11,6 +11,13 @@
  *   {"ask":"deny-add","addr":"203.0.113.0","bits":24,"seconds":600,"note":"…",
  *    "force":true?}                                    → "text"; force: a very short prefix too
  *   {"ask":"deny-del","addr":"203.0.113.0","bits":24}
+ *   {"ask":"policy-check"}                             → "text", "notes":["…"]; or, not ok, "error"
+ *                                                        and "mistakes":["FILE:LINE: …"]
+ *   {"ask":"policy-try","seconds":60,"note":"FILE"}    → likewise
+ *   {"ask":"policy-confirm"}, {"ask":"policy-revert"}  → "text", "notes"
+ *
+ * With policy-check and policy-try a sealed memfd (base/handover.h) comes beside the line, in the
+ * same sendmsg(2): the file as config/bundle.h packs it.
  *
  * Nothing here asks anybody: it says whom to ask what, within the bounds that they check again. */
 #ifndef SLUICE_ADMIN_REQUEST_H
@@ -26,6 +33,7 @@ struct admin_request {
 		ADMIN_ASK_KEEPER, /* the keeper, for `msg` */
 	} whom;
 	unsigned member;
+	bool hands;            /* `msg` wants what came beside the line */
 	struct query query;    /* all but its `ask` */
 	struct keeper_msg msg; /* likewise */
 	const char *why;       /* static; what is wrong, for people */

@@ -3,6 +3,7 @@
 #include "admin/status.h"
 
 #include "keeper/channel.h"
+#include "shield/shield.h"
 #include "worker/worker.h"
 
 static void put_self(struct json_out *o, const struct worker *w, const struct keeper_piece_self *s)
@@ -34,6 +35,23 @@ static void put_self(struct json_out *o, const struct worker *w, const struct ke
 	json_put_bool(o, s->shield_on);
 	json_key_str(o, "pin_dir", bytes_str(w->cfg->pin_dir));
 	json_key_str(o, "text", BYTES(s->text, strnlen(s->text, sizeof(s->text))));
+	json_key(o, "rules");
+	json_put_open(o, '{');
+	for (unsigned i = 0; i < RULES; i++) {
+		static const char *const modes[] = {"off", "observe", "enforce"};
+		json_put_key(o, bytes_str(shield_rule_word((enum shield_rule)i)));
+		json_put_str(o,
+			     bytes_str(s->rule[i] < ARRAY_SIZE(modes) ? modes[s->rule[i]] : "?"));
+	}
+	json_put_close(o, '}');
+	if (s->trial_left_ms) {
+		json_key(o, "trial");
+		json_put_open(o, '{');
+		json_key_u64(o, "left_ms", s->trial_left_ms);
+		json_key_str(o, "file",
+			     BYTES(s->trial_name, strnlen(s->trial_name, sizeof(s->trial_name))));
+		json_put_close(o, '}');
+	}
 	json_put_close(o, '}');
 }
 

@@ -83,9 +83,38 @@ const char *complain_file(struct load *l, const char *name)
 	return slash ? load_printf(l, "%.*s/%s", (int)(slash - l->file), l->file, name) : name;
 }
 
+const char *complain_where(struct load *l, const config_setting_t *set, unsigned *line)
+{
+	const struct config_place *at = NULL;
+
+	*line = set ? set->line : 0;
+	for (uint32_t i = 0; i < l->n_places && l->places[i].flat <= *line; i++)
+		at = &l->places[i];
+	if (at) {
+		*line = at->line + (*line - at->flat);
+		return at->file;
+	}
+	return *line ? complain_file(l, config_setting_source_file(set)) : l->file;
+}
+
+void complain_bare(struct config_errors *errs, const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	assert(n >= 0);
+	add_error(errs, file, line, text);
+}
+
 void complain(struct load *l, const config_setting_t *set, const char *fmt, ...)
 {
 	char *text, *full;
+	const char *file;
+	unsigned line;
 	va_list ap;
 	int n;
 
@@ -97,11 +126,8 @@ void complain(struct load *l, const config_setting_t *set, const char *fmt, ...)
 	n = asprintf(&full, "%s%s%s", l->where, *l->where ? ": " : "", text);
 	assert(n >= 0);
 	free(text);
-	if (set && set->line)
-		add_error(l->errs, complain_file(l, config_setting_source_file(set)),
-			  (int)set->line, full);
-	else
-		add_error(l->errs, l->file, 0, full);
+	file = complain_where(l, set, &line);
+	add_error(l->errs, file, (int)line, full);
 }
 
 static bool stands_before(const struct config_error *a, const struct config_error *b)

@@ -25,11 +25,14 @@ static const char *elsewhere(struct load *l, const config_setting_t *set, uint32
 	const config_setting_t *list = set ? config_setting_parent(set) : NULL;
 	const config_setting_t *e = list ? config_setting_get_elem(list, i) : NULL;
 
+	const char *file;
+	unsigned line;
+
 	if (!e)
 		return "before";
-	if (!config_setting_source_file(e) || strcmp(config_setting_source_file(e), l->file) == 0)
-		return load_printf(l, "in line %u", e->line);
-	return load_printf(l, "in %s:%u", config_setting_source_file(e), e->line);
+	file = complain_where(l, e, &line);
+	return strcmp(file, l->file) == 0 ? load_printf(l, "in line %u", line) :
+					    load_printf(l, "in %s:%u", file, line);
 }
 
 static void no_duplicate(struct load *l, const config_setting_t *set, const struct option_group *g,
@@ -63,7 +66,11 @@ static int open_file(struct load *l, const config_setting_t *set, const char *op
 		     const char *file)
 {
 	struct stat st;
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd;
+
+	if (l->closed)
+		return -1;
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
 		close(fd);
@@ -92,9 +99,10 @@ void finish_certificate(struct load *l, const config_setting_t *set, void *obj)
 	struct config_certificate *c = obj;
 
 	if (set) {
-		const char *file = complain_file(l, config_setting_source_file(set));
+		unsigned line;
+		const char *file = complain_where(l, set, &line);
 		c->conf_file = load_strdup(l, file, strlen(file));
-		c->conf_line = set->line;
+		c->conf_line = line;
 	}
 	no_duplicate(l, set, group_named("certificate"), "name", l->cfg->certificates,
 		     l->cfg->n_certificates, c->name);
@@ -481,6 +489,22 @@ static void check_memory(struct load *l, const config_setting_t *set)
 	}
 }
 
+static void check_accounts(struct load *l, const config_setting_t *set)
+{
+	const struct config *cfg = l->cfg;
+
+	if (given(set, "user") && *cfg->user && !getpwnam(cfg->user))
+		complain(l, place(set, "user"), "user = \"%s\": there is no such account",
+			 cfg->user);
+	if (given(set, "group") && *cfg->group && !getgrnam(cfg->group))
+		complain(l, place(set, "group"), "group = \"%s\": there is no such group",
+			 cfg->group);
+	if (*cfg->admin.control_group && !getgrnam(cfg->admin.control_group))
+		complain(l, place(place(set, "admin"), "control_group"),
+			 "admin: control_group = \"%s\": there is no such group",
+			 cfg->admin.control_group);
+}
+
 void finish_root(struct load *l, const config_setting_t *set, void *obj)
 {
 	struct config *cfg = l->cfg;
@@ -492,14 +516,6 @@ void finish_root(struct load *l, const config_setting_t *set, void *obj)
 		protect_listeners(l);
 	check_admin(l, set);
 	check_memory(l, set);
-	if (given(set, "user") && *cfg->user && !getpwnam(cfg->user))
-		complain(l, place(set, "user"), "user = \"%s\": there is no such account",
-			 cfg->user);
-	if (given(set, "group") && *cfg->group && !getgrnam(cfg->group))
-		complain(l, place(set, "group"), "group = \"%s\": there is no such group",
-			 cfg->group);
-	if (*cfg->admin.control_group && !getgrnam(cfg->admin.control_group))
-		complain(l, place(place(set, "admin"), "control_group"),
-			 "admin: control_group = \"%s\": there is no such group",
-			 cfg->admin.control_group);
+	if (!l->closed)
+		check_accounts(l, set);
 }

@@ -11,15 +11,14 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "config/bundle.h"
 #include "config/options.h"
 
 #define MAX_FILE_BYTES (16u << 20)
 
 /* ---- what libconfig does not tell ---- */
 
-/* Behind a comment or string that begins at p, or p. *ends_early: a string that
- * holds \x00. */
-static const char *skip_quiet(const char *p, bool *ends_early)
+const char *config_skip_quiet(const char *p, bool *ends_early)
 {
 	if (*p == '#' || (p[0] == '/' && p[1] == '/'))
 		return p + strcspn(p, "\n");
@@ -63,7 +62,7 @@ static void raw_scan(struct load *l, const char *file, const char *text)
 
 	while (*p) {
 		bool ends_early = false;
-		const char *end = skip_quiet(p, &ends_early);
+		const char *end = config_skip_quiet(p, &ends_early);
 
 		if (ends_early)
 			complain(l, &here, "\\x00 in a string: it would end there");
@@ -86,8 +85,7 @@ static void raw_scan(struct load *l, const char *file, const char *text)
 	}
 }
 
-/* The whole file as a string, or NULL with errno. */
-static char *slurp(const char *name)
+char *config_slurp(const char *name)
 {
 	FILE *f = fopen(name, "re");
 	char *text = NULL;
@@ -121,7 +119,7 @@ static void complain_syntax(struct load *l, const config_t *conf, const char *te
 	char shown[80];
 
 	if (strcmp(file, l->file) != 0)
-		text = included = slurp(file);
+		text = included = config_slurp(file);
 	line = text ? text : "";
 	for (unsigned i = 1; i < here.line && line; i++)
 		if ((line = strchr(line, '\n')))
@@ -143,7 +141,7 @@ static void scan_files(struct load *l, const config_t *conf, const char *text)
 	raw_scan(l, l->file, text);
 	for (unsigned i = 0; i < conf->num_filenames; i++) {
 		const char *file = complain_file(l, conf->filenames[i]);
-		char *more = strcmp(file, l->file) == 0 ? NULL : slurp(file);
+		char *more = strcmp(file, l->file) == 0 ? NULL : config_slurp(file);
 		if (more)
 			raw_scan(l, conf->filenames[i], more);
 		free(more);
@@ -176,12 +174,12 @@ static struct config *load_text(struct load *l, const char *text, bool from_file
 	bool ok;
 
 	config_init(&conf);
-	config_set_include_dir(&conf, l->dir);
+	config_set_include_dir(&conf, l->closed ? "/nonexistent" : l->dir);
 	ok = from_file ? config_read_file(&conf, l->file) : config_read_string(&conf, text);
 	if (ok) {
 		scan_files(l, &conf, text);
 		group_into(l, &option_root, config_root_setting(&conf), l->cfg);
-		if (from_file)
+		if (from_file || l->closed)
 			check_serves(l, config_root_setting(&conf));
 	} else {
 		complain_syntax(l, &conf, text);
@@ -202,7 +200,7 @@ struct config *config_load(const char *path_name, struct config_errors *errs)
 {
 	struct load l;
 	struct config *cfg;
-	char *text = slurp(path_name), *copy = strdup(path_name), full[PATH_MAX];
+	char *text = config_slurp(path_name), *copy = strdup(path_name), full[PATH_MAX];
 	int why = errno;
 
 	begin(&l, errs, path_name);
@@ -228,6 +226,40 @@ struct config *config_load_string(const char *text, const char *dir, struct conf
 
 	begin(&l, errs, "<text>");
 	l.dir = load_strdup(&l, dir, strlen(dir));
+	return load_text(&l, text, false);
+}
+
+/* Where the pieces of a bundle come from. */
+static void find_places(struct load *l, const char *text)
+{
+	struct config_place *list;
+	uint32_t n = 0, flat = 1;
+
+	for (const char *p = text; (p = strstr(p, CONFIG_PLACE)); p++)
+		n++;
+	list = load_alloc(l, (n + 1) * sizeof(*list));
+	for (const char *p = text; p && *p; p = strchr(p, '\n'), p += p != NULL, flat++) {
+		char *name;
+
+		if (strncmp(p, CONFIG_PLACE, sizeof(CONFIG_PLACE) - 1) != 0)
+			continue;
+		list[l->n_places].flat = flat + 1;
+		list[l->n_places].line = (uint32_t)strtoul(p + sizeof(CONFIG_PLACE) - 1, &name, 10);
+		name += *name == ' ';
+		list[l->n_places++].file = load_strdup(l, name, strcspn(name, "\n"));
+	}
+	l->places = list;
+}
+
+struct config *config_load_bundle(const char *text, struct config_errors *errs)
+{
+	struct load l;
+
+	begin(&l, errs, "<bundle>");
+	l.closed = true;
+	find_places(&l, text);
+	if (l.n_places)
+		l.file = l.places[0].file;
 	return load_text(&l, text, false);
 }
 

@@ -177,8 +177,9 @@ void config_manual_conf(FILE *out)
 {
 	fputs("# SPDX-License-Identifier: BSD-2-Clause\n"
 	      "# sluice.conf - the sample, and the manual: every option with what it takes, its\n"
-	      "# default and its price. sluiced reads the file at its start only: restart it to apply\n"
-	      "# a change.\n"
+	      "# default and its price. sluiced reads the file at its start: restart it to apply a\n"
+	      "# change. Only the shield's policy (protect, rules, deny) can be changed while it runs, by\n"
+	      "# `sluicectl policy try FILE`, which goes back by itself, or by SIGHUP.\n"
 	      "# Lines that begin with # are comments; an option in one shows its default or an\n"
 	      "# example. As it stands this file serves wss://HOST:8443/ws with a development\n"
 	      "# certificate. `sluiced -t -c FILE` checks a file, `sluiced -T` shows the values\n"
@@ -322,7 +323,10 @@ static const char man_head[] =
 	".B the name of a file or directory\n"
 	"Relative to the directory of the main file.\n"
 	".SS Changes\n"
-	"The file is read at start only: restart the daemon to apply a change.\n"
+	"The file is read at start: restart the daemon to apply a change. Options that a reload applies\n"
+	"say so: they are the shield's policy, which SIGHUP reads again, and\n"
+	".B sluicectl policy try\n"
+	"does so for a time.\n"
 	".SH OPTIONS\n";
 
 static const char man_tail[] =

@@ -397,7 +397,9 @@ static const struct option_choice rule_modes[] = {{"enforce", CONFIG_RULE_ENFORC
 						  {"off", CONFIG_RULE_OFF, NULL},
 						  {NULL, 0, NULL}};
 
-#define RULE(field) OPT_ENUM, AT(config_rules, field), .choices = rule_modes, .def = "\"enforce\""
+#define RULE(field)                                                                                \
+	OPT_ENUM, AT(config_rules, field), .choices = rule_modes, .def = "\"enforce\"",            \
+					   .reloadable = true
 
 static const struct option rules_options[] = {
 	{"malformed", RULE(malformed),
@@ -428,11 +430,11 @@ static const struct option shield_options[] = {
 	 .check = check_interface, .def = "[]", .sample = "[\"eth0\"]",
 	 .help = "Network interfaces to attach it to; none, no shield."},
 	{"protect", OPT_GROUPS, INNER_LIST_AT(shield, protect), .max = CONFIG_MAX_PROTECT,
-	 .group = &protect_group, .def = "()", .unset = "what is listened on",
+	 .reloadable = true, .group = &protect_group, .def = "()", .unset = "what is listened on",
 	 .sample = "( { prefix = \"203.0.113.7\"; port = 443; } )",
 	 .help = "Only packets to these addresses and ports are judged; all others pass."},
 	{"deny", OPT_PREFIXES, INNER_LIST_AT(shield, deny), .max = CONFIG_MAX_DENY, .def = "[]",
-	 .sample = "[\"198.51.100.0/24\", \"2001:db8:bad::/48\"]",
+	 .reloadable = true, .sample = "[\"198.51.100.0/24\", \"2001:db8:bad::/48\"]",
 	 .help = "Sources whose packets to protected ports are dropped, for good. Denials with an "
 		 "end come by sluicectl deny add."},
 	{"manage", OPT_GROUP, INNER_AT(shield, manage), .group = &manage_group},
@@ -442,7 +444,9 @@ static const struct option shield_options[] = {
 static const struct option_group shield_group = {
 	.name = "shield",
 	OPTIONS(shield_options),
-	.help = "The XDP program that drops bad packets before the kernel spends anything on them.",
+	.help = "The XDP program that drops bad packets before the kernel spends anything on them. "
+		"protect, deny and rules are its policy, which can be tried and changed while it runs: "
+		"sluicectl-policy(8).",
 };
 
 /* ---- admin ---- */

@@ -3,6 +3,7 @@
  *
  *   options.c   the table: every option's name, type, bounds, default, help
  *   load.c      the doors: a file or a text in, a config or its mistakes out
+ *   bundle.c    a file and its includes as one text, for who may open none
  *   group.c     libconfig's settings + table → structs
  *   complain.c  mistakes, and the memory of a config
  *   value.c     one value: text ↔ number, prefix, duration …
@@ -64,7 +65,7 @@ struct option {
 	const struct option_group *group;
 	const char *sample; /* the manual's sample line has this, not the default */
 	bool in_sample;     /* and it is not commented out there */
-	bool reloadable;    /* a running daemon takes a change; none yet, it has no reload */
+	bool reloadable;    /* a running daemon takes a change: SIGHUP, sluicectl policy */
 	const char *help;
 	const char *price; /* what more of it costs, what turning it costs */
 };
@@ -92,13 +93,25 @@ extern const struct option_choice option_protocols[];
 
 struct arena; /* frees all at once */
 
+/* A bundle's lines: from line `flat` of the text on they are those of `file`, from `line` on. */
+struct config_place {
+	uint32_t flat, line;
+	const char *file;
+};
+/* How a line of a bundle begins that says where the next one comes from: "42 /etc/x.conf". A
+ * comment, with what nobody types in it. */
+#define CONFIG_PLACE "#\1"
+
 struct load {
 	struct config *cfg;
 	struct config_errors *errs;
-	const char *file;  /* as given; "<text>" if from a string */
-	const char *dir;   /* absolute: file names are relative to it */
-	const char *where; /* "endpoint /ws": what the next complaint is about */
-	bool builtin;      /* parsing our own defaults: mistakes are ours */
+	const char *file;                  /* as given; "<text>" if from a string */
+	const char *dir;                   /* absolute: file names are relative to it */
+	const char *where;                 /* "endpoint /ws": what the next complaint is about */
+	bool builtin;                      /* parsing our own defaults: mistakes are ours */
+	bool closed;                       /* a bundle: no file is opened, no account looked up */
+	const struct config_place *places; /* of a bundle, by `flat` */
+	uint32_t n_places;
 	struct {
 		const struct option_group *group;
 		config_t conf;
@@ -113,6 +126,11 @@ char *load_printf(struct load *l, const char *fmt, ...) __attribute__((format(pr
 /* A mistake at `set` (NULL: no place). "where: " comes before the text. */
 void complain(struct load *l, const config_setting_t *set, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same without a load: `file` as the operator wrote it, `line` 0 for none. */
+void complain_bare(struct config_errors *errs, const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Where a setting stands, as the operator knows it; *line 0: nowhere. */
+const char *complain_where(struct load *l, const config_setting_t *set, unsigned *line);
 /* The member of a group that the file has, else the group itself, for its line. */
 const config_setting_t *place(const config_setting_t *set, const char *name);
 bool given(const config_setting_t *set, const char *name);
@@ -121,6 +139,11 @@ bool left_empty(const config_setting_t *set, const char *name);
 /* The file's name to show: an included one comes from libconfig as written. */
 const char *complain_file(struct load *l, const char *name);
 void complain_sort(struct config_errors *errs); /* by file and line */
+
+/* load.c: behind a comment or string that begins at p, or p; *ends_early: a string with \x00. */
+const char *config_skip_quiet(const char *p, bool *ends_early);
+/* A whole file as a string, the caller's; NULL with errno. */
+char *config_slurp(const char *name);
 
 /* group.c: everything of one group into its struct. `set` NULL: all defaults, but
  * a key that is there already stays. False if there was a mistake. */

@@ -34,10 +34,21 @@ enum keeper_msg_kind {
 	KEEPER_DENY_ADD,   /* admin worker only, from here on: addr, bits, family, value, text */
 	KEEPER_DENY_DEL,   /* addr, bits, family */
 	KEEPER_STATUS,     /* value: first piece */
-	KEEPER_BAD_PEER,   /* anybody: `member`, in its life `incarnation`, writes or does in the
+	KEEPER_POLICY_CHECK, /* beside it a sealed memfd: config/bundle.h. REPLY: text, and a report */
+	KEEPER_POLICY_TRY, /* likewise; value: seconds; text: what people call the file, may be "" */
+	KEEPER_POLICY_CONFIRM, /* REPLY: likewise */
+	KEEPER_POLICY_REVERT,
+	KEEPER_BAD_PEER, /* anybody: `member`, in its life `incarnation`, writes or does in the
 			  * mailbox what no honest one does; the keeper judges (accuse.h) */
 };
 
+/* The one descriptor that may go along with a request is a sealed memfd (base/handover.h), and goes
+ * along with those kinds that say so; a report comes back in the same way. */
+#define KEEPER_BUNDLE_MAX (4u << 20) /* bytes of a policy's file and what it includes */
+#define KEEPER_REPORT_MAX                                                                          \
+	(64u << 10)                 /* bytes of a report: lines of text, each with a letter
+						* before it, 'E' a mistake, 'N' a remark */
+#define KEEPER_TRY_MAX_S     86400u /* longest trial of a policy */
 #define KEEPER_STATUS_PIECES 16u
 #define KEEPER_NOTE_MAX      63u             /* bytes of a denial's note in `text` */
 #define KEEPER_DENY_MAX_S    (366u * 86400u) /* longest denial that ends by itself */
@@ -54,9 +65,12 @@ struct keeper_piece_self {
 	int32_t pid;
 	uint32_t n_members; /* the admin worker is the last of them */
 	uint32_t n_interfaces;
-	uint8_t shield_on; /* 1: attached to at least one interface */
+	uint32_t trial_left_ms; /* of the policy on trial, 0: none is */
+	uint8_t shield_on;      /* 1: attached to at least one interface */
 	uint8_t shutting_down;
-	char text[170]; /* of the shield as a whole: why it is off; NUL-terminated */
+	uint8_t rule[6];     /* enum shield_rule_mode by enum shield_rule, as now in force */
+	char trial_name[64]; /* what people call its file; NUL-terminated */
+	char text[96];       /* of the shield as a whole: why it is off; NUL-terminated */
 };
 
 struct keeper_piece_member {

@@ -5,6 +5,7 @@
  *    member.c     one process: start, death, what it is told
  *    child.c      what the new process does before it is a worker
  *    serve.c      what members ask
+ *    policy.c     the shield's policy while it runs
  *    supervise.c  the loop: signals, channels, deadlines */
 #ifndef SLUICE_KEEPER_INTERNAL_H
 #define SLUICE_KEEPER_INTERNAL_H
@@ -55,6 +56,34 @@ struct member {
 	int last_exit; /* as waitpid(2) has it */
 };
 
+enum policy_job_kind {
+	POLICY_CHECK,
+	POLICY_TRY,
+	POLICY_RELOAD,  /* SIGHUP: nobody waits for an answer, the log has it */
+	POLICY_COMPARE, /* after a confirmation: does the file in use say the same? */
+};
+
+struct policy_result;
+
+/* A child reads a file. */
+struct policy_job {
+	pid_t pid; /* 0: none does; owned by policy.c */
+	struct policy_result *shared;
+	uint64_t kill_at_ns;
+	enum policy_job_kind kind;
+	uint32_t seconds;          /* of the trial */
+	uint32_t ask, incarnation; /* of the admin worker who asked */
+	char name[KEEPER_NOTE_MAX + 1];
+};
+
+struct policy {
+	struct plan *in_force; /* what stays or comes back, if there is a trial */
+	struct plan *trial;    /* NULL: none */
+	uint64_t trial_ends_ns;
+	char trial_name[KEEPER_NOTE_MAX + 1];
+	struct policy_job job;
+};
+
 struct keeper {
 	const struct config *cfg;
 	uint32_t n_workers, n_members; /* the admin worker is the last member */
@@ -69,6 +98,7 @@ struct keeper {
 	struct tls_material *tls;
 	struct shield *shield;
 	bool shield_used; /* something of it is loaded: its capabilities are kept */
+	struct policy policy;
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
 	int control_fd;
@@ -109,6 +139,21 @@ void member_tell_others(struct keeper *k, uint32_t id, const struct keeper_msg *
 void member_kill(struct keeper *k, uint32_t id, const char *why);
 void member_mark(struct keeper *k, uint32_t id, enum shield_worker_state state);
 void keeper_write_members(struct keeper *k);
+
+/* The same with a descriptor beside it, which stays ours; -1: none. */
+void member_hand(struct keeper *k, uint32_t id, const struct keeper_msg *m, int fd);
+
+/* KEEPER_POLICY_*; fd: what came beside it, the caller's. */
+void policy_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m, int fd);
+/* SIGHUP: the policy of the file that we run by. */
+void policy_reload(struct keeper *k);
+/* Does what is due; returns when it is next due. */
+uint64_t policy_due(struct keeper *k, uint64_t now);
+/* rule, trial_left_ms and trial_name */
+void policy_describe(const struct keeper *k, struct keeper_piece_self *out);
+/* A process that has been reaped: was it ours? */
+bool policy_reaped(struct keeper *k, pid_t pid, int wait_status);
+void policy_close(struct keeper *k);
 
 /* Reads what the member has asked, as far as its bucket goes, and answers. */
 void serve_member(struct keeper *k, uint32_t id, uint64_t now_ns);

@@ -248,7 +248,7 @@ static int open_shield(struct keeper *k)
 		plan_of_config(plan, k->cfg);
 		err = open_shield_with(k, plan);
 	}
-	free(plan);
+	k->policy.in_force = plan;
 	if (err)
 		return err;
 	k->shield_used = shield_is_on(k->shield);
@@ -366,6 +366,7 @@ static int with_runtime(struct keeper *k)
 		code = start_and_supervise(k);
 	shield_close(k->shield, true);
 no_shield:
+	policy_close(k);
 	close(k->control_fd);
 no_listeners:
 	close_listeners(k);

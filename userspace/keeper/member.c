@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/handover.h"
 #include "base/log.h"
 #include "conn/slab.h"
 #include "keeper/internal.h"
@@ -55,10 +56,15 @@ void member_mark(struct keeper *k, uint32_t id, enum shield_worker_state state)
 
 void member_tell(struct keeper *k, uint32_t id, const struct keeper_msg *m)
 {
+	member_hand(k, id, m, -1);
+}
+
+void member_hand(struct keeper *k, uint32_t id, const struct keeper_msg *m, int fd)
+{
 	struct member *to = &k->members[id];
 	if (to->channel < 0)
 		return;
-	ssize_t n = send(to->channel, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = handover_send(to->channel, m, sizeof(*m), fd);
 	if (n == sizeof(*m) || errno == EPIPE || errno == ECONNRESET)
 		return; /* it has it, or it is dying: that is seen elsewhere */
 	/* What it misses cannot be made up for: its picture of the others would be wrong for good. */

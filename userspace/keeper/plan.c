@@ -3,6 +3,7 @@
 #include "keeper/plan.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -30,6 +31,24 @@ static struct shield_rules rules_of(const struct config_rules *r)
 	};
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct shield_prefix));
+}
+
+/* In order and each once, so that equal lists are equal bytes. */
+static void sort_denials(struct plan *p)
+{
+	uint32_t n = 0;
+
+	qsort(p->deny, p->n_deny, sizeof(p->deny[0]), by_bytes);
+	for (uint32_t i = 0; i < p->n_deny; i++)
+		if (n == 0 || by_bytes(&p->deny[n - 1], &p->deny[i]) != 0)
+			p->deny[n++] = p->deny[i];
+	memset(&p->deny[n], 0, (p->n_deny - n) * sizeof(p->deny[0]));
+	p->n_deny = n;
+}
+
 void plan_of_config(struct plan *out, const struct config *cfg)
 {
 	memset(out, 0, sizeof(*out));
@@ -46,6 +65,7 @@ void plan_of_config(struct plan *out, const struct config *cfg)
 	assert(cfg->shield.n_deny <= CONFIG_MAX_DENY);
 	for (uint32_t i = 0; i < cfg->shield.n_deny; i++)
 		out->deny[out->n_deny++] = plan_prefix(&cfg->shield.deny[i]);
+	sort_denials(out);
 }
 
 static bool prefix_is_sound(const struct shield_prefix *p)

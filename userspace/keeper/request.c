@@ -78,6 +78,16 @@ static bool prefix_unused(const struct keeper_msg *m)
 	return !m->bits && !m->family && all_zero(m->addr, sizeof(m->addr));
 }
 
+static bool has_note(const struct keeper_msg *m)
+{
+	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_POLICY_TRY;
+}
+
+bool request_brings(uint16_t kind)
+{
+	return kind == KEEPER_POLICY_CHECK || kind == KEEPER_POLICY_TRY;
+}
+
 enum request_verdict request_check(const void *datagram, size_t n, bool from_admin,
 				   struct keeper_msg *msg, const char **why)
 {
@@ -91,7 +101,7 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 	/* What no request uses. */
 	if (msg->status || (msg->kind != KEEPER_BAD_PEER && (msg->member || msg->incarnation)) ||
 	    !all_zero(msg->_zero, sizeof(msg->_zero)) ||
-	    (msg->kind != KEEPER_DENY_ADD && !all_zero(msg->text, sizeof(msg->text)))) {
+	    (!has_note(msg) && !all_zero(msg->text, sizeof(msg->text)))) {
 		*why = "something in a field that requests leave empty";
 		return REQUEST_LIE;
 	}
@@ -131,6 +141,20 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 		if (msg->value)
 			break;
 		return check_prefix(msg, why);
+	case KEEPER_POLICY_TRY:
+		if (!prefix_unused(msg))
+			break;
+		if (msg->value < 1 || msg->value > KEEPER_TRY_MAX_S) {
+			*why = "a trial lasts a second to a day";
+			return REQUEST_REFUSED;
+		}
+		return check_note(msg, why);
+	case KEEPER_POLICY_CHECK:
+	case KEEPER_POLICY_CONFIRM:
+	case KEEPER_POLICY_REVERT:
+		if (!msg->value && prefix_unused(msg))
+			return REQUEST_OK;
+		break;
 	default: *why = "a message of no known kind"; return REQUEST_LIE;
 	}
 	*why = "something in a field that this request leaves empty";

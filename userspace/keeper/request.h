@@ -22,6 +22,9 @@ enum request_verdict {
 enum request_verdict request_check(const void *datagram, size_t n, bool from_admin,
 				   struct keeper_msg *msg, const char **why);
 
+/* Kinds that come with a descriptor; all others come without. */
+bool request_brings(uint16_t kind);
+
 /* A token bucket per sender. Start with request_bucket_init(). */
 struct request_bucket {
 	uint32_t per_s, burst;

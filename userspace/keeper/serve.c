@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/handover.h"
 #include "base/log.h"
 #include "keeper/internal.h"
 #include "keeper/notify.h"
@@ -97,7 +98,8 @@ static void piece_self(const struct keeper *k, const struct shield_attachment *i
 		.shield_on = on,
 		.shutting_down = k->shutting_down,
 	};
-	snprintf(out->self.text, sizeof(out->self.text), "%s",
+	policy_describe(k, &out->self);
+	snprintf(out->self.text, sizeof(out->self.text), "%.95s",
 		 shield_is_on(k->shield) && !on ? "attached to no interface" :
 						  shield_why_off(k->shield));
 }
@@ -202,12 +204,23 @@ static void serve_bad_peer(struct keeper *k, uint32_t id, const struct keeper_ms
 		member_kill(k, m->member, "others say that it abuses the mailbox");
 }
 
-static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_t n,
+static enum request_verdict judge(struct keeper *k, uint32_t id, const void *datagram, size_t n,
+				  int fd, struct keeper_msg *m, const char **why)
+{
+	enum request_verdict v = request_check(datagram, n, member_is_admin(k, id), m, why);
+	if (v == REQUEST_OK && (fd >= 0) != request_brings(m->kind)) {
+		*why = "a descriptor where none goes along, or none where one does";
+		return REQUEST_LIE;
+	}
+	return v;
+}
+
+static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_t n, int fd,
 		      uint64_t now_ns)
 {
 	struct keeper_msg m;
 	const char *why;
-	switch (request_check(datagram, n, member_is_admin(k, id), &m, &why)) {
+	switch (judge(k, id, datagram, n, fd, &m, &why)) {
 	case REQUEST_LIE:
 		member_kill(k, id, why);
 		close(k->members[id].channel); /* not one word more */
@@ -224,6 +237,8 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		serve_bad_peer(k, id, &m, now_ns);
 	else if (m.kind == KEEPER_STATUS)
 		serve_status(k, id, &m);
+	else if (m.kind >= KEEPER_POLICY_CHECK && m.kind <= KEEPER_POLICY_REVERT)
+		policy_serve(k, id, &m, fd);
 	else
 		serve_deny(k, id, &m);
 }
@@ -233,10 +248,13 @@ void serve_member(struct keeper *k, uint32_t id, uint64_t now_ns)
 	struct member *m = &k->members[id];
 	struct keeper_msg buf[2]; /* room to see that a message is too long */
 	while (m->channel >= 0 && request_bucket_wait_ns(&m->bucket, now_ns) == 0) {
-		ssize_t n = recv(m->channel, buf, sizeof(buf), MSG_DONTWAIT);
+		int fd;
+		ssize_t n = handover_recv(m->channel, buf, sizeof(buf), &fd);
 		if (n > 0) {
 			request_bucket_take(&m->bucket, now_ns);
-			serve_one(k, id, buf, (size_t)n, now_ns);
+			serve_one(k, id, buf, (size_t)n, fd, now_ns);
+			if (fd >= 0)
+				close(fd);
 			continue;
 		}
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))

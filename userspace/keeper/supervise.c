@@ -92,6 +92,8 @@ static void reap(struct keeper *k)
 	int status;
 	bool any = false;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (policy_reaped(k, pid, status))
+			continue;
 		for (uint32_t i = 0; i < k->n_members; i++) {
 			if (k->members[i].pid == pid) {
 				member_died(k, i, status);
@@ -110,10 +112,9 @@ static void hear_signals(struct keeper *k)
 	while (read(k->signal_fd, &s, sizeof(s)) == sizeof(s)) {
 		if (s.ssi_signo == SIGCHLD)
 			reap(k);
-		else if (s.ssi_signo == SIGHUP)
-			log_warn("SIGHUP: a running sluiced does not reload its configuration: "
-				 "restart it to apply changes");
-		else
+		else if (s.ssi_signo == SIGHUP && !k->shutting_down)
+			policy_reload(k);
+		else if (s.ssi_signo != SIGHUP)
 			asked_to_stop(k, (int)s.ssi_signo);
 	}
 }
@@ -171,6 +172,8 @@ static uint64_t do_what_is_due(struct keeper *k)
 		uint64_t due = shutdown_due(k, now);
 		next = MIN(next, due);
 	}
+	uint64_t policy = policy_due(k, now);
+	next = MIN(next, policy);
 	if (k->shield_used) {
 		if (now >= k->reap_at_ns) {
 			shield_reap(k->shield);

@@ -203,7 +203,35 @@ static bool left_the_file(const struct shield_prefix *p, const struct shield_den
 	return true;
 }
 
-int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n)
+/* The entry of exactly this prefix, all zero if there is none that lives. */
+static struct shield_deny living(const struct shield *s, const struct shield_prefix *given)
+{
+	struct shield_deny entry = {.len = 256};
+	struct shield_prefix p = *given;
+	union key key;
+
+	if (!canonical(&p))
+		return (struct shield_deny){};
+	bpf_map__lookup_elem(map_of(s, p.family), &key, key_make(&key, &p), &entry, sizeof(entry),
+			     0);
+	if (entry.len != p.bits || (entry.expires_ns && entry.expires_ns <= clock_mono_ns()))
+		return (struct shield_deny){};
+	return entry;
+}
+
+static int add_config(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s)
+{
+	struct shield_deny there = living(s, p);
+
+	if (there.reason && there.reason != SHIELD_DENY_CONFIG)
+		return 0;
+	if (there.reason && !there.expires_ns)
+		return 0;
+	return shield_deny_add(s, p, ttl_s, SHIELD_DENY_CONFIG,
+			       ttl_s ? "sluice.conf, on trial" : "sluice.conf");
+}
+
+int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n, uint64_t ttl_s)
 {
 	struct wanted w = {list, n};
 	int err = 0;
@@ -213,6 +241,6 @@ int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_
 	remove_if(s, AF_INET, left_the_file, &w);
 	remove_if(s, AF_INET6, left_the_file, &w);
 	for (size_t i = 0; i < n && !err; i++)
-		err = shield_deny_add(s, &list[i], 0, SHIELD_DENY_CONFIG, "sluice.conf");
+		err = add_config(s, &list[i], ttl_s);
 	return err;
 }

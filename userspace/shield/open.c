@@ -246,7 +246,7 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 	if (!err)
 		err = shield_policy_set(s, &cfg->plan, 0);
 	if (!err)
-		err = shield_deny_config(s, cfg->deny, cfg->n_deny);
+		err = shield_deny_config(s, cfg->deny, cfg->n_deny, 0);
 	if (err) {
 		off(s, "its maps could not be filled: %s", strerror(-err));
 		return err;

@@ -26,11 +26,6 @@
 #include "base/log.h"
 #include "bpf/sluice_xdp.skel.h"
 
-struct port_run {
-	struct protect_key key;
-	unsigned class;
-};
-
 struct bank {
 	__u32 number;
 	struct protect_addr addr;
@@ -40,8 +35,7 @@ struct bank {
 	struct protect_class class[CLASSES_MAX];
 	unsigned n_class;
 	struct port_class port_class[2];
-	struct port_run run[SHIELD_PORTS_MAX];
-	unsigned n_run;
+	unsigned n_run; /* runs of ports that are protected alike */
 };
 
 static void mask_make(__u8 mask[16], unsigned bits)
@@ -111,43 +105,25 @@ static unsigned bank_class(struct bank *b, const struct protect_class *value)
 	return b->n_class++;
 }
 
-/* The port as one more of the last run, if it goes on there; false: no room. */
-static bool bank_run(struct bank *b, enum l4_proto proto, __u32 port, unsigned class)
-{
-	struct port_run *r = b->n_run ? &b->run[b->n_run - 1] : NULL;
-
-	if (r && port > 1 && r->class == class && r->key.proto == proto &&
-	    r->key.last == port - 1) {
-		r->key.last = port;
-		return true;
-	}
-	if (b->n_run == ARRAY_SIZE(b->run))
-		return false;
-	b->run[b->n_run++] = (struct port_run){{proto, port, port}, class};
-	return true;
-}
-
 static int bank_classify(struct bank *b)
 {
 	static const struct protect_class nowhere;
 
 	b->n_class = CLASS_UNION;
 	bank_class(b, &b->any);
-	if (!bank_run(b, L4_ANY, 0, CLASS_UNION))
-		return -E2BIG;
 	for (unsigned udp = 0; udp < 2; udp++)
 		for (__u32 port = 0; port < 65536; port++) {
 			const struct protect_class *value = &b->port[udp][port];
-			unsigned class;
+			__u8 *class = &b->port_class[udp].of[port];
 
 			if (memcmp(value, &nowhere, sizeof(nowhere)) == 0)
 				continue;
-			class = bank_class(b, value);
-			if (class == CLASS_NONE || !bank_run(b, udp ? L4_UDP : L4_TCP, port, class))
+			*class = (__u8)bank_class(b, value);
+			if (*class == CLASS_NONE)
 				return -E2BIG;
-			b->port_class[udp].of[port] = (__u8) class;
+			b->n_run += port <= 1 || class[-1] != *class;
 		}
-	return 0;
+	return b->n_run < SHIELD_PORTS_MAX ? 0 : -E2BIG;
 }
 
 static bool is_sound(const struct shield_protect *p)
@@ -201,18 +177,61 @@ static int bank_store(struct shield *s, const struct bank *b)
 	return err;
 }
 
+/* ---- for people: protect_port, out of what the program reads -------------------------- */
+
+static int show_run(struct bpf_map *map, enum l4_proto proto, __u32 port, __u32 last,
+		    const struct protect_class *value)
+{
+	struct protect_key key = {.proto = proto, .port = port, .last = last};
+
+	return put(map, &key, sizeof(key), value, sizeof(*value));
+}
+
+/* Runs of ports with one class; port 0, the union, is a run of its own. */
+static int show_runs(struct bpf_map *map, enum l4_proto proto, const struct port_class *of,
+		     const struct protect_class class[CLASSES_MAX])
+{
+	int err = 0;
+
+	for (__u32 port = 0, last; port < 65536 && !err; port = last + 1) {
+		__u8 c = of->of[port];
+
+		for (last = port; port && last < 65535 && of->of[last + 1] == c;)
+			last++;
+		if (c != CLASS_NONE && c < CLASSES_MAX)
+			err = show_run(map, proto, port, last, &class[c]);
+	}
+	return err;
+}
+
 /* What bpftool shows; packets do not see it. */
-static int list_for_people(struct shield *s, const struct bank *b)
+static int list_for_people(struct shield *s, __u32 bank)
 {
 	struct bpf_map *map = s->xdp->maps.protect_port;
+	struct protect_class class[CLASSES_MAX];
+	struct port_class *of = malloc(sizeof(*of));
 	struct protect_key key;
-	int err = 0;
+	int err = of ? 0 : -ENOMEM;
 
 	while (bpf_map__get_next_key(map, NULL, &key, sizeof(key)) == 0)
 		bpf_map__delete_elem(map, &key, sizeof(key), 0);
-	for (unsigned i = 0; i < b->n_run && !err; i++)
-		err = put(map, &b->run[i].key, sizeof(b->run[i].key), &b->class[b->run[i].class],
-			  sizeof(b->class[0]));
+	for (__u32 i = 0; i < CLASSES_MAX && !err; i++) {
+		__u32 at = bank * CLASSES_MAX + i;
+
+		err = bpf_map__lookup_elem(s->xdp->maps.protect_class, &at, sizeof(at), &class[i],
+					   sizeof(class[i]), 0);
+	}
+	if (!err)
+		err = show_run(map, L4_ANY, 0, 0, &class[CLASS_UNION]);
+	for (__u32 i = 0; i < 2 && !err; i++) {
+		__u32 at = bank * 2 + i;
+
+		err = bpf_map__lookup_elem(s->xdp->maps.port_class, &at, sizeof(at), of,
+					   sizeof(*of), 0);
+		if (!err)
+			err = show_runs(map, i ? L4_UDP : L4_TCP, of, class);
+	}
+	free(of);
 	return err;
 }
 
@@ -291,7 +310,7 @@ int shield_policy_set(struct shield *s, const struct shield_plan *plan, uint64_t
 	if (!err)
 		err = policy_write(s, &now);
 	if (!err)
-		err = list_for_people(s, b);
+		err = list_for_people(s, b->number);
 	if (err && err != -E2BIG && err != -EINVAL)
 		log_error("shield: the policy could not be changed: %s", strerror(-err));
 	free(b);
@@ -328,7 +347,8 @@ int shield_policy_revert(struct shield *s)
 		return -ENOENT;
 	now.bank = !now.bank;
 	now.trial_ends_ns = 0;
-	return policy_write(s, &now);
+	err = policy_write(s, &now);
+	return err ? err : list_for_people(s, now.bank);
 }
 
 /* ---- the management door ---------------------------------------------------------- */

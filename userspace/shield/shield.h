@@ -175,8 +175,11 @@ int shield_deny_add(struct shield *s, const struct shield_prefix *p, uint64_t tt
 		    enum shield_deny_reason reason, const char *note);
 /* Exactly this prefix; -ENOENT, without a log line, if there is none. */
 int shield_deny_del(struct shield *s, const struct shield_prefix *p);
-/* Makes the entries of reason SHIELD_DENY_CONFIG be exactly these. */
-int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n);
+/* Makes the entries of reason SHIELD_DENY_CONFIG be exactly these, without expiry. With ttl_s they are
+ * a trial's: those that were not there before end by themselves after it, those that were stay.
+ * A living entry of another reason is never touched. */
+int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n,
+		       uint64_t ttl_s);
 /* Removes what has expired (it has no effect already). Number removed, or an
  * error. Call it every few seconds; it reads the whole list. */
 ssize_t shield_reap(struct shield *s);

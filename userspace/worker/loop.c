@@ -14,6 +14,7 @@
 
 #include "admin/admin.h"
 #include "base/clock.h"
+#include "base/handover.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "conn/io.h"
@@ -179,6 +180,12 @@ bool worker_tell_keeper(struct worker *w, const struct keeper_msg *m)
 					  MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*m);
 }
 
+bool worker_hand_keeper(struct worker *w, const struct keeper_msg *m, int fd)
+{
+	return w->_keeper_fd >= 0 &&
+	       handover_send(w->_keeper_fd, m, sizeof(*m), fd) == (ssize_t)sizeof(*m);
+}
+
 static void member_down(struct worker *w, unsigned k)
 {
 	if (!w->member_up[k])
@@ -205,7 +212,8 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 	struct worker *w = ctx;
 	struct keeper_msg m;
 	for (;;) {
-		ssize_t n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
+		int handed;
+		ssize_t n = handover_recv(fd, &m, sizeof(m), &handed);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
@@ -216,15 +224,17 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 			return;
 		}
 		if (n != sizeof(m) || m.member > w->n_workers)
-			continue;
+			m.kind = 0;
 		if (m.kind == KEEPER_SHUTDOWN)
 			worker_drain(w, CLOSE_SHUTDOWN);
 		else if (m.kind == KEEPER_PEER_DOWN && m.member != w->id)
 			member_down(w, m.member);
 		else if (m.kind == KEEPER_PEER_UP && m.member != w->id)
 			member_up(w, m.member, m.incarnation);
-		else if (w->is_admin)
-			admin_keeper_message(w, &m);
+		else if (w->is_admin && m.kind)
+			admin_keeper_message(w, &m, handed);
+		if (handed >= 0)
+			close(handed);
 	}
 }
 

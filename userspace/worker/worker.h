@@ -132,6 +132,8 @@ int worker_main(const struct worker_start *start);
 /* False: it went nowhere, the channel is full or gone. */
 struct keeper_msg;
 bool worker_tell_keeper(struct worker *w, const struct keeper_msg *m);
+/* The same with a descriptor beside it, which stays the caller's. */
+bool worker_hand_keeper(struct worker *w, const struct keeper_msg *m, int fd);
 
 /* Asks every client to go (close frame `reason`), stops listening, ends within
  * shutdown_timeout. */

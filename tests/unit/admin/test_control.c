@@ -478,6 +478,64 @@ static void tell(const struct keeper_msg *m)
 	boss_turn();
 }
 
+static void say_beside(int fd, const char *line, int beside)
+{
+	if (handover_send(fd, line, strlen(line), beside) != (ssize_t)strlen(line))
+		little_die("say");
+	boss_turn();
+}
+
+TEST(control, a_file_beside_the_line_goes_to_the_keeper_and_its_report_comes_back)
+{
+	static const char report[] = "Ea.conf:1: \"x\"\nNthat too\nEb\n\nE";
+	open_all();
+	int fd = dial(), file = handover_memfd("x", "some text", 9), got;
+	say_beside(fd, "{\"ask\":\"policy-try\",\"seconds\":60,\"note\":\"next.conf\"}\n", file);
+	struct keeper_msg m = {0};
+	do
+		assert_int_equal(handover_recv(boss_keeper, &m, sizeof(m), &got), sizeof(m));
+	while (m.kind == KEEPER_READY);
+	assert_int_equal(m.kind, KEEPER_POLICY_TRY);
+	assert_int_equal(m.value, 60);
+	assert_string_equal(m.text, "next.conf");
+	assert_true(got >= 0);
+	assert_int_equal(handover_sealed(got, 9), 9);
+	close(got);
+	close(file);
+	file = handover_memfd("x", report, strlen(report));
+	struct keeper_msg no = {
+		.kind = KEEPER_REPLY, .ask = m.ask, .status = -EINVAL, .text = "2 mistakes"};
+	assert_int_equal(handover_send(boss_keeper, &no, sizeof(no), file), sizeof(no));
+	close(file);
+	boss_turn();
+	assert_string_equal(hear(fd),
+			    "{\"ok\":false,\"error\":\"2 mistakes\",\"mistakes\":[\"a.conf:1: "
+			    "\\\"x\\\"\",\"b\"],\"notes\":[\"that too\"]}\n");
+	close(fd);
+	close_all();
+}
+
+TEST(control, a_request_for_a_file_without_one_is_told_so)
+{
+	open_all();
+	int fd = dial();
+	say(fd, "{\"ask\":\"policy-check\"}\n");
+	assert_non_null(strstr(hear(fd), "the file is missing"));
+	/* one that came with another line counts for the next that wants it, and once */
+	say_beside(fd, "{\"ask\":\"policy-try\",\"seconds\":0}\n", STDERR_FILENO);
+	assert_non_null(strstr(hear(fd), "seconds must be 1 to 86400"));
+	say(fd, "{\"ask\":\"policy-check\"}\n");
+	struct keeper_msg m = told();
+	assert_int_equal(m.kind, KEEPER_POLICY_CHECK);
+	m = (struct keeper_msg){.kind = KEEPER_REPLY, .ask = m.ask, .text = "fine"};
+	tell(&m);
+	assert_string_equal(hear(fd), "{\"ok\":true,\"text\":\"fine\"}\n");
+	say(fd, "{\"ask\":\"policy-check\"}\n");
+	assert_non_null(strstr(hear(fd), "the file is missing"));
+	close(fd);
+	close_all();
+}
+
 TEST(control, a_denial_is_passed_to_the_keeper_and_its_word_comes_back)
 {
 	open_all();

@@ -65,6 +65,31 @@ TEST(request, any_member_may_accuse_a_life_of_another)
 	assert_int_equal(judge(&m, false), REQUEST_LIE);
 }
 
+TEST(request, a_policy_is_tried_for_a_second_to_a_day_by_the_admin_worker_alone)
+{
+	struct keeper_msg m = {
+		.kind = KEEPER_POLICY_TRY, .value = 60, .ask = 7, .text = "next.conf"};
+	assert_int_equal(judge(&m, true), REQUEST_OK);
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+	m.value = 0;
+	assert_int_equal(judge(&m, true), REQUEST_REFUSED);
+	m.value = KEEPER_TRY_MAX_S + 1;
+	assert_int_equal(judge(&m, true), REQUEST_REFUSED);
+	m.value = KEEPER_TRY_MAX_S;
+	memset(m.text, 'x', KEEPER_NOTE_MAX + 1);
+	assert_int_equal(judge(&m, true), REQUEST_REFUSED);
+	m.text[0] = '\n';
+	m.text[1] = 0;
+	assert_int_equal(judge(&m, true), REQUEST_LIE); /* bytes after the end */
+}
+
+TEST(request, only_a_policy_to_be_read_brings_a_descriptor)
+{
+	for (unsigned kind = 0; kind < 200; kind++)
+		assert_int_equal(request_brings((uint16_t)kind),
+				 kind == KEEPER_POLICY_CHECK || kind == KEEPER_POLICY_TRY);
+}
+
 TEST(request, a_wrong_size_is_a_lie)
 {
 	struct keeper_msg m[2] = {{.kind = KEEPER_READY}};
@@ -89,6 +114,9 @@ TEST(request, unused_bytes_are_zero)
 		{.kind = KEEPER_READY},
 		{.kind = KEEPER_FULL},
 		{.kind = KEEPER_STATUS},
+		{.kind = KEEPER_POLICY_CHECK},
+		{.kind = KEEPER_POLICY_CONFIRM},
+		{.kind = KEEPER_POLICY_REVERT},
 		{.kind = KEEPER_DENY_DEL, .family = AF_INET, .addr = {192, 0, 2}, .bits = 24},
 	};
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
