@@ -100,12 +100,23 @@ enum shield_rule_mode {
 	RULE_ENFORCE,
 };
 
-/* rules, one entry per bank: how each rule is applied. Fields in the order of enum
- * shield_rule. */
+enum shield_cookies {
+	COOKIES_AUTO,   /* answer SYNs by cookie while a core sees more than syn_attack */
+	COOKIES_ALWAYS, /* every SYN to a listener */
+	COOKIES_OFF,    /* the kernel answers them all */
+};
+
+/* rules, one entry per bank: how each rule is applied. First the modes, in the order of
+ * enum shield_rule. Rates are per second and core: cores do not wait for each other. */
 struct shield_rules {
 	enum shield_rule_mode malformed, allow, deny, rate, flow, syn;
+	enum shield_cookies cookies;
+	__u32 syn_attack;   /* SYNs from which on cookies are answered */
+	__u32 syn_calm;     /* and below which, for SYN_CALM_S seconds, they no longer are */
+	__u32 synack_limit; /* SYNs let through or answered per /24 or /48 of theirs; 0: no bound */
+	__u32 stale_limit;  /* packets of unknown connections that the kernel may still refuse */
 };
-_Static_assert(sizeof(struct shield_rules) == RULES * sizeof(__u32), "a mode per rule");
+_Static_assert(sizeof(struct shield_rules) == (RULES + 5) * sizeof(__u32), "shield_rules");
 
 enum shield_steer {
 	SHIELD_STEER_BY_HASH, /* core by flow hash: the NIC does not spread for us */
@@ -220,6 +231,79 @@ struct shield_deny {
 };
 _Static_assert(sizeof(struct shield_deny) == 96, "shield_deny");
 
+/* ---- SYN cookies -------------------------------------------------------------- */
+
+#define SYN_CALM_S          10
+#define SYNACK_CELLS        16384 /* a power of two; per CPU */
+#define COOKIE_KEYS         4
+#define COOKIE_WINDOW_SHIFT 36 /* a window is 2^36 ns, 69 s; a cookie holds for this and the next */
+
+enum shield_cookie_how {
+	COOKIE_NONE,   /* this kernel cannot, or may not: the log says why */
+	COOKIE_OWN,    /* ours: XDP answers, sluice_cookie makes the request socket */
+	COOKIE_KERNEL, /* the kernel's, asked of the listener: MSS is all that they carry */
+};
+
+enum {
+	OFFER_WSCALE = 1,
+	OFFER_SACK = 2,
+	OFFER_TIMESTAMPS = 4,
+	OFFER_ECN = 8,
+};
+
+/* cookie, one entry: what an ordinary SYN-ACK of this host says, so that ours says the same.
+ * Read from a connection over loopback, because it depends on half a dozen sysctls. */
+struct shield_cookie {
+	enum shield_cookie_how how;
+	__u32 offer;  /* OFFER_* */
+	__u32 wscale; /* ours */
+	__u32 window; /* the first one, unscaled */
+};
+_Static_assert(sizeof(struct shield_cookie) == 16, "shield_cookie");
+
+/* cookie_key, one entry. Window w is keyed by at[w % COOKIE_KEYS]; the keeper fills the
+ * next one while this one and the last are in use. Without a keeper the keys come round again, but
+ * the window itself goes into the cookie too: nothing that has expired comes back. */
+struct cookie_key {
+	__u64 window; /* for which it was drawn; 0: never */
+	__u64 key[2];
+};
+struct cookie_keys {
+	struct cookie_key at[COOKIE_KEYS];
+	__u64 seed[2]; /* of the cells of synack_cell; never changes */
+};
+_Static_assert(sizeof(struct cookie_keys) == 112, "cookie_keys");
+
+/* cookie_last, one entry: when the last cookie was given out, give or take a second.
+ * While none can come back, nobody looks for any. */
+struct cookie_last {
+	__u64 ns; /* CLOCK_MONOTONIC; 0: never */
+};
+
+/* synack_cell, per CPU, by keyed hash of the /24 or /48 */
+struct synack_cell {
+	__u32 second; /* 2^30 ns */
+	__u32 n;      /* SYNs in it */
+};
+_Static_assert(sizeof(struct synack_cell) == 8, "synack_cell");
+
+/* syn_state, one entry per CPU: is this core under attack, and what has it done */
+struct syn_state {
+	__u64 window_ends_ns;
+	__u32 syns;   /* in this window of an eighth of a second */
+	__u32 calm;   /* windows in a row */
+	__u32 attack; /* 1: cookies are answered */
+	__u32 stale;  /* packets let through in stale_second */
+	__u64 stale_second;
+	__u64 since_ns; /* the attack's beginning */
+	__u64 attacks;  /* begun so far */
+	__u64 answered; /* SYNs, by cookie */
+	__u64 returned; /* good cookies that came back; later packets may bring one again */
+	__u64 made;     /* connections made of them; COOKIE_OWN only */
+	__u64 refused;  /* good cookies that the kernel would not take */
+};
+_Static_assert(sizeof(struct syn_state) == 80, "syn_state");
+
 /* ---- interfaces ------------------------------------------------------------- */
 
 enum shield_mode {
@@ -234,7 +318,7 @@ struct shield_iface {
 	__u32 ifindex; /* 0: an unused slot */
 	enum shield_mode mode;
 	__u32 loopback; /* 1: sources 127/8 and ::1 are at home here */
-	__u32 _zero;
+	__u32 mtu;      /* what our SYN-ACKs tell the other side */
 	__u64 passed;
 	__u64 dropped;
 };

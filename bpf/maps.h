@@ -4,14 +4,19 @@
  * pin directory, so that it outlives the keeper and anybody with the right can
  * look. BPF only counts and marks; userspace writes everything else.
  *
- * Each object defines MAPS_XDP or MAPS_REUSEPORT for its half; the policy is
- * in both and the daemon makes them share it. */
+ * Each object defines MAPS_XDP, MAPS_COOKIE or MAPS_REUSEPORT for its part; what is
+ * in two of them the daemon makes them share. */
 #ifndef SLUICE_BPF_MAPS_H
 #define SLUICE_BPF_MAPS_H
 
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#ifdef MAPS_XDP
+#include "tcp.h"
+#endif
+
+#if defined(MAPS_XDP) || defined(MAPS_REUSEPORT)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -19,6 +24,8 @@ struct {
 	__type(key, __u32);
 	__type(value, struct shield_policy);
 } policy SEC(".maps");
+
+#endif
 
 #ifdef MAPS_XDP
 
@@ -102,6 +109,54 @@ struct {
 	__type(key, __u32);
 	__type(value, struct shield_iface);
 } iface SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SYNACK_CELLS);
+	__type(key, __u32);
+	__type(value, struct synack_cell);
+} synack_cell SEC(".maps");
+
+/* A stack of 512 bytes does not hold a SYN, its answer and the judge above them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct syn_scratch);
+} syn_scratch SEC(".maps");
+
+#endif
+
+/* What XDP gives out and tc takes back. */
+#if defined(MAPS_XDP) || defined(MAPS_COOKIE)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shield_cookie);
+} cookie SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cookie_keys);
+} cookie_key SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cookie_last);
+} cookie_last SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct syn_state);
+} syn_state SEC(".maps");
 
 #endif
 

@@ -28,6 +28,10 @@
 
 #include "abi.h"
 
+#ifndef offsetof
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+
 #define VLAN_TAGS_MAX 2 /* 802.1ad around 802.1Q */
 #define EXT_MAX       8 /* IPv6 extension headers; RFC 8200 knows no use for more than 7 */
 #define OFFSET_MAX    0x3fff
@@ -81,6 +85,8 @@ struct packet {
 	__u8 tcp_flags;  /* with TCP ports only, as is the next */
 	__u8 tcp_header; /* its length in bytes, as it says itself */
 	__u8 loopback;   /* came in on a loopback interface; sluice_xdp.bpf.c fills it */
+	__u8 answered;   /* the frame is our answer now; shield_syn.h */
+	__u32 mtu;       /* of the interface; 0: not ours. sluice_xdp.bpf.c */
 	__u8 asked;      /* explain.h: look and touch nothing. No hit, token, count or entry */
 	__u8 bank;       /* of the policy it is judged by; for explain.h, as is all from here on */
 	__u64 observed;  /* see struct shield_ask */
@@ -105,6 +111,28 @@ struct fragment_head {
 	__be16 offset; /* 13 bits of offset, 2 reserved, more-fragments */
 	__be32 id;
 };
+
+/* In so many words, because clang likes to compute the address of a field first, and the verifier
+ * takes no context pointer that was computed with. */
+static __always_inline void *frame_data(struct xdp_md *ctx)
+{
+	__u64 at;
+
+	asm volatile("%[at] = *(u32 *)(%[ctx] + %[of])"
+		     : [at] "=r"(at)
+		     : [ctx] "r"(ctx), [of] "i"(offsetof(struct xdp_md, data)));
+	return (void *)at;
+}
+
+static __always_inline void *frame_end(struct xdp_md *ctx)
+{
+	__u64 at;
+
+	asm volatile("%[at] = *(u32 *)(%[ctx] + %[of])"
+		     : [at] "=r"(at)
+		     : [ctx] "r"(ctx), [of] "i"(offsetof(struct xdp_md, data_end)));
+	return (void *)at;
+}
 
 struct cursor {
 	struct xdp_md *ctx;

@@ -2,6 +2,7 @@
 /* sluice_xdp - the first program that a packet meets.
  *
  *   frame ─► parse ─► protected? ─► judge ─► count ─► up the stack
+ *              │          │           ├──────────────► back out, as our answer
  *              │          │           └──────────────► drop
  *              └──────────┴─► up the stack, unseen by any rule
  *
@@ -19,10 +20,12 @@
 #include "maps.h"
 #include "explain.h"
 #include "parse.h"
+#include "shield_flow.h"
 #include "shield_list.h"
 #include "shield_manage.h"
 #include "shield_malformed.h"
 #include "shield_protect.h"
+#include "shield_syn.h"
 
 /* Key 0 of drop_count is what fell, key 1 what a rule that only observes would have dropped. */
 static __always_inline void count(__u32 key, enum drop_reason why)
@@ -47,7 +50,8 @@ static __always_inline enum drop_reason holds(struct packet *p, enum shield_rule
 }
 
 /* The order of judgement, cheapest first. */
-static __always_inline enum drop_reason judge(const struct shield_rules *r, struct packet *p)
+static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct shield_rules *r,
+					      struct packet *p)
 {
 	enum drop_reason why;
 
@@ -61,6 +65,13 @@ static __always_inline enum drop_reason judge(const struct shield_rules *r, stru
 		if (why)
 			return why;
 	}
+	if (r->flow != RULE_OFF) {
+		why = holds(p, r->flow, shield_flow(ctx, r, p));
+		if (why)
+			return why;
+	}
+	if (r->syn != RULE_OFF)
+		return holds(p, r->syn, shield_syn(ctx, r, p));
 	return DROP_NONE;
 }
 
@@ -90,7 +101,7 @@ static __always_inline int wave_through(struct xdp_md *ctx, const struct packet 
 static __always_inline int settle(struct xdp_md *ctx, const struct packet *p,
 				  struct shield_iface *at, enum drop_reason why)
 {
-	int action = why ? XDP_DROP : XDP_PASS;
+	int action = why ? XDP_DROP : p->answered ? XDP_TX : XDP_PASS;
 
 	if (p->asked)
 		return explain(ctx, p, SHIELD_STAGE_JUDGED, why, action);
@@ -125,7 +136,8 @@ int sluice_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	at = iface_find(ctx->ingress_ifindex);
 	p.loopback = at && at->loopback;
-	return settle(ctx, &p, at, judge(r, &p));
+	p.mtu = at ? at->mtu : 0;
+	return settle(ctx, &p, at, judge(ctx, r, &p));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

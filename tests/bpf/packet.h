@@ -15,7 +15,8 @@
  *   ip6                  src dst ver len next
  *   hbh dopt rt ah       n (length field) next; rt: left type
  *   frag                 off (8-byte units) mf next
- *   tcp                  sport dport doff opts (words), and flags as letters of SAFRPUEC or -
+ *   tcp                  sport dport seq ack win doff opts (words) o (bytes of options in hex),
+ *                        and flags as letters of SAFRPUEC or -
  *   udp                  sport dport len
  *   data=N               N bytes of payload, after the last layer
  *   cut=N                the frame ends after N bytes; cut=-N: N bytes earlier
@@ -194,9 +195,22 @@ static inline bool packet_field_ext(struct packet_text *t, struct packet_layer *
 	return true;
 }
 
-static inline bool packet_field_l4(struct packet_text *t, struct packet_layer *l, const char *k,
-				   unsigned long v)
+/* Whole words of them, ended by zeros. */
+static inline void packet_tcp_options(struct packet_text *t, struct packet_layer *l,
+				      const char *hex)
 {
+	size_t n = strlen(hex) / 2, at = t->n;
+
+	packet_grow(t, l, (n + 3) / 4 * 4, 0);
+	for (size_t i = 0; i < n; i++)
+		assert(sscanf(hex + 2 * i, "%2hhx", &t->out[at + i]) == 1);
+	t->out[l->at + 12] = (uint8_t)(l->bytes / 4 << 4);
+}
+
+static inline bool packet_field_l4(struct packet_text *t, struct packet_layer *l, const char *k,
+				   const char *text)
+{
+	unsigned long v = strtoul(text, NULL, 0);
 	bool tcp = packet_is(l, "tcp");
 	uint8_t *h = t->out + l->at;
 
@@ -208,6 +222,14 @@ static inline bool packet_field_l4(struct packet_text *t, struct packet_layer *l
 		packet_set(t, l->at + 4, 2, v);
 	else if (tcp && !strcmp(k, "doff"))
 		h[12] = (uint8_t)(v << 4 | (h[12] & 15));
+	else if (tcp && !strcmp(k, "seq"))
+		store_be32(h + 4, (uint32_t)v);
+	else if (tcp && !strcmp(k, "ack"))
+		store_be32(h + 8, (uint32_t)v);
+	else if (tcp && !strcmp(k, "win"))
+		store_be16(h + 14, (uint16_t)v);
+	else if (tcp && !strcmp(k, "o"))
+		packet_tcp_options(t, l, text);
 	else if (tcp && !strcmp(k, "res"))
 		h[12] = (uint8_t)((h[12] & 0xf0) | v);
 	else if (tcp && !strcmp(k, "opts")) {
@@ -240,7 +262,7 @@ static inline bool packet_field(struct packet_text *t, const char *k, const char
 	} else if (packet_is(l, "ip4") || packet_is(l, "ip6")) {
 		return packet_field_ip(t, l, k, text);
 	} else if (packet_is(l, "tcp") || packet_is(l, "udp")) {
-		return packet_field_l4(t, l, k, v);
+		return packet_field_l4(t, l, k, text);
 	} else {
 		return packet_field_ext(t, l, k, v);
 	}

@@ -45,14 +45,19 @@ static inline struct shield_prefix run_prefix(const char *text)
 	return p;
 }
 
-/* A policy with every rule enforced. */
+/* Every rule enforced that judges a packet by itself; those that ask for sockets and cookies have
+ * tests of their own. */
+static inline struct shield_rules run_rules(void)
+{
+	struct shield_rules rules = shield_rules_default();
+
+	rules.flow = rules.syn = RULE_OFF;
+	return rules;
+}
+
 static inline int run_policy(struct run *r, const struct shield_protect *list, size_t n)
 {
-	struct shield_plan plan = {
-		.protect = list,
-		.n_protect = n,
-		.rules = shield_rules_default(),
-	};
+	struct shield_plan plan = {.protect = list, .n_protect = n, .rules = run_rules()};
 
 	return shield_policy_set(&r->shield, &plan, 0);
 }
@@ -72,7 +77,7 @@ static inline void run_loopback(struct run *r, bool loopback)
 	struct shield_iface *all = calloc(r->shield.cpus, sizeof(*all));
 
 	for (unsigned i = 0; i < r->shield.cpus; i++)
-		all[i].loopback = loopback;
+		all[i] = (struct shield_iface){.loopback = loopback, .mtu = 1500};
 	assert(bpf_map__update_elem(r->shield.xdp->maps.iface, &slot, sizeof(slot), all,
 				    r->shield.cpus * sizeof(*all), BPF_ANY) == 0);
 	free(all);
@@ -113,6 +118,18 @@ static inline void run_close(struct run *r)
 {
 	sluice_xdp_bpf__destroy(r->shield.xdp);
 	r->shield.xdp = NULL;
+}
+
+/* The same, and the frame as it left the program. */
+static inline int run_reply(struct run *r, const uint8_t *frame, size_t n, uint8_t out[PACKET_MAX],
+			    size_t *out_n)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)n,
+		    .data_out = out, .data_size_out = PACKET_MAX, .repeat = 1);
+	int err = bpf_prog_test_run_opts(r->prog, &opts);
+
+	*out_n = opts.data_size_out;
+	return err ? err : (int)opts.retval;
 }
 
 /* The program's answer to one frame: an enum xdp_action; below 0: not run, -errno. */

@@ -51,7 +51,7 @@ static uint64_t observed(enum drop_reason why)
 
 TEST(policy, a_rule_that_observes_counts_and_passes)
 {
-	struct shield_rules rules = shield_rules_default();
+	struct shield_rules rules = run_rules();
 	struct shield_plan plan;
 
 	begin();
@@ -69,7 +69,7 @@ TEST(policy, a_rule_that_observes_counts_and_passes)
 
 TEST(policy, what_one_rule_lets_pass_the_next_still_judges)
 {
-	struct shield_rules rules = shield_rules_default();
+	struct shield_rules rules = run_rules();
 	struct shield_plan plan;
 
 	begin();
@@ -84,7 +84,7 @@ TEST(policy, what_one_rule_lets_pass_the_next_still_judges)
 
 TEST(policy, a_rule_that_is_off_is_not_even_counted)
 {
-	struct shield_rules rules = shield_rules_default();
+	struct shield_rules rules = run_rules();
 	struct shield_plan plan;
 
 	begin();
@@ -109,7 +109,7 @@ static void wait_ms(unsigned ms)
 
 static int try_without_malformed(uint64_t ms)
 {
-	struct shield_rules rules = shield_rules_default();
+	struct shield_rules rules = run_rules();
 	struct shield_plan plan;
 
 	rules.malformed = RULE_OFF;

@@ -21,14 +21,15 @@ struct shield_prefix plan_prefix(const struct config_prefix *p)
 
 static struct shield_rules rules_of(const struct config_rules *r)
 {
-	return (struct shield_rules){
-		.malformed = (enum shield_rule_mode)r->malformed,
-		.allow = (enum shield_rule_mode)r->allow,
-		.deny = (enum shield_rule_mode)r->deny,
-		.rate = (enum shield_rule_mode)r->rate,
-		.flow = (enum shield_rule_mode)r->flow,
-		.syn = (enum shield_rule_mode)r->syn,
-	};
+	struct shield_rules out = shield_rules_default();
+
+	out.malformed = (enum shield_rule_mode)r->malformed;
+	out.allow = (enum shield_rule_mode)r->allow;
+	out.deny = (enum shield_rule_mode)r->deny;
+	out.rate = (enum shield_rule_mode)r->rate;
+	out.flow = (enum shield_rule_mode)r->flow;
+	out.syn = (enum shield_rule_mode)r->syn;
+	return out;
 }
 
 static int by_bytes(const void *a, const void *b)

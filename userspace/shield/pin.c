@@ -231,6 +231,8 @@ void pin_remove_maps(struct shield *s)
 		"protect_port", "deny_v4",    "deny_v6",       "drop_count",
 		"iface",        "listener",   "worker",        "core_worker",
 		"core_nth",     "pick_count", "rules",         "manage",
+		"cookie",       "cookie_key", "cookie_last",   "syn_state",
+		"synack_cell",  "syn_scratch",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

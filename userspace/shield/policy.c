@@ -283,6 +283,11 @@ struct shield_rules shield_rules_default(void)
 		.rate = RULE_ENFORCE,
 		.flow = RULE_ENFORCE,
 		.syn = RULE_ENFORCE,
+		.cookies = COOKIES_AUTO,
+		.syn_attack = 1000,
+		.syn_calm = 500,
+		.synack_limit = 2000,
+		.stale_limit = 100,
 	};
 }
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* shield_flow.h - rule 5: whoever does not begin a connection must have one.
+ *
+ *   socket of this connection? ─► pass
+ *   a cookie of ours?          ─► pass: sluice_cookie makes the connection of it
+ *   else                       ─► drop; now and then pass, for the kernel's RST
+ *
+ * That last grace is for honest peers of a connection that died here (a restart, a lost FIN): a
+ * refusal ends their wait at once. It is counted out per core and second, and a flood uses it
+ * up in its first microseconds.
+ *
+ * The socket is looked for in the network namespace of the interface. What is protected must
+ * therefore end on this host: a router's or a container's connections have no socket here. */
+#ifndef SLUICE_BPF_SHIELD_FLOW_H
+#define SLUICE_BPF_SHIELD_FLOW_H
+
+#include "maps.h"
+#include "parse.h"
+#include "shield_cookie.h"
+
+static __always_inline bool tcp_begins(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/* Link-local addresses are an interface's own; behind a VLAN tag it is one that we do not
+ * know, and sockets bound to it would not be found. */
+static __always_inline bool flow_can_be_told(const struct packet *p)
+{
+	bool tagged = p->l3 > sizeof(struct ethhdr);
+	bool link_local = p->family == 6 && p->dst.byte[0] == 0xfe &&
+			  (p->dst.byte[1] & 0xc0) == 0x80;
+
+	return p->proto == L4_TCP && p->ports && p->tcp_header >= sizeof(struct tcphdr) &&
+	       p->tcp_header <= p->end - p->l4 && !(tagged && link_local);
+}
+
+/* The socket that the kernel would take, or NULL; to be released. */
+static __always_inline struct bpf_sock *flow_find(struct xdp_md *ctx, const struct packet *p)
+{
+	struct bpf_sock_tuple t = {};
+
+	if (p->family == 4) {
+		t.ipv4.saddr = p->src.word[0];
+		t.ipv4.daddr = p->dst.word[0];
+		t.ipv4.sport = bpf_htons(p->src_port);
+		t.ipv4.dport = bpf_htons(p->dst_port);
+		return bpf_skc_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	__builtin_memcpy(t.ipv6.saddr, &p->src, sizeof(t.ipv6.saddr));
+	__builtin_memcpy(t.ipv6.daddr, &p->dst, sizeof(t.ipv6.daddr));
+	t.ipv6.sport = bpf_htons(p->src_port);
+	t.ipv6.dport = bpf_htons(p->dst_port);
+	return bpf_skc_lookup_tcp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+/* The header with its options, from the linear part; zeros behind them. A function of its own
+ * for the verifier's sake. Returns 0 if it is not all there. */
+__noinline int head_read(struct xdp_md *ctx, const struct packet *p, union tcp_head *h)
+{
+	__u32 *at, words, l4;
+	void *end;
+
+	if (!ctx || !p || !h)
+		return 0;
+	words = p->tcp_header >> 2;
+	l4 = p->l4;
+	barrier_var(l4); /* read once, or the bound holds for another reading */
+	if (l4 > OFFSET_MAX)
+		return 0;
+	at = frame_data(ctx) + l4;
+	end = frame_end(ctx);
+#pragma unroll
+	for (__u32 i = 0; i < TCP_WORDS_MAX; i++) {
+		h->word[i] = 0;
+		if (i >= words)
+			continue;
+		if ((void *)(at + i + 1) > end)
+			return 0;
+		h->word[i] = at[i];
+	}
+	h->word[TCP_WORDS_MAX] = 0;
+	return 1;
+}
+
+static __always_inline void flow_of(struct cookie_flow *f, const struct packet *p,
+				    const union tcp_head *h)
+{
+	f->src = p->src;
+	f->dst = p->dst;
+	f->ports = p->src_port << 16 | p->dst_port;
+	f->family = p->family;
+	f->isn = bpf_ntohl(h->word[1]);
+}
+
+static __always_inline struct syn_scratch *scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&syn_scratch, &zero);
+}
+
+/* Of the IP header the kernel's helpers want version and addresses, wherever the real one is. */
+static __always_inline __u32 ip_for_helper(struct syn_scratch *s, const struct packet *p)
+{
+	if (p->family == 4) {
+		__builtin_memset(&s->ip.v4, 0, sizeof(s->ip.v4));
+		*(__u8 *)&s->ip.v4 = 0x45;
+		s->ip.v4.saddr = p->src.word[0];
+		s->ip.v4.daddr = p->dst.word[0];
+		return sizeof(s->ip.v4);
+	}
+	__builtin_memset(&s->ip.v6, 0, sizeof(s->ip.v6));
+	*(__u8 *)&s->ip.v6 = 0x60;
+	__builtin_memcpy(&s->ip.v6.saddr, &p->src, sizeof(s->ip.v6.saddr));
+	__builtin_memcpy(&s->ip.v6.daddr, &p->dst, sizeof(s->ip.v6.daddr));
+	return sizeof(s->ip.v6);
+}
+
+/* The ACK that ends a handshake, or what came instead of it, brings back what our SYN-ACK said. */
+static __always_inline bool flow_has_cookie(const struct packet *p, struct syn_scratch *s,
+					    __u64 now)
+{
+	flow_of(&s->flow, p, &s->head);
+	s->flow.isn--;
+	tcp_ack_options(&s->head, p->tcp_header, &s->said);
+	return cookie_check(&s->flow, bpf_ntohl(s->head.word[2]) - 1, &s->said, now, &s->terms);
+}
+
+enum flow { FLOW_UNKNOWN, FLOW_KNOWN, FLOW_COOKIE };
+
+/* A function of its own: its stack is not the judge's, and the verifier walks it once. */
+__noinline int flow_find_out(struct xdp_md *ctx, const struct packet *p, __u64 now)
+{
+	const struct shield_cookie *cookies;
+	struct syn_scratch *s = scratch();
+	bool listener, can, good = false;
+	struct bpf_sock *sk;
+	__u32 zero = 0;
+
+	if (!ctx || !p)
+		return FLOW_KNOWN;
+	cookies = bpf_map_lookup_elem(&cookie, &zero);
+	if (!cookies || !s)
+		return FLOW_KNOWN;
+	sk = flow_find(ctx, p);
+	listener = !sk || sk->state == BPF_TCP_LISTEN;
+	can = listener && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK &&
+	      cookies->how != COOKIE_NONE && cookies_are_out(now) && head_read(ctx, p, &s->head);
+	if (can && sk && cookies->how == COOKIE_KERNEL) {
+		__u32 bytes = ip_for_helper(s, p);
+
+		/* the length again, as a constant: the compiler joins the two */
+		good = bytes == sizeof(s->ip.v4) ?
+			       !bpf_tcp_check_syncookie(sk, &s->ip, sizeof(s->ip.v4),
+							(void *)&s->head, sizeof(struct tcphdr)) :
+			       !bpf_tcp_check_syncookie(sk, &s->ip, sizeof(s->ip.v6),
+							(void *)&s->head, sizeof(struct tcphdr));
+	}
+	if (sk)
+		bpf_sk_release(sk);
+	if (can && cookies->how == COOKIE_OWN)
+		good = flow_has_cookie(p, s, now);
+	return !listener ? FLOW_KNOWN : good ? FLOW_COOKIE : FLOW_UNKNOWN;
+}
+
+/* One more whom the kernel may refuse? */
+static __always_inline bool stale_within(struct syn_state *here, __u32 limit, __u64 now, bool asked)
+{
+	__u64 second = now >> 30;
+
+	if (asked)
+		return here->stale_second != second ? limit > 0 : here->stale < limit;
+	if (here->stale_second != second) {
+		here->stale_second = second;
+		here->stale = 0;
+	}
+	if (here->stale >= limit)
+		return false;
+	here->stale++;
+	return true;
+}
+
+static __always_inline enum drop_reason
+shield_flow(struct xdp_md *ctx, const struct shield_rules *r, const struct packet *p)
+{
+	struct syn_state *here;
+	__u64 now;
+
+	if (!flow_can_be_told(p) || tcp_begins(p))
+		return DROP_NONE;
+	now = bpf_ktime_get_coarse_ns();
+	switch (flow_find_out(ctx, p, now)) {
+	case FLOW_KNOWN: return DROP_NONE;
+	case FLOW_COOKIE:
+		here = syn_state_here();
+		if (here && !p->asked)
+			here->returned++;
+		return DROP_NONE;
+	}
+	here = syn_state_here();
+	return here && stale_within(here, r->stale_limit, now, p->asked) ? DROP_NONE : DROP_NO_FLOW;
+}
+
+#endif
