@@ -49,7 +49,9 @@ static __always_inline bool pick_from(struct sk_reuseport_md *ctx, __u32 core, _
 	if (n == 0 || n > SHIELD_WORKERS_MAX)
 		return false;
 	for (int try = 0; try < TRIES; try++) {
-		i = below(hash, n) & (SHIELD_WORKERS_MAX - 1);
+		i = below(hash, n);
+		barrier_var(i); /* the compiler knows that i < n and drops the mask; 6.1 does not */
+		i &= SHIELD_WORKERS_MAX - 1;
 		slot = group * SHIELD_WORKERS_MAX + from->worker[i];
 		if (bpf_sk_select_reuseport(ctx, &listener, &slot, 0) == 0)
 			return true;
