@@ -8,6 +8,8 @@
     fuzz         build/tests/fuzz/fuzz_* over its corpus   each input
     net          pytest, tests/net                         each test
     conformance  pytest, tests/conformance                 each test
+    vm           tests/vm/light.py: the verifier, then     each TEST(), object and step
+                 other kernels in light machines
 
 `make test T=...` selects:
 
@@ -17,6 +19,8 @@
     T=head/request_line     likewise by TEST()'s first word, or by the file test_head.c
     T=net/backpressure      files of tests/net whose path contains it, else tests
     T=net/backpressure/slow tests named so in those files
+    T=vm/6.12               one kernel; T=vm/6.12/bpf or vm/6.12/pair one of its machines' jobs,
+                            T=vm/6.12/bpf/shield those of its tests
 
 A test that lacks something (root, a tool, a kernel feature) is skipped and says what. The last
 line is `N passed, N failed`, with `, N skipped` if there were any; the exit code is 0 only if
@@ -25,6 +29,7 @@ since it owns namespaces, interfaces and ports.
 """
 import argparse
 import concurrent.futures
+import contextlib
 import os
 import re
 import signal
@@ -36,7 +41,8 @@ import time
 import xml.etree.ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SUITES = ("unit", "bpf", "fuzz", "net", "conformance")
+SUITES = ("unit", "bpf", "fuzz", "net", "conformance", "vm")
+VM_S = 3100      # one job in light machines; light.py ends itself before
 SILENCE_S = 420  # a pytest run that says nothing for so long hangs; its own limits are far below
 
 LINE = re.compile(r"^\[ *(RUN|OK|FAILED|SKIPPED) *\] (\S+/\S+)$")
@@ -72,6 +78,7 @@ class Run:
         self.slow = 4 if san else 1
         self.total = Outcome()
         self.print_lock = threading.Lock()
+        self.running = set()  # programs, to be killed if we are interrupted
         self.env = dict(
             os.environ,
             SLUICE_BUILD=os.path.join(ROOT, build),
@@ -91,6 +98,7 @@ class Run:
         proc = subprocess.Popen(
             command, cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True)
+        self.running.add(proc)
         try:
             said = proc.communicate(timeout=timeout_s)[0]
             ending = ""
@@ -98,6 +106,7 @@ class Run:
             os.killpg(proc.pid, signal.SIGKILL)
             said = proc.communicate()[0]
             ending = f"still running after {timeout_s} s"
+        self.running.discard(proc)
         said = said.decode(errors="replace")
         seen = {"RUN": {}, "OK": {}, "FAILED": {}, "SKIPPED": {}}
         for line in said.splitlines():
@@ -146,8 +155,15 @@ class Run:
         out = Outcome()
         workers = os.cpu_count() if parallel else 1
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            for done in pool.map(lambda job: self.program(*job), jobs):
-                out.add(done)
+            try:
+                for done in pool.map(lambda job: self.program(*job), jobs):
+                    out.add(done)
+            except BaseException:  # SIGINT: they have sessions of their own and heard nothing
+                pool.shutdown(wait=False, cancel_futures=True)
+                for proc in list(self.running):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(proc.pid, signal.SIGKILL)
+                raise
         return out
 
     def built(self, source_dir, prefix):
@@ -307,6 +323,24 @@ class Run:
     def suite_conformance(self, rest):
         return self.pytest("conformance", rest)
 
+    def suite_vm(self, rest):
+        """One kernel and job after the other: two cores are few for one group of machines."""
+        light = os.path.join(ROOT, "tests/vm/light.py")
+        wanted = rest.split("/", 2)
+        jobs = [("vm/load", [light, "load"], 330)] if wanted[0] in ("", "load") else []
+        for kernel in ("6.1", "6.12"):
+            for job in ("bpf", "pair"):
+                if wanted[0] in ("", kernel) and (len(wanted) < 2 or wanted[1] == job):
+                    jobs.append((f"vm/{kernel}/{job}", [light, job, kernel, *wanted[2:]], VM_S))
+        if not jobs:
+            return None
+        if self.san:
+            one = Outcome()
+            one.skipped = len(jobs)
+            self.report("vm", one, 0, [], "", ["skipped: sanitizers are too slow for emulated CPUs"])
+            return one
+        return self.programs(jobs, parallel=False)
+
     # ---- all of it ----------------------------------------------------------------------------
 
     def run(self):
@@ -343,6 +377,7 @@ def main():
     parser.add_argument("--san", default="", help="the sanitizers they are built with")
     parser.add_argument("select", nargs="?", default="", help="as in make test T=")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing is left behind then, either
     sys.exit(Run(args.build, args.san, args.select).run())
 
 
