@@ -71,6 +71,8 @@ deps-of-run := build
 deps-of-deps := build
 deps-of-deps-test := build test
 deps-of-test := build test
+deps-of-vm-kernels := build test vm
+deps-of-load-matrix := build vm
 deps-of-fuzz := build test
 deps-of-bench := build
 deps-of-compare := build compare
@@ -148,6 +150,15 @@ tests   := $(call exe,$(unit-src) $(bpftest-src))
 benches := $(call exe,$(microbench-src))
 fuzzers := $(call exe,$(fuzz-src))
 
+# ---- the load matrix -------------------------------------------------------------------------
+
+# The oldest and the newest clang-N here compile every BPF object, so that tests/vm can ask each
+# kernel's verifier about both: compilers differ more than kernels do.
+clangs := $(shell for d in $$(echo "$$PATH" | tr : ' '); do ls $$d 2>/dev/null; done | sed -n 's/^clang-\([0-9][0-9]*\)$$/\1/p' | sort -nu)
+matrix-clangs := $(addprefix clang-,$(sort $(firstword $(clangs)) $(lastword $(clangs))))
+matrix := $(foreach c,$(matrix-clangs),$(patsubst bpf/%.bpf.c,$(O)/matrix/$(c)/%.bpf.o,$(bpf-src)))
+vm-tests := $(O)/tests/vm/load $(matrix)
+
 # ---- quiet lines ----------------------------------------------------------------------------
 
 ifeq ($(V),1)
@@ -199,13 +210,15 @@ run: $(prepared) all ## install and build what is missing, then serve https://lo
 T-head := $(firstword $(subst /, ,$(T)))
 T-name := $(word 2,$(subst /, ,$(T)))
 ifeq ($(T),)
-wanted-tests := $(programs) $(tests) $(fuzzers) $(benches)
+wanted-tests := $(programs) $(tests) $(fuzzers) $(benches) $(vm-tests)
 else ifeq ($(T-head),unit)
 wanted-tests := $(call exe,$(unit-src))
 else ifeq ($(T-head),bpf)
 wanted-tests := $(call exe,$(bpftest-src))
 else ifeq ($(T-head),fuzz)
 wanted-tests := $(filter $(O)/tests/fuzz/fuzz_$(T-name)%,$(fuzzers))
+else ifeq ($(T-head),vm)
+wanted-tests := $(programs) $(call exe,$(bpftest-src)) $(vm-tests)
 else ifneq ($(filter net conformance,$(T-head)),)
 wanted-tests := $(programs)
 else
@@ -216,6 +229,14 @@ endif
 .PHONY: test
 test: $(prepared) $(wanted-tests) ## all tests, or T=fanout/two_rooms T=net/backpressure T=bpf T=fuzz/head; SAN=address,undefined
 	@/usr/bin/python3 tests/run.py --build '$(O)' --san '$(SAN)' '$(T)'
+
+.PHONY: vm-kernels
+vm-kernels: $(prepared) $(programs) $(call exe,$(bpftest-src)) $(vm-tests) ## the BPF tests and an edge with a client under Debian's 6.1 and 6.12, in light machines
+	@/usr/bin/python3 tests/run.py --build '$(O)' --san '$(SAN)' 'vm$(addprefix /,$(T))'
+
+.PHONY: load-matrix
+load-matrix: $(prepared) $(vm-tests) ## what each kernel's verifier walks of each BPF program, by compiler
+	@/usr/bin/python3 tests/vm/matrix.py $(O)
 
 .PHONY: bench
 bench: $(prepared) $(filter $(O)/tests/bench/bench_$(T)%,$(benches)) ## micro-benchmarks, or T=name for one
@@ -251,7 +272,7 @@ fmt: $(prepared) ## format all C by .clang-format
 
 # One stamp per file, renewed when the file, a header it includes or the rules change.
 lint-src := $(userspace-src) $(main-src) $(sluicectl-src) $(bench-src) $(unit-src) $(bpftest-src) \
-            $(fuzz-src) $(microbench-src) $(wildcard tests/fuzz/replay_main.c)
+            $(fuzz-src) $(microbench-src) $(wildcard tests/fuzz/replay_main.c tests/vm/load.c)
 $(O)/lint/%.ok: %.c $(O)/%.o .clang-tidy tests/.clang-tidy tools/lint.h | $(prepared)
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)
@@ -309,6 +330,14 @@ $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/vmlinux.h $(O)/.stamp-bpf
 	$(call say,BPF,$<)
 	$(Q)$(CLANG) $(bpf-cflags) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
+define matrix-rule
+$(O)/matrix/$(1)/%.bpf.o: bpf/%.bpf.c $(O)/vmlinux.h $(O)/.stamp-bpf
+	@mkdir -p $$(@D)
+	$$(call say,BPF,$$(@:$(O)/%=%))
+	$$(Q)$(1) $$(bpf-cflags) -MMD -MP -MF $$(@:.o=.d) -c -o $$@ $$<
+endef
+$(foreach c,$(matrix-clangs),$(eval $(call matrix-rule,$(c))))
+
 $(O)/bpf/%.skel.h: $(O)/bpf/%.bpf.o
 	$(call say,SKEL,$(@:$(O)/%=%))
 	$(Q){ echo '/* NOLINTBEGIN: generated */' && bpftool gen skeleton $< name $(subst .,_,$*)_bpf && \
@@ -337,6 +366,9 @@ $(programs): $(archive) $(O)/.stamp-ld
 
 # ---- tests ----------------------------------------------------------------------------------
 
+$(O)/tests/vm/load: $(O)/tests/vm/load.o $(archive) $(O)/.stamp-ld
+	$(call say,LD,$@)
+	$(Q)$(call link)
 $(tests): $(O)/%: $(O)/%.o $(archive) $(O)/.stamp-ld
 	$(call say,LD,$@)
 	$(Q)$(call link,-lcmocka $(ldlibs-$*))
@@ -355,5 +387,6 @@ $(benches): $(O)/%: $(O)/%.o $(archive) $(O)/.stamp-ld
 .SECONDARY:
 
 -include $(patsubst %.o,%.d,$(call obj,$(userspace-src) $(main-src) $(sluicectl-src) $(bench-src) \
-	$(unit-src) $(bpftest-src) $(fuzz-src) $(microbench-src) tests/fuzz/replay_main.c)) \
+	$(unit-src) $(bpftest-src) $(fuzz-src) $(microbench-src) tests/fuzz/replay_main.c tests/vm/load.c)) \
+	$(matrix:.o=.d) \
 	$(patsubst bpf/%.c,$(O)/bpf/%.d,$(bpf-src))

@@ -5,6 +5,7 @@
 #   build   compiler, libraries and bpftool: what `make all` and `make run` need
 #   test    what `make test` needs on top: cmocka, pytest, other TLS stacks, Chromium, Node
 #   lint    what `make lint` and `make fmt` need
+#   vm      what `make vm-kernels` starts other kernels with, and the newest clang for its matrix
 #   compare what `make compare` measures Sluice against: nginx with nchan, Node
 #
 # As root, or through sudo. When nothing is missing it changes nothing, asks nobody and takes
@@ -20,6 +21,7 @@ build='binutils bpftool?bpftool ca-certificates clang?clang libbpf-dev libc6-dev
  dpkg-source?dpkg-dev xz-utils'
 test='chromium chromium-driver curl?curl ethtool?ethtool gnutls-cli?gnutls-bin iproute2 libclang-rt-14-dev tcpdump?tcpdump
  libcmocka-dev llvm procps python3 python3-cryptography python3-pytest python3-websockets strace?strace util-linux'
+vm='busybox-static dpkg?dpkg kmod?kmod iproute2 qemu-system-x86_64?qemu-system-x86'
 lint='clang-format?clang-format clang-tidy?clang-tidy shellcheck?shellcheck'
 
 # bpftool and ethtool live in sbin, which a plain user's PATH may lack
@@ -37,6 +39,13 @@ fi
 node_missing() {
 	major=$(node --version 2>/dev/null | sed -nE 's/^v([0-9]+)\..*/\1/p')
 	[ "${major:-0}" -lt 18 ] || ! command -v npm >/dev/null
+}
+
+# As far as apt's lists know: objects that load when the oldest clang has made them may not when
+# the newest has.
+newest_clang() {
+	command -v apt-cache >/dev/null || return 0
+	apt-cache search --names-only '^clang-[0-9]+$' | cut -d' ' -f1 | sort -V | tail -n 1
 }
 
 missing_of() { # words → the packages among them that are not installed
@@ -60,10 +69,11 @@ for group in "$@"; do
 	case $group in
 	build) words="$words $build" ;;
 	test)  words="$words $test" ; node_missing && words="$words nodejs npm" ;;
+	vm)    words="$words $vm $(newest_clang)" ;;
 	lint)  words="$words $lint" ;;
 	compare) words="$words nginx?nginx libnginx-mod-nchan python3" ; node_missing && words="$words nodejs npm" ;;
 	boringssl-packaged) words="$words android-libboringssl-dev" ;; # boringssl.sh's last resort
-	*)     die "unknown group '$group': build, test, lint and compare are known" ;;
+	*)     die "unknown group '$group': build, test, vm, lint and compare are known" ;;
 	esac
 done
 [ -n "$words" ] || die "usage: deps.sh build|test|lint|compare ..."
