@@ -119,9 +119,20 @@ struct shield_rules {
 _Static_assert(sizeof(struct shield_rules) == (RULES + 5) * sizeof(__u32), "shield_rules");
 
 enum shield_steer {
-	SHIELD_STEER_BY_HASH, /* core by flow hash: the NIC does not spread for us */
+	SHIELD_STEER_BY_HASH, /* core by flow hash: nothing spreads for us */
 	SHIELD_STEER_BY_CPU,  /* core = the CPU the packet came in on: RSS or cpumap spreads */
 };
+
+/* steer_to, one entry: whither the cpumap steer_cpu takes the packets of a flow. Not in a bank: it
+ * follows workers and interfaces, not the policy. */
+#define STEER_SLOTS 1024 /* a power of two; flows by hash */
+#define STEER_HERE  0xffff
+struct steer_table {
+	__u64 seed;   /* of the hash; drawn once, or flows would move */
+	__u64 ifaces; /* bit i: packets of slot i of the map iface are spread */
+	__u16 cpu[STEER_SLOTS];
+};
+_Static_assert(sizeof(struct steer_table) == 16 + 2 * STEER_SLOTS, "steer_table");
 
 /* policy, one entry: the switch that everything else is read through. What is
  * protected and how lies in two banks; the other one is filled and read back, then `bank`

@@ -160,6 +160,25 @@ struct {
 
 #endif
 
+#ifdef MAPS_XDP
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_table);
+} steer_to SEC(".maps");
+
+/* by CPU; those that have workers, if any interface needs it. The daemon sets max_entries */
+struct {
+	__uint(type, BPF_MAP_TYPE_CPUMAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct bpf_cpumap_val));
+} steer_cpu SEC(".maps");
+
+#endif
+
 #ifdef MAPS_REUSEPORT
 
 /* [group * SHIELD_WORKERS_MAX + worker]; the kernel empties a slot when its socket closes */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* sluice_xdp - the first program that a packet meets.
  *
- *   frame ─► parse ─► protected? ─► judge ─► count ─► up the stack
+ *   frame ─► parse ─► protected? ─► judge ─► count ─► steer ─► up the stack, here or on another core
  *              │          │           ├──────────────► back out, as our answer
  *              │          │           └──────────────► drop
  *              └──────────┴─► up the stack, unseen by any rule
@@ -26,6 +26,7 @@
 #include "shield_malformed.h"
 #include "shield_protect.h"
 #include "shield_syn.h"
+#include "steer.h"
 
 /* Key 0 of drop_count is what fell, key 1 what a rule that only observes would have dropped. */
 static __always_inline void count(__u32 key, enum drop_reason why)
@@ -80,13 +81,16 @@ static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct s
 const volatile __u32 ifaces = 0;
 const volatile __u32 iface_index[SHIELD_IFACES_MAX] = {};
 
-static __always_inline struct shield_iface *iface_find(__u32 ifindex)
+static __always_inline struct shield_iface *iface_find(struct packet *p, __u32 ifindex)
 {
+	p->iface = SHIELD_IFACES_MAX;
 	for (__u32 i = 0; i < SHIELD_IFACES_MAX && i < ifaces; i++) {
 		__u32 slot = i;
 
-		if (iface_index[i] == ifindex)
+		if (iface_index[i] == ifindex) {
+			p->iface = i;
 			return bpf_map_lookup_elem(&iface, &slot);
+		}
 	}
 	return NULL;
 }
@@ -110,7 +114,7 @@ static __always_inline int settle(struct xdp_md *ctx, const struct packet *p,
 		at->dropped++;
 	else if (at)
 		at->passed++;
-	return action;
+	return action == XDP_PASS ? steer(p) : action;
 }
 
 SEC("xdp.frags")
@@ -134,7 +138,7 @@ int sluice_xdp(struct xdp_md *ctx)
 	r = bpf_map_lookup_elem(&rules, &bank);
 	if (!r)
 		return XDP_PASS;
-	at = iface_find(ctx->ingress_ifindex);
+	at = iface_find(&p, ctx->ingress_ifindex);
 	p.loopback = at && at->loopback;
 	p.mtu = at ? at->mtu : 0;
 	return settle(ctx, &p, at, judge(ctx, r, &p));

@@ -108,6 +108,7 @@ static inline void run_open(struct run *r)
 	assert(r->shield.xdp);
 	r->shield.xdp->rodata->iface_index[0] = 1; /* whence a test run's packets claim to come */
 	r->shield.xdp->rodata->ifaces = 1;
+	bpf_map__set_max_entries(r->shield.xdp->maps.steer_cpu, r->shield.cpus);
 	assert(sluice_xdp_bpf__load(r->shield.xdp) == 0);
 	r->shield.policy = r->shield.xdp->maps.policy;
 	r->prog = bpf_program__fd(r->shield.xdp->progs.sluice_xdp);

@@ -25,7 +25,7 @@ static bool run_may(void)
 	return geteuid() == 0;
 }
 
-static struct shield *pick_only(struct net *n, enum shield_steer steer)
+static struct shield *pick_only(struct net *n, enum shield_steer_want steer)
 {
 	static char pin_dir[128];
 	struct shield_config cfg = {.pin_dir = pin_dir, .mode = SHIELD_WANT_OFF, .steer = steer};
@@ -117,7 +117,7 @@ static struct pick_count picked(struct shield *s)
 NET_TEST(reuseport, connections_spread_evenly_by_hash, 1500)
 {
 	static const uint32_t cpu[] = {0, 1, 0, 1};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)};
 
 	fleet_listen(&f, 0, "127.0.0.1", 7000, 4);
 	fleet_up(&f, cpu);
@@ -130,7 +130,7 @@ NET_TEST(reuseport, connections_spread_evenly_by_hash, 1500)
 NET_TEST(reuseport, the_core_comes_first_and_then_its_workers, 1500)
 {
 	static const uint32_t cpu[] = {0, 1, 1, 1};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)};
 
 	if (!has_two_cpus())
 		return;
@@ -145,7 +145,7 @@ NET_TEST(reuseport, the_core_comes_first_and_then_its_workers, 1500)
 NET_TEST(reuseport, a_full_worker_gets_nothing_until_it_has_room_again, 1500)
 {
 	static const uint32_t cpu[] = {0, 0, 0};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)};
 
 	fleet_listen(&f, 0, "127.0.0.1", 7000, 3);
 	fleet_up(&f, cpu);
@@ -160,7 +160,7 @@ NET_TEST(reuseport, a_full_worker_gets_nothing_until_it_has_room_again, 1500)
 NET_TEST(reuseport, a_core_whose_workers_are_all_down_gives_way_to_the_others, 1500)
 {
 	static const uint32_t cpu[] = {0, 0, 1};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_CPU)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_RSS)};
 
 	if (!has_two_cpus())
 		return;
@@ -176,7 +176,7 @@ NET_TEST(reuseport, a_core_whose_workers_are_all_down_gives_way_to_the_others, 1
 NET_TEST(reuseport, nobody_ready_still_refuses_nobody, 1500)
 {
 	static const uint32_t cpu[] = {0, 0};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)};
 
 	fleet_listen(&f, 0, "127.0.0.1", 7000, 2);
 	fleet_rush(&f, 200); /* before anybody is even listed */
@@ -191,7 +191,7 @@ NET_TEST(reuseport, nobody_ready_still_refuses_nobody, 1500)
 NET_TEST(reuseport, a_flow_stays_on_the_cpu_it_came_in_on, 1500)
 {
 	static const uint32_t cpu[] = {0, 1, 0, 1};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_CPU)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_RSS)};
 
 	if (!has_two_cpus())
 		return;
@@ -209,7 +209,7 @@ NET_TEST(reuseport, a_flow_stays_on_the_cpu_it_came_in_on, 1500)
 NET_TEST(reuseport, listen_addresses_do_not_mix, 1500)
 {
 	static const uint32_t cpu[] = {0, 0};
-	struct fleet a = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)}, b = {.shield = a.shield},
+	struct fleet a = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)}, b = {.shield = a.shield},
 		     c = {.shield = a.shield};
 
 	fleet_listen(&a, 0, "127.0.0.1", 7000, 2);
@@ -226,7 +226,7 @@ NET_TEST(reuseport, listen_addresses_do_not_mix, 1500)
 NET_TEST(reuseport, a_worker_that_vanished_unnoticed_costs_nobody_a_connection, 1500)
 {
 	static const uint32_t cpu[] = {0, 0, 0};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)};
 
 	fleet_listen(&f, 0, "127.0.0.1", 7000, 3);
 	fleet_up(&f, cpu);
@@ -239,14 +239,14 @@ NET_TEST(reuseport, a_worker_that_vanished_unnoticed_costs_nobody_a_connection, 
 NET_TEST(reuseport, the_next_keepers_sockets_take_over_from_the_last_ones, 1500)
 {
 	static const uint32_t cpu[] = {0, 0};
-	struct fleet old = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)}, new = {};
+	struct fleet old = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)}, new = {};
 
 	fleet_listen(&old, 0, "127.0.0.1", 7000, 2);
 	fleet_up(&old, cpu);
 	fleet_rush(&old, 100);
 	shield_close(old.shield, false); /* killed; its workers still hold their sockets */
 
-	new.shield = pick_only(n, SHIELD_STEER_BY_HASH);
+	new.shield = pick_only(n, SHIELD_STEER_WANT_OFF);
 	fleet_listen(&new, 0, "127.0.0.1", 7000, 2);
 	fleet_up(&new, cpu);
 	fleet_rush(&new, 200); /* all 200 are accepted by the new sockets */
@@ -256,7 +256,7 @@ NET_TEST(reuseport, the_next_keepers_sockets_take_over_from_the_last_ones, 1500)
 NET_TEST(reuseport, its_program_stays_under_half_of_the_verifiers_limit, 1500)
 {
 	static const uint32_t cpu[] = {0};
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH)};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF)};
 	struct bpf_prog_info info = {};
 	__u32 len = sizeof(info);
 	char path[128];
@@ -274,7 +274,7 @@ NET_TEST(reuseport, its_program_stays_under_half_of_the_verifiers_limit, 1500)
 NET_TEST(reuseport, as_many_workers_as_allowed_can_be_listed, 1500)
 {
 	static uint32_t cpu[SHIELD_WORKERS_MAX + 1];
-	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_BY_HASH), .n = 0};
+	struct fleet f = {.shield = pick_only(n, SHIELD_STEER_WANT_OFF), .n = 0};
 	int fd[SHIELD_WORKERS_MAX];
 
 	check(shield_workers_set(f.shield, cpu, SHIELD_WORKERS_MAX + 1) == -E2BIG);

@@ -82,6 +82,9 @@ static void put_interface(struct json_out *o, const struct keeper_piece_shield *
 	json_key_u64(o, "ifindex", s->ifindex);
 	json_key_str(o, "mode", BYTES(s->mode, strnlen(s->mode, sizeof(s->mode))));
 	json_key_str(o, "reason", BYTES(s->reason, strnlen(s->reason, sizeof(s->reason))));
+	json_key_str(o, "steer", BYTES(s->steer, strnlen(s->steer, sizeof(s->steer))));
+	json_key_str(o, "steer_reason",
+		     BYTES(s->steer_reason, strnlen(s->steer_reason, sizeof(s->steer_reason))));
 	json_put_close(o, '}');
 }
 

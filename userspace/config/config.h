@@ -157,6 +157,14 @@ enum config_shield_mode {
 	CONFIG_SHIELD_OFF,
 };
 
+/* As enum shield_steer_want of shield.h has them. */
+enum config_steer {
+	CONFIG_STEER_AUTO, /* cpumap where an interface has fewer receive queues than cores work */
+	CONFIG_STEER_CPUMAP,
+	CONFIG_STEER_RSS,
+	CONFIG_STEER_OFF,
+};
+
 /* first..last, both in; 1..65535 */
 struct config_ports {
 	uint16_t first, last;
@@ -232,6 +240,7 @@ struct config {
 		uint32_t n_deny;
 		struct config_manage manage;
 		struct config_rules rules;
+		enum config_steer steer;
 	} shield;
 
 	struct {

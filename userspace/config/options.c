@@ -422,6 +422,15 @@ static const struct option_group rules_group = {
 		"\"off\" does not even look.",
 };
 
+static const struct option_choice shield_steers[] = {
+	{"auto", CONFIG_STEER_AUTO,
+	 "rss on an interface with a receive queue for every core that has workers, cpumap on one "
+	 "with fewer, off where neither helps (loopback, veth, generic XDP)"},
+	{"cpumap", CONFIG_STEER_CPUMAP, "the XDP program moves each flow to a core"},
+	{"rss", CONFIG_STEER_RSS, "the NIC has spread the flows; each core keeps what comes to it"},
+	{"off", CONFIG_STEER_OFF, "workers are picked by flow hash, wherever packets come in"},
+	{NULL, 0, NULL}};
+
 static const struct option shield_options[] = {
 	{"mode", OPT_ENUM, INNER_AT(shield, mode), .choices = shield_modes, .def = "\"auto\"",
 	 .help = "How the XDP program is attached. What cannot be had is said in the log, and "
@@ -439,6 +448,15 @@ static const struct option shield_options[] = {
 		 "end come by sluicectl deny add."},
 	{"manage", OPT_GROUP, INNER_AT(shield, manage), .group = &manage_group},
 	{"rules", OPT_GROUP, INNER_AT(shield, rules), .group = &rules_group},
+	{"steer", OPT_ENUM, INNER_AT(shield, steer), .choices = shield_steers, .def = "\"auto\"",
+	 .help = "How the packets of a connection come to the core of the worker that reads them; "
+		 "sluicectl status shows what each interface got, and why. Read at start only. "
+		 "Turn RPS, aRFS and irqbalance off beside it; with \"cpumap\" also rxvlan offload, and on a "
+		 "veth the transmit checksums of its peer (ethtool -K PEER tx off), which would arrive "
+		 "unfinished.",
+	 .price =
+		 "cpumap: a wakeup of the other core, no GRO before Linux 6.15, and checksums computed "
+		 "in software"},
 };
 
 static const struct option_group shield_group = {

@@ -88,6 +88,8 @@ struct keeper_piece_shield {
 	char interface[16];
 	char mode[12];    /* "native", "generic", "off" */
 	char reason[160]; /* why that mode; "" if there is nothing to say */
+	char steer[8];    /* "cpumap", "rss", "off" */
+	char steer_reason[96];
 };
 
 struct keeper_msg {
@@ -111,6 +113,6 @@ struct keeper_msg {
 		struct keeper_piece_shield shield;
 	};
 };
-static_assert(sizeof(struct keeper_msg) == 208, "one size for all");
+static_assert(sizeof(struct keeper_msg) == 312, "one size for all");
 
 #endif

@@ -209,7 +209,7 @@ static int open_shield_with(struct keeper *k, const struct plan *plan)
 		.plan = plan_for_shield(plan),
 		.deny = plan->deny,
 		.n_deny = plan->n_deny,
-		.steer = SHIELD_STEER_BY_HASH,
+		.steer = (enum shield_steer_want)cfg->shield.steer,
 	};
 	int err = manage_of(&cfg->shield.manage, &sc);
 	if (!err)

@@ -10,6 +10,10 @@
 static_assert((int)CONFIG_RULE_OFF == RULE_OFF && (int)CONFIG_RULE_OBSERVE == RULE_OBSERVE &&
 		      (int)CONFIG_RULE_ENFORCE == RULE_ENFORCE,
 	      "config.h has the modes as abi.h has them");
+static_assert((int)CONFIG_STEER_CPUMAP == SHIELD_STEER_WANT_CPUMAP &&
+		      (int)CONFIG_STEER_RSS == SHIELD_STEER_WANT_RSS &&
+		      (int)CONFIG_STEER_OFF == SHIELD_STEER_WANT_OFF,
+	      "config.h has the ways to steer as shield.h has them");
 
 struct shield_prefix plan_prefix(const struct config_prefix *p)
 {

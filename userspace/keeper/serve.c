@@ -130,6 +130,8 @@ static void piece_shield(const struct shield_attachment *a, struct keeper_msg *o
 	snprintf(out->shield.interface, sizeof(out->shield.interface), "%s", a->name);
 	snprintf(out->shield.mode, sizeof(out->shield.mode), "%s", shield_mode_word(a->mode));
 	snprintf(out->shield.reason, sizeof(out->shield.reason), "%s", a->why);
+	snprintf(out->shield.steer, sizeof(out->shield.steer), "%s", shield_steer_word(a->steer));
+	snprintf(out->shield.steer_reason, sizeof(out->shield.steer_reason), "%s", a->steer_why);
 }
 
 static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg *asked)

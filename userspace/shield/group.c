@@ -87,6 +87,8 @@ int shield_workers_set(struct shield *s, const uint32_t *cpu, size_t n)
 		err = core_write(s, c);
 	if (!err)
 		err = cores_write(s);
+	if (!err)
+		err = steer_set(s);
 	if (err)
 		log_error("shield: workers could not be listed: %s", strerror(-err));
 	return err;
@@ -109,6 +111,8 @@ int shield_worker_mark(struct shield *s, unsigned worker, enum shield_worker_sta
 		err = core_write(s, s->cpus);
 	if (!err)
 		err = cores_write(s);
+	if (!err)
+		err = steer_follow(s);
 	if (err)
 		log_error("shield: worker %u could not be marked: %s", worker, strerror(-err));
 	return err;

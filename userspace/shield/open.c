@@ -158,6 +158,7 @@ static int load_xdp_as(struct shield *s, bool frags)
 		bpf_program__set_flags(xdp->progs.sluice_xdp,
 				       bpf_program__flags(xdp->progs.sluice_xdp) &
 					       ~BPF_F_XDP_HAS_FRAGS);
+	bpf_map__set_max_entries(xdp->maps.steer_cpu, s->cpus);
 	err = pin_maps_adopt(s, xdp->obj, &missing);
 	if (!err) {
 		attach_prepare(s);
@@ -220,7 +221,7 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		if (now.trial_ends_ns) /* an earlier keeper's, who cannot hear the confirmation */
 			now.bank = !now.bank;
 		now.trial_ends_ns = 0;
-		now.steer = cfg->steer;
+		now.steer = SHIELD_STEER_BY_HASH; /* shield_workers_set() knows better */
 		now.cores = 0; /* nobody is ready; shield_worker_mark() says who is */
 		err = policy_write(s, &now);
 	}
@@ -296,6 +297,7 @@ static int take_config(struct shield *s, const struct shield_config *cfg)
 	}
 	strcpy(s->pin_dir, dir);
 	s->want = cfg->mode;
+	s->steer = cfg->steer;
 	s->n_ifaces = cfg->n_ifaces;
 	for (size_t i = 0; i < cfg->n_ifaces; i++)
 		snprintf(s->iface[i].name, sizeof(s->iface[i].name), "%s", cfg->ifaces[i]);

@@ -233,6 +233,7 @@ void pin_remove_maps(struct shield *s)
 		"core_nth",     "pick_count", "rules",         "manage",
 		"cookie",       "cookie_key", "cookie_last",   "syn_state",
 		"synack_cell",  "syn_scratch",
+		"steer_to",     "steer_cpu",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

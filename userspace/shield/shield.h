@@ -41,6 +41,9 @@
  *   policy            {"key":0,"value":{"abi":2,"bank":1,"trial_ends_ns":0,
  *                     "steer":"SHIELD_STEER_BY_HASH","cores":2}}
  *   rules             the key is the bank; value {"malformed":"RULE_ENFORCE",…}
+ *   steer_to          {"key":0,"value":{"seed":1,"ifaces":1,"cpu":[0,1,…]}}: flows by hash;
+ *                     65535: stays where it came in. Bit i of ifaces is slot i of iface
+ *   steer_cpu         a CPUMAP: carries no BTF; key the CPU, value {queue size, program} as hex
  *   manage            {"key":0,"value":{"n":1,"_zero":0,"at":[as in protect_addr],
  *                     "port":[…1024 words of 64 bits, one per port]}}
  *   protect_port      {"key":{"proto":"L4_TCP","port":443,"last":443},"value":{"any_v4":1,
@@ -101,6 +104,14 @@ enum shield_want {
 	SHIELD_WANT_OFF, /* no XDP; workers are still picked by our program */
 };
 
+/* How the packets of a flow come to the core of its worker. */
+enum shield_steer_want {
+	SHIELD_STEER_WANT_AUTO,   /* by each interface's receive queues; steer.c has the table */
+	SHIELD_STEER_WANT_CPUMAP, /* XDP moves them */
+	SHIELD_STEER_WANT_RSS,    /* the NIC has done it */
+	SHIELD_STEER_WANT_OFF,    /* not at all; workers are picked by flow hash */
+};
+
 /* Borrowed during the call only. */
 struct shield_config {
 	const char *pin_dir; /* absolute; made if missing; NULL: /sys/fs/bpf/sluice */
@@ -114,8 +125,11 @@ struct shield_config {
 	size_t n_manage_ports;
 	const struct shield_prefix *deny; /* sluice.conf's, without expiry */
 	size_t n_deny;
-	enum shield_steer steer;
+	enum shield_steer_want steer;
 };
+
+/* What spreads the flows of an interface over the cores. */
+enum shield_steer_how { STEER_NOTHING, STEER_RSS, STEER_CPUMAP };
 
 /* How one interface fared. */
 struct shield_attachment {
@@ -124,6 +138,9 @@ struct shield_attachment {
 	enum shield_mode mode;
 	bool taken_over; /* the link of an earlier keeper, updated in place */
 	char why[160];   /* why generic, why off; "" if native */
+	/* as shield_workers_set() found it */
+	enum shield_steer_how steer;
+	char steer_why[96];
 };
 
 /* ---- set up and take down -------------------------------------------------- */
@@ -190,7 +207,8 @@ const char *shield_prefix_str(const struct shield_prefix *p, char buf[SHIELD_PRE
 
 /* ---- workers ------------------------------------------------------------------ */
 
-/* Worker i lives on CPU cpu[i]; all are DOWN until marked. At most SHIELD_WORKERS_MAX. */
+/* Worker i lives on CPU cpu[i]; all are DOWN until marked. At most SHIELD_WORKERS_MAX. Also
+ * decides how each interface is steered, and logs it. */
 int shield_workers_set(struct shield *s, const uint32_t *cpu, size_t n);
 
 /* From now on new connections avoid (DOWN, FULL) or may choose (UP) this worker. If
@@ -230,5 +248,6 @@ const char *shield_reason_text(enum drop_reason why);
 enum shield_rule shield_reason_rule(enum drop_reason why); /* RULES for DROP_NONE */
 const char *shield_rule_word(enum shield_rule rule);       /* "malformed", … "?" */
 const char *shield_mode_word(enum shield_mode mode);       /* "native", "generic", "off" */
+const char *shield_steer_word(enum shield_steer_how how);  /* "cpumap", "rss", "off" */
 
 #endif

@@ -24,6 +24,7 @@ struct shield {
 	unsigned cpus;                     /* possible CPUs */
 
 	enum shield_want want;
+	enum shield_steer_want steer;
 	struct shield_attachment iface[SHIELD_IFACES_MAX];
 	int link_fd[SHIELD_IFACES_MAX]; /* -1: not attached */
 	__u32 slot[SHIELD_IFACES_MAX];  /* in the map `iface` */
@@ -65,6 +66,14 @@ void attach_prepare(struct shield *s);
 void attach_all(struct shield *s);
 /* Detaches everything that is pinned, ours or a dead keeper's. */
 void detach_all(struct shield *s);
+
+/* ---- steer.c ----------------------------------------------------------------- */
+
+/* With s->worker as it is now: decides how each interface is steered, fills the cpumap, tells the
+ * program that picks workers. */
+int steer_set(struct shield *s);
+/* A worker has come or gone: its core's share of the flows, too. */
+int steer_follow(struct shield *s);
 
 /* ---- open.c ------------------------------------------------------------------ */
 

@@ -110,3 +110,13 @@ const char *shield_mode_word(enum shield_mode mode)
 	}
 	return "off";
 }
+
+const char *shield_steer_word(enum shield_steer_how how)
+{
+	switch (how) {
+	case STEER_CPUMAP: return "cpumap";
+	case STEER_RSS: return "rss";
+	case STEER_NOTHING: break;
+	}
+	return "off";
+}
