@@ -13,7 +13,7 @@ import time
 import pytest
 import websockets
 
-from sluice import BUILD, SLOW, Edge, alive, wait_for
+from sluice import BUILD, ROOT, SLOW, Edge, alive, wait_for
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534
@@ -442,6 +442,44 @@ def test_sighup_without_a_shield_says_so_and_all_goes_on():
     with Edge() as edge:
         asyncio.run(run(edge))
         assert edge.stop() == 0
+
+
+CAPABILITIES = ("CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+                "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+                "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL "
+                "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF "
+                "CHECKPOINT_RESTORE").split()
+
+
+def names(mask):
+    return {name for i, name in enumerate(CAPABILITIES) if int(mask, 16) >> i & 1}
+
+
+@needs_root
+def test_the_table_of_capabilities_is_true(interface):
+    text = (ROOT / "tools/doc/privileges.md").read_text()
+    table = {name: (opening, later, workers) for name, opening, later, workers in
+             re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+) \| (\w+) \|", text, re.M)}
+    assert set(table) <= set(CAPABILITIES) and len(table) >= 15
+    held = {name for name, (_, later, _) in table.items() if later in ("yes", "shield", "user")}
+    assert held == {"BPF", "PERFMON", "NET_ADMIN", "SETUID", "SETGID", "KILL"}
+    assert {workers for _, _, workers in table.values()} == {"no"}
+    # systemd gives no more than what the table says is wanted
+    unit = (ROOT / "tools/conf/sluiced.service").read_text()
+    given = {c.removeprefix("CAP_") for c in re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.M)[1].split()}
+    assert given == {name for name, (opening, _, _) in table.items() if opening == "yes"}
+    mine = names(status(os.getpid())["CapEff"])
+    with Edge(interfaces=[interface]) as edge:
+        keeper = status(edge.keeper)
+        assert names(keeper["CapPrm"]) == names(keeper["CapEff"]) == held & mine
+        for pid in edge.members().values():
+            for field in ("CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb"):
+                assert names(status(pid)[field]) == set()
+    with Edge(user=NOBODY) as edge:  # without root: nothing at all
+        assert names(status(edge.keeper)["CapPrm"]) == set()
+    with Edge(extra='user = "root";') as edge:  # nobody to become
+        loaded = names(status(edge.keeper)["CapPrm"])
+        assert loaded == held & mine - {"SETUID", "SETGID", "KILL"}
 
 
 @needs_root

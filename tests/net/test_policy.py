@@ -16,7 +16,7 @@ import pytest
 import netns
 import sluice
 import wire
-from test_shield import (BAD4, EDGE4, ENDPOINTS, GOOD4, LISTENERS, connect, drops, echo, ip4, reachable, tcp,
+from test_shield import (BAD4, BAD6, EDGE4, ENDPOINTS, GOOD4, LISTENERS, connect, drops, echo, ip4, reachable, tcp,
                          works)
 
 pytestmark = [
@@ -297,3 +297,60 @@ def test_the_reader_of_a_file_holds_no_rights(net):
         for field in ("CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb"):
             assert f"{field}:\t0000000000000000" in late[-1]
         assert "NoNewPrivs:\t1" in late[-1] and "Uid:\t65534\t65534\t65534\t65534" in late[-1]
+
+
+# ---- offences ---------------------------------------------------------------------------------------
+
+
+def garbage(net, source):
+    """A connection that says what no HTTP client says, and ends for it. False: it was not let in."""
+    try:
+        s = connect(net, source)
+    except (TimeoutError, socket.timeout):
+        return False
+    with s, contextlib.suppress(OSError):
+        s.sendall(b"\x00\x01\x02 nonsense\r\n\r\n")
+        while s.recv(1000):
+            pass
+    return True
+
+
+OFFENCES = 'offences = { points = 6; window = "1 min"; first = "3 s"; longest = "10 s"; };'
+
+
+def test_who_breaks_the_protocol_again_and_again_is_denied_for_a_growing_time(net):
+    with edge_with(net, OFFENCES) as edge:
+        bystander = echo(net, GOOD4)
+        spans = []
+        for _ in range(2):
+            for _ in range(3):
+                assert garbage(net, BAD4)
+            rows = sluice.wait_for("he is denied", 5, lambda: json.loads(edge.ctl("-j", "deny", "show")))
+            assert [(r["prefix"], r["reason"]) for r in rows] == [(f"{BAD4}/32", "OFFENCE")]
+            assert not reachable(net, BAD4) and works(bystander)
+            spans.append(rows[0]["left_s"])
+            sluice.wait_for("it has run out", 15, lambda: reachable(net, BAD4))
+            sluice.wait_for("and is reaped", 10, lambda: not json.loads(edge.ctl("-j", "deny", "show")))
+        assert spans[0] in (2, 3) and spans[1] in (5, 6)
+        edge.wait_log(f"offences: {BAD4}/32 is denied for 6s")
+        # a /64 is one customer
+        for _ in range(3):
+            assert garbage(net, BAD6)
+        rows = sluice.wait_for("he is denied", 5, lambda: json.loads(edge.ctl("-j", "deny", "show")))
+        assert rows[0]["prefix"] == "2001:db8:bad::/64"
+
+
+def test_managers_and_trusted_proxies_are_never_denied_for_offences(net):
+    listeners = {name: dict(how, more='trusted_proxies = "203.0.113.0/24";') for name, how in LISTENERS.items()}
+    shield = f'{OFFENCES} manage = {{ prefixes = "192.0.2.0/24"; }};'
+    with sluice.Edge(listeners=listeners, endpoints=ENDPOINTS, netns=net.edge,
+                     extra=f'shield = {{ interfaces = ["{net.edge_if}"]; {shield} }};') as edge:
+        for source in (BAD4, "192.0.2.77"):
+            for _ in range(6):
+                assert garbage(net, source)
+        for _ in range(3):
+            assert garbage(net, GOOD4)
+        rows = sluice.wait_for("one is denied", 5, lambda: json.loads(edge.ctl("-j", "deny", "show")))
+        time.sleep(1)
+        assert [r["prefix"] for r in rows] == [f"{GOOD4}/32"]
+        assert reachable(net, BAD4) and reachable(net, "192.0.2.77")

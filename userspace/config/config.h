@@ -191,6 +191,13 @@ struct config_manage {
 	uint32_t n_ports;
 };
 
+/* Who is denied for what his connections ended by. */
+struct config_offences {
+	uint32_t points; /* 0: nobody is */
+	uint32_t window_ms;
+	uint32_t first_ms, longest_ms;
+};
+
 struct config {
 	const char *file; /* absolute path of what was read; "" for defaults */
 
@@ -241,6 +248,7 @@ struct config {
 		struct config_manage manage;
 		struct config_rules rules;
 		enum config_steer steer;
+		struct config_offences offences;
 	} shield;
 
 	struct {
@@ -316,6 +324,10 @@ void config_manual_man(FILE *out);
 /* "192.0.2.0/24", "2001:db8::/32". `buf` of CONFIG_PREFIX_STRLEN; returns it. */
 #define CONFIG_PREFIX_STRLEN 50
 const char *config_prefix_str(const struct config_prefix *p, char *buf);
+
+/* Is the address in it? The families never mix. */
+struct addr;
+bool config_prefix_has(const struct config_prefix *p, const struct addr *a);
 
 /* "192.0.2.0/24", "2001:db8::1" (a host) → *p. False if it is not a prefix or
  * has host bits set; nothing is written then. */

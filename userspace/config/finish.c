@@ -382,6 +382,16 @@ void finish_http(struct load *l, const config_setting_t *set, void *obj)
 	part_of_head(l, set, "header", cfg->http.header_bytes);
 }
 
+void finish_offences(struct load *l, const config_setting_t *set, void *obj)
+{
+	const struct config_offences *o = obj;
+	char a[VALUE_STRLEN], b[VALUE_STRLEN];
+
+	if (o->first_ms > o->longest_ms)
+		complain(l, place(set, "first"), "first = %s is more than longest = %s",
+			 value_ms_str(o->first_ms, a), value_ms_str(o->longest_ms, b));
+}
+
 /* ---- the whole ---- */
 
 static void number_spaces(struct load *l)

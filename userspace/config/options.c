@@ -430,6 +430,30 @@ static const struct option_choice shield_steers[] = {
 	{"rss", CONFIG_STEER_RSS, "the NIC has spread the flows; each core keeps what comes to it"},
 	{"off", CONFIG_STEER_OFF, "workers are picked by flow hash, wherever packets come in"},
 	{NULL, 0, NULL}};
+static const struct option offences_options[] = {
+	{"points", OPT_INT, AT(config_offences, points), .min = 1, .max = 65535, .zero = "never",
+	 .def = "0", .sample = "40",
+	 .help = "So many within the window, and the source is denied. A connection that ends by a failed "
+		 "TLS handshake, a refused request, a broken protocol or too many bad messages is 2, one "
+		 "that talks faster than its endpoint allows 3, one with a message too large 1.",
+	 .price = "a network that shares one address is denied as a whole: leave room for it"},
+	{"window", OPT_MS, AT(config_offences, window_ms), .min = 1 * S, .max = 24 * H,
+	 .def = "\"1 min\"", .help = "Within this time points fade."},
+	{"first", OPT_MS, AT(config_offences, first_ms), .min = 1 * S, .max = 24 * H,
+	 .def = "\"1 min\"", .help = "The first denial; each one after is twice as long."},
+	{"longest", OPT_MS, AT(config_offences, longest_ms), .min = 1 * S, .max = 30 * 24 * H,
+	 .def = "\"1 h\"",
+	 .help = "No denial is longer, and after as long without offence all is forgotten."},
+};
+
+static const struct option_group offences_group = {
+	.name = "offences",
+	OPTIONS(offences_options),
+	.finish = finish_offences,
+	.help = "Sources that have shaken hands (so they are not forged) and then misbehave are put on the "
+		"deny list for a time, IPv6 by /64. Never: manage.prefixes, trusted proxies, and what a "
+		"person has put on a list.",
+};
 
 static const struct option shield_options[] = {
 	{"mode", OPT_ENUM, INNER_AT(shield, mode), .choices = shield_modes, .def = "\"auto\"",
@@ -457,6 +481,7 @@ static const struct option shield_options[] = {
 	 .price =
 		 "cpumap: a wakeup of the other core, no GRO before Linux 6.15, and checksums computed "
 		 "in software"},
+	{"offences", OPT_GROUP, INNER_AT(shield, offences), .group = &offences_group},
 };
 
 static const struct option_group shield_group = {

@@ -275,6 +275,20 @@ bool config_prefix_parse(const char *text, struct config_prefix *p)
 
 /* ---- addresses ---- */
 
+bool config_prefix_has(const struct config_prefix *p, const struct addr *a)
+{
+	struct cidr net = {.bits = p->bits};
+
+	if (p->family == AF_INET) {
+		net.bits = (uint8_t)(p->bits + 96);
+		memset(net.ip + 10, 0xff, 2);
+		memcpy(net.ip + 12, p->addr, 4);
+	} else {
+		memcpy(net.ip, p->addr, 16);
+	}
+	return cidr_match(&net, a);
+}
+
 bool value_address(const char *s, uint16_t port, struct sockaddr_storage *out, socklen_t *len)
 {
 	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,

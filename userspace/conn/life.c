@@ -27,6 +27,7 @@
 #include "fanout/fanout.h"
 #include "listener/listener.h"
 #include "tls/tls.h"
+#include "worker/offence.h"
 #include "worker/timer.h"
 #include "worker/worker.h"
 #include "ws/serve.h"
@@ -86,6 +87,8 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 	/* The first reason is the true one: a linger that ends has been closed before. */
 	if (c->close_reason != CLOSE_NONE)
 		reason = c->close_reason;
+	else
+		offence_note(w, c, reason);
 	w->stats.closed[reason]++;
 	log_debug("conn %u: ended: %s", conn_index(&w->slab, c), close_reason_info(reason)->word);
 	upper_gone(w, c);
@@ -110,8 +113,10 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 static void leave(struct worker *w, struct conn *c, enum conn_state state, enum close_reason reason)
 {
 	upper_gone(w, c);
-	if (c->close_reason == CLOSE_NONE)
+	if (c->close_reason == CLOSE_NONE) {
 		c->close_reason = (uint8_t)reason;
+		offence_note(w, c, reason); /* while the kernel still knows whose it is */
+	}
 	c->state = (uint8_t)state;
 	/* From here on partial_ticks is when the goodbye began: its own deadline. */
 	partial_end(w, c);

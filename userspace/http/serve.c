@@ -143,19 +143,9 @@ static void answer_error(struct worker *w, struct conn *c, const struct http_hea
 
 static bool trusted(const struct config_listener *l, const struct addr *a)
 {
-	for (uint32_t i = 0; i < l->n_trusted_proxies; i++) {
-		const struct config_prefix *p = &l->trusted_proxies[i];
-		struct cidr net = {.bits = p->bits};
-		if (p->family == AF_INET) {
-			net.bits = (uint8_t)(p->bits + 96);
-			memset(net.ip + 10, 0xff, 2);
-			memcpy(net.ip + 12, p->addr, 4);
-		} else {
-			memcpy(net.ip, p->addr, 16);
-		}
-		if (cidr_match(&net, a))
+	for (uint32_t i = 0; i < l->n_trusted_proxies; i++)
+		if (config_prefix_has(&l->trusted_proxies[i], a))
 			return true;
-	}
 	return false;
 }
 

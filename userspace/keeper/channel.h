@@ -38,6 +38,7 @@ enum keeper_msg_kind {
 	KEEPER_POLICY_TRY, /* likewise; value: seconds; text: what people call the file, may be "" */
 	KEEPER_POLICY_CONFIRM, /* REPLY: likewise */
 	KEEPER_POLICY_REVERT,
+	KEEPER_OFFENCE,  /* workers: addr, bits (all of them), family; value: points. No reply */
 	KEEPER_BAD_PEER, /* anybody: `member`, in its life `incarnation`, writes or does in the
 			  * mailbox what no honest one does; the keeper judges (accuse.h) */
 };
@@ -48,6 +49,7 @@ enum keeper_msg_kind {
 #define KEEPER_REPORT_MAX                                                                          \
 	(64u << 10)                 /* bytes of a report: lines of text, each with a letter
 						* before it, 'E' a mistake, 'N' a remark */
+#define KEEPER_OFFENCE_MAX   1000u  /* points of one message */
 #define KEEPER_TRY_MAX_S     86400u /* longest trial of a policy */
 #define KEEPER_STATUS_PIECES 16u
 #define KEEPER_NOTE_MAX      63u             /* bytes of a denial's note in `text` */

@@ -17,6 +17,7 @@
 #include "keeper/accuse.h"
 #include "keeper/backoff.h"
 #include "keeper/channel.h"
+#include "keeper/offence.h"
 #include "keeper/plan.h"
 #include "keeper/privilege.h"
 #include "keeper/request.h"
@@ -97,7 +98,8 @@ struct keeper {
 	struct privilege_user user;
 	struct tls_material *tls;
 	struct shield *shield;
-	bool shield_used; /* something of it is loaded: its capabilities are kept */
+	bool shield_used;          /* something of it is loaded: its capabilities are kept */
+	struct offences *offences; /* NULL: nobody is denied by them */
 	struct policy policy;
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */

@@ -253,6 +253,10 @@ static int open_shield(struct keeper *k)
 		return err;
 	k->shield_used = shield_is_on(k->shield);
 	open_groups(k);
+	const struct config_offences *o = &k->cfg->shield.offences;
+	const struct offence_rules rules = {o->points, o->window_ms, o->first_ms, o->longest_ms};
+	if (o->points && !(k->offences = offences_new(&rules, k->hash_key)))
+		return -ENOMEM;
 	return 0;
 }
 
@@ -367,6 +371,7 @@ static int with_runtime(struct keeper *k)
 	shield_close(k->shield, true);
 no_shield:
 	policy_close(k);
+	free(k->offences);
 	close(k->control_fd);
 no_listeners:
 	close_listeners(k);

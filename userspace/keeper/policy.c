@@ -117,8 +117,13 @@ static void report_fixed(struct policy_result *r, const struct config *now,
 		report(r, 'N', "shield.interfaces %s", needs);
 	if (now->shield.mode != file->shield.mode)
 		report(r, 'N', "shield.mode %s", needs);
+	if (now->shield.steer != file->shield.steer)
+		report(r, 'N', "shield.steer %s", needs);
 	if (!same_manage(&now->shield.manage, &file->shield.manage))
 		report(r, 'N', "shield.manage %s", needs);
+	if (memcmp(&now->shield.offences, &file->shield.offences, sizeof(now->shield.offences)) !=
+	    0)
+		report(r, 'N', "shield.offences %s", needs);
 	if (strcmp(now->pin_dir, file->pin_dir) != 0)
 		report(r, 'N', "pin_dir %s", needs);
 }

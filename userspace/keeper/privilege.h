@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* privilege.h - what the keeper gives up once everything is open, and what its children give up.
  *
- * README.md has the table: which capability is held when, and why. All of this is final; there is
+ * tools/doc/privileges.md has the table: which capability is held when, and why. All of this is final; there is
  * no way back in the same process. */
 #ifndef SLUICE_KEEPER_PRIVILEGE_H
 #define SLUICE_KEEPER_PRIVILEGE_H

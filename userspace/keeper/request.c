@@ -106,7 +106,7 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 		return REQUEST_LIE;
 	}
 	if (!from_admin && msg->kind != KEEPER_READY && msg->kind != KEEPER_FULL &&
-	    msg->kind != KEEPER_BAD_PEER) {
+	    msg->kind != KEEPER_BAD_PEER && msg->kind != KEEPER_OFFENCE) {
 		*why = "a request that only the admin worker may make";
 		return REQUEST_LIE;
 	}
@@ -141,6 +141,13 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 		if (msg->value)
 			break;
 		return check_prefix(msg, why);
+	case KEEPER_OFFENCE: /* no honest worker writes anything else: there is no mistake to forgive */
+		if (!from_admin && !msg->ask && msg->value >= 1 &&
+		    msg->value <= KEEPER_OFFENCE_MAX &&
+		    msg->bits == (msg->family == AF_INET ? 32 : 128) &&
+		    check_prefix(msg, why) == REQUEST_OK)
+			return REQUEST_OK;
+		break;
 	case KEEPER_POLICY_TRY:
 		if (!prefix_unused(msg))
 			break;

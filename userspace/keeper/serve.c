@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/clock.h"
 #include "base/handover.h"
 #include "base/log.h"
@@ -72,6 +73,45 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 	if (!err)
 		log_info("deny list: %s%s%s", text, *m->text ? ": " : "", m->text);
 	reply(k, id, m, err, text);
+}
+
+/* ---- offences ------------------------------------------------------------------------------------- */
+
+/* Whom nobody but a person denies: who manages, who stands for many, and ourselves. */
+static bool never_denied(const struct keeper *k, const struct addr *a)
+{
+	static const struct config_prefix here[] = {
+		{.family = AF_INET, .bits = 8, .addr = {127}},
+		{.family = AF_INET6, .bits = 128, .addr = {[15] = 1}},
+	};
+	const struct config *cfg = k->cfg;
+	for (size_t i = 0; i < ARRAY_SIZE(here); i++)
+		if (config_prefix_has(&here[i], a))
+			return true;
+	for (uint32_t i = 0; i < cfg->shield.manage.n_prefixes; i++)
+		if (config_prefix_has(&cfg->shield.manage.prefixes[i], a))
+			return true;
+	for (uint32_t l = 0; l < cfg->n_listeners; l++)
+		for (uint32_t i = 0; i < cfg->listeners[l].n_trusted_proxies; i++)
+			if (config_prefix_has(&cfg->listeners[l].trusted_proxies[i], a))
+				return true;
+	return false;
+}
+
+static void serve_offence(struct keeper *k, const struct keeper_msg *m, uint64_t now)
+{
+	struct shield_prefix p = {.bits = m->bits, .family = m->family};
+	struct addr a = {.ip = {[10] = 0xff, [11] = 0xff}};
+	char text[SHIELD_PREFIX_TEXT_MAX], span[SPAN_MAX];
+	memcpy(p.addr, m->addr, sizeof(p.addr));
+	memcpy(m->family == AF_INET ? a.ip + 12 : a.ip, m->addr, m->family == AF_INET ? 4 : 16);
+	if (!k->offences || !shield_is_on(k->shield) || never_denied(k, &a))
+		return;
+	uint32_t seconds = offences_add(k->offences, &p, (uint32_t)m->value, now);
+	if (seconds &&
+	    shield_deny_add(k->shield, &p, seconds, SHIELD_DENY_OFFENCE, "broke the protocol") == 0)
+		log_info("offences: %s is denied for %s", shield_prefix_str(&p, text),
+			 span_str(seconds, span));
 }
 
 /* ---- status --------------------------------------------------------------------------------------- */
@@ -237,6 +277,8 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		serve_full(k, id, m.value != 0);
 	else if (m.kind == KEEPER_BAD_PEER)
 		serve_bad_peer(k, id, &m, now_ns);
+	else if (m.kind == KEEPER_OFFENCE)
+		serve_offence(k, &m, now_ns);
 	else if (m.kind == KEEPER_STATUS)
 		serve_status(k, id, &m);
 	else if (m.kind >= KEEPER_POLICY_CHECK && m.kind <= KEEPER_POLICY_REVERT)

@@ -30,6 +30,7 @@
 #include "tls/tls.h"
 #include "worker/mailbox.h"
 #include "worker/msg.h"
+#include "worker/offence.h"
 #include "worker/timer.h"
 #include "worker/worker.h"
 #include "ws/serve.h"
@@ -114,6 +115,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
 	listener_tick(w);
+	offence_tick(w);
 	rest(w);
 	if (w->engine != NULL)
 		w->engine_ops->tick(w);
@@ -357,6 +359,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->batch = batch_new(w);
 	w->hub = hub_new(w);
 	w->engine_ops = &engine_memory;
+	w->offences = offence_open(w);
 	if (!w->is_admin) {
 		w->engine = w->engine_ops->new (w);
 		w->tls = tls_new(w, start->tls);

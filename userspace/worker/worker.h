@@ -95,7 +95,8 @@ struct worker {
 	struct batch *batch;
 	struct tls *tls;
 	struct listener *listeners;
-	struct admin *admin; /* the admin worker only */
+	struct admin *admin;           /* the admin worker only */
+	struct offence_book *offences; /* NULL: nobody is told on */
 
 	/* Each has WORKER_HEADROOM bytes in front, so that a layer can put the rest of
 	 * last time before what has come now. */

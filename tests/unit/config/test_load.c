@@ -257,6 +257,17 @@ TEST(config, nobody_passes_to_management_ports_unless_he_is_named)
 	config_free(cfg);
 }
 
+TEST(config, nobody_is_denied_for_offences_unless_it_is_asked_for)
+{
+	struct config *cfg = good("");
+
+	assert_int_equal(cfg->shield.offences.points, 0);
+	assert_int_equal(cfg->shield.offences.first_ms, 60000);
+	config_free(cfg);
+	refused("shield = { offences = { points = 5; first = \"2 h\"; }; };",
+		"shield.offences: first = 2 h is more than longest = 1 h");
+}
+
 TEST(config, ports_are_numbers_or_ranges)
 {
 	static const struct {

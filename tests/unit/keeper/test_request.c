@@ -83,6 +83,32 @@ TEST(request, a_policy_is_tried_for_a_second_to_a_day_by_the_admin_worker_alone)
 	assert_int_equal(judge(&m, true), REQUEST_LIE); /* bytes after the end */
 }
 
+TEST(request, a_worker_may_tell_of_one_source_and_some_points)
+{
+	struct keeper_msg m = deny("192.0.2.7", AF_INET, 32),
+			  six = deny("2001:db8::1", AF_INET6, 128);
+	m.kind = six.kind = KEEPER_OFFENCE;
+	m.ask = six.ask = 0;
+	m.value = six.value = 2;
+	assert_int_equal(judge(&m, false), REQUEST_OK);
+	assert_int_equal(judge(&six, false), REQUEST_OK);
+	assert_int_equal(judge(&m, true), REQUEST_LIE); /* the admin worker has no clients */
+	m.bits = 24;
+	m.addr[3] = 0;
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+	m.bits = 32;
+	m.value = 0;
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+	m.value = KEEPER_OFFENCE_MAX + 1;
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+	m.value = 1;
+	m.family = 99;
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+	m.family = AF_INET;
+	m.addr[5] = 1;
+	assert_int_equal(judge(&m, false), REQUEST_LIE);
+}
+
 TEST(request, only_a_policy_to_be_read_brings_a_descriptor)
 {
 	for (unsigned kind = 0; kind < 200; kind++)
