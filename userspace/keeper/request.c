@@ -78,6 +78,16 @@ static bool prefix_unused(const struct keeper_msg *m)
 	return !m->bits && !m->family && all_zero(m->addr, sizeof(m->addr));
 }
 
+/* Behind the fields of requests: an answer may be longer. */
+#define BEYOND                                                                                     \
+	(sizeof(struct keeper_msg) - offsetof(struct keeper_msg, text) -                           \
+	 sizeof(((struct keeper_msg *)0)->text))
+
+static const void *end_of(const struct keeper_msg *m)
+{
+	return (const uint8_t *)m + sizeof(*m) - BEYOND;
+}
+
 static bool has_note(const struct keeper_msg *m)
 {
 	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_POLICY_TRY;
@@ -100,7 +110,7 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 
 	/* What no request uses. */
 	if (msg->status || (msg->kind != KEEPER_BAD_PEER && (msg->member || msg->incarnation)) ||
-	    !all_zero(msg->_zero, sizeof(msg->_zero)) ||
+	    !all_zero(msg->_zero, sizeof(msg->_zero)) || !all_zero(end_of(msg), BEYOND) ||
 	    (!has_note(msg) && !all_zero(msg->text, sizeof(msg->text)))) {
 		*why = "something in a field that requests leave empty";
 		return REQUEST_LIE;
