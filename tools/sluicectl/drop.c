@@ -44,6 +44,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK;
 	bool all = argc > 0 && ctl_prefix(argv[0], "all");
+	if (argc > 0 && !all && argv[0][0] != '-')
+		return ctl_fail(ctl, CTL_USAGE, "'%s': only 'all' may stand here", argv[0]);
 	if (!ctl_keywords(ctl, argc - all, argv + all, NULL, 0))
 		return CTL_USAGE;
 	json_t *d = dump(ctl, "drop_count", &code);
@@ -79,7 +81,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 
 static const struct verb verbs[] = {
 	{"show", show, "[all]",
-	 "packets per reason; with all: also the reasons that never occurred", VIA_BPFTOOL},
+	 "packets per reason; with all: also the reasons that never occurred, which JSON always has",
+	 VIA_BPFTOOL},
 	{0},
 };
 const struct object drop_object = {
