@@ -607,7 +607,7 @@ int main(int argc, char **argv)
 				"%u clients in %u processes: one has only %llu descriptors: use "
 				"-P %llu\n",
 				o.count, o.procs, (unsigned long long)rl.rlim_cur,
-				(unsigned long long)(o.count / (rl.rlim_cur - 64) + 1));
+				(unsigned long long)o.count / (rl.rlim_cur - 64) + 1);
 			return 2;
 		}
 	}
