@@ -53,9 +53,9 @@ for completion in tools/completion/*; do
 	*)  put 644 "$completion" "$prefix/share/bash-completion/completions/${name%.bash}" ;;
 	esac
 done
-put 644 tools/conf/sluice.conf "$prefix/share/doc/sluice/sluice.conf"
-put 644 README.md "$prefix/share/doc/sluice/README.md"
-put 644 LICENSE "$prefix/share/doc/sluice/LICENSE"
+for text in README.md LICENSE tools/conf/sluice.conf tools/conf/minimal.conf tools/doc/*.md; do
+	put 644 "$text" "$prefix/share/doc/sluice/${text##*/}"
+done
 
 unit=$(mktemp)
 trap 'rm -f "$unit"' EXIT

@@ -23,7 +23,7 @@ static enum mailbox_result to_worker(struct mailbox *mb, uint32_t peer, uint16_t
 				     enum mailbox_class class);
 static bool to_keeper(struct worker *w, const struct keeper_msg *m);
 static bool hand_to_keeper(struct worker *w, const struct keeper_msg *m, int fd);
-#include "admin/control.c" /* NOLINT(bugprone-suspicious-include) */
+#include "admin/control.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

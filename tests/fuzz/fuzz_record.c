@@ -10,7 +10,7 @@
 #include "../unit/conn/little.h"
 #include "conn/buffer.h"
 
-#include "tls/record.c" /* NOLINT(bugprone-suspicious-include) */
+#include "tls/record.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -29,6 +29,7 @@ def ctl(*args, **more):
 def test_every_object_has_help_with_examples_and_its_man_page(name):
     done = ctl(name, "help")
     assert done.returncode == 0 and "Examples:" in done.stdout and f"sluicectl {name} show" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.split("Examples:")[0].splitlines())
     page = (sluice.ROOT / f"tools/man/sluicectl-{name}.8").read_text()
     assert page == ctl(f"--man={name}").stdout, f"run: sluicectl --man={name} > tools/man/sluicectl-{name}.8"
 
@@ -65,6 +66,7 @@ def test_the_bench_man_page_has_all_options():
     (["deny", "add", "10.0.0.0/8"], 1, "the shield is off"),
     (["deny", "show"], 1, "the shield is off: "), (["drop", "show"], 1, "the shield is off: "),
     (["help", "nonsense"], 2, "unknown object"),
+    (["drop", "show", "some"], 2, "'all'"), (["conn", "show", "--limit", "3"], 2, "options stand before the object"),
 ])
 def test_mistakes_say_what_is_wrong(edge, args, code, text):
     done = ctl("-c", str(edge.control), *args)
@@ -216,6 +218,8 @@ def test_help_stands_before_or_behind_the_object():
     assert ctl("help", "conn").stdout == ctl("conn", "help").stdout == ctl("help", "conn", "show").stdout
     assert ctl("conn", "show", "help").stdout == ctl("conn", "help").stdout != ""
     assert ctl("help").stdout == ctl("--help").stdout != ""
+    for asked in (("conn", "--help"), ("conn", "-h"), ("conn", "show", "--help"), ("conn", "close", "-h")):
+        assert ctl(*asked).stdout == ctl("conn", "help").stdout, asked
 
 
 @pytest.mark.parametrize("args", [("status",), ("worker", "show"), ("conn", "show"), ("conn", "close", "id", "0" * 32),
@@ -224,6 +228,24 @@ def test_help_stands_before_or_behind_the_object():
 def test_who_asks_for_a_command_that_there_is_not_is_told_and_nothing_is_done(edge, args):
     done = ctl("-c", str(edge.control), "--show-command", *args)
     assert done.returncode == 2 and done.stdout == "" and "there is no bpftool command" in done.stderr
+
+
+def test_a_pin_dir_where_none_is_read_is_told_and_nothing_is_done(edge):
+    for args in (("deny", "add", "203.0.113.9"), ("conn", "show")):
+        done = ctl("-c", str(edge.control), "--pin-dir", "/nowhere", *args)
+        assert done.returncode == 2 and done.stdout == "" and "--pin-dir" in done.stderr, args
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_who_may_not_look_into_the_bpffs_still_hears_that_the_shield_is_off(edge):
+    os.chmod(edge.control, 0o666)
+    try:
+        for args in (("deny", "show"), ("drop", "show"), ("prog", "show")):
+            done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", CTL, "-c",
+                                   str(edge.control), *args], capture_output=True, text=True, timeout=20)
+            assert done.returncode == 1 and "the shield is off: " in done.stderr, done
+    finally:
+        os.chmod(edge.control, 0o660)
 
 
 def test_an_option_behind_the_object_is_told_its_place(edge):
@@ -266,6 +288,20 @@ def test_the_bench_does_not_invent_what_it_has_not_measured(edge):
     assert done.returncode == 1 and "HTTP 404" in done.stderr
     done = bench("idle", "-n", "2", "-t", "0.1", "-q", "-u", edge.url("plain", "/ws").replace("ws:", "wss:"))
     assert done.returncode == 1 and "TLS" in done.stderr
+
+
+@pytest.mark.parametrize("args,text", [
+    (["dance"], "idle, fanout, handshake"), (["idle", "extra"], "'extra'"), ([], "Usage"),
+    (["idle", "-u", "ws://localhost:8080/ws"], "is no URL"), (["idle", "-u", "http://nowhere"], "is no URL"),
+    (["idle", "-u", "ws://127.0.0.1:80:80/ws"], "is no URL"), (["idle", "-u", "ws://127.0.0.1:99999/"], "is no URL"),
+    (["fanout", "--publish-url", "http://nowhere/pub"], "is no URL"),
+    (["idle", "-t", "0"], "from 0.1 to"), (["idle", "-n", "1.5"], "whole"), (["idle", "-n", "0"], "from 1 to"),
+    (["idle", "-m", "5"], "-m"), (["handshake", "-w", "2"], "-w"), (["fanout", "-t", "2"], "-t"),
+    (["idle", "--resume"], "--resume"), (["fanout", "-r", "5", "-w", "3"], "one of the two"),
+], ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_the_bench_ignores_nothing_that_it_is_told(args, text):
+    done = subprocess.run([str(sluice.BUILD / "sluice-bench"), *args], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and done.stdout == "" and text in done.stderr, done
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for BPF")

@@ -185,6 +185,7 @@ def test_idle_keep_alive_ends_in_time(edge):
 def test_an_endpoint_without_upgrade_says_426(edge):
     _, (status, headers, _) = ask(edge, b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status == 426 and headers["upgrade"] == "websocket"
+    assert headers["connection"] == "Upgrade" and headers["sec-websocket-version"] == "13"  # RFC 9110 7.8, RFC 6455 4.4
 
 
 UPGRADES = [

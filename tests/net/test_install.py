@@ -30,6 +30,9 @@ def test_what_is_installed_runs_and_can_be_taken_back(tmp_path, prefix, conf):
     if conf.startswith("etc/"):  # then it is the file that sluiced reads by itself
         told = subprocess.run([sluiced, "--help"], capture_output=True, text=True, timeout=60).stdout
         assert re.search(r"default: (\S+)\)", told)[1] == f"/{conf}"
+    docs = tmp_path / prefix[1:] / "share/doc/sluice"
+    for named in re.findall(r"\]\(tools/(?:doc|conf)/(\S+)\)", (docs / "README.md").read_text()):
+        assert (docs / named).exists(), f"the README that is installed speaks of {named}"
     (tmp_path / conf).write_text("mine")
     script("install", tmp_path, prefix)
     assert (tmp_path / conf).read_text() == "mine"

@@ -218,6 +218,26 @@ def test_the_development_certificate_is_made_once_and_kept():
         assert (edge.state_dir / "dev.crt").read_bytes() == first
 
 
+@pytest.mark.parametrize("damage", ["key cut short", "key of another", "certificate empty"])
+def test_a_development_certificate_that_a_full_disk_has_spoilt_is_made_anew(damage):
+    """The two files are written one after the other: what stopped between them must not last."""
+    with sluice.Edge(workers=1) as edge:
+        cert, key = edge.state_dir / "dev.crt", edge.state_dir / "dev.key"
+        first = cert.read_bytes()
+        edge.stop()
+        if damage == "key cut short":
+            key.write_bytes(key.read_bytes()[:10])
+        elif damage == "key of another":
+            cert.rename(edge.state_dir / "old.crt")
+            edge.start()
+            edge.stop()
+            (edge.state_dir / "old.crt").rename(cert)
+        else:
+            cert.write_bytes(b"")
+        edge.start()
+        assert cert.read_bytes() not in (b"", first)
+
+
 def test_a_client_of_tls_1_2_cannot_renegotiate(edge):
     """Handshakes cost us more than them: one per connection."""
     with subprocess.Popen(["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{edge.port['tls']}"],

@@ -32,7 +32,7 @@ static void usage(FILE *out)
 		"  handshake  connect and close; handshakes per second and CPU per handshake\n\n"
 		"Options:\n"
 		"  -u, --url URL          wss://127.0.0.1:8443/ws (numeric IPv4 only)\n"
-		"  -n, --count N          clients (1000)\n"
+		"  -n, --count N          idle, fanout: clients (1000)\n"
 		"  -P, --procs N          client processes (1; one holds at most ~19,000)\n"
 		"  -m, --messages N       fanout: publications (1000)\n"
 		"  -w, --window N         fanout: publications under way at once (1)\n"
@@ -40,12 +40,12 @@ static void usage(FILE *out)
 		"  -b, --publishers N     fanout: 1 to 8, taking turns (1)\n"
 		"  -s, --size BYTES       of a message's data (128)\n"
 		"  -t, --seconds N        idle, handshake: how long (10)\n"
-		"  -f, --in-flight N      handshakes at once per process (64)\n"
+		"  -f, --in-flight N      handshake: how many at once per process (64)\n"
 		"      --resume           handshake: resume sessions\n"
 		"  -p, --pid PID          the server: its whole process tree is measured; repeatable\n"
 		"      --subscribe TEXT   sent after the upgrade; '' for nothing\n"
 		"      --expect TEXT      part of the message that acknowledges it; '' for none\n"
-		"      --publish TEXT     what publishes; %%s stands for the data\n"
+		"      --publish TEXT     fanout: what publishes; %%s stands for the data\n"
 		"      --publish-url URL  publish by HTTP POST to http://… instead\n"
 		"  -j, --json             the result as one JSON object\n"
 		"  -q, --quiet            no progress line\n"
@@ -77,8 +77,9 @@ static bool parse_url(const char *text, struct url *u)
 			continue;
 		unsigned port = schemes[i].port;
 		u->tls = schemes[i].tls;
+		u->host[0] = 0; /* it may hold the default's */
 		strcpy(u->path, "/");
-		int got = sscanf(text + n, "%63[0-9.]:%u%255s", u->host, &port, u->path);
+		int got = sscanf(text + n, "%63[0-9.]:%5u%255s", u->host, &port, u->path);
 		if (got < 2)
 			sscanf(text + n, "%63[0-9.]%255s", u->host, u->path);
 		u->port = (uint16_t)port;
@@ -183,6 +184,12 @@ static double ms(uint64_t ns)
 	return (double)ns / 1e6;
 }
 
+/* A share of what grew; nobody's is 0. */
+static double each(double grown, uint64_t n)
+{
+	return n ? grown / (double)n : 0;
+}
+
 /* ── modes ── */
 
 #define NOT_MEASURED "server: not measured (-p PID)\n"
@@ -205,10 +212,9 @@ static int run_idle(const struct options *o)
 	measure(o, &later);
 	uint64_t still = n - TOTAL(closed);
 	stop(o);
-	double per = n ? 1.0 / (double)n : 0;
-	double pss = ((double)after.pss - (double)before.pss) * per;
-	double uss = ((double)after.uss - (double)before.uss) * per;
-	double slab = ((double)after.kernel_slab - (double)before.kernel_slab) * per;
+	double pss = each((double)after.pss - (double)before.pss, n);
+	double uss = each((double)after.uss - (double)before.uss, n);
+	double slab = each((double)after.kernel_slab - (double)before.kernel_slab, n);
 	double rest = (later.cpu_s - after.cpu_s) / o->seconds;
 	if (o->json)
 		printf("{\"mode\":\"idle\",\"connections\":%" PRIu64 ",\"failed\":%" PRIu64
@@ -317,7 +323,7 @@ static int run_fanout(const struct options *o)
 	uint64_t p50 = hist_quantile(sh, o->procs, .5), p99 = hist_quantile(sh, o->procs, .99),
 		 p999 = hist_quantile(sh, o->procs, .999), max = hist_max(sh, o->procs);
 	double cpu = got ? (after.cpu_s - before.cpu_s) * 1e6 / (double)got : 0;
-	double pss = n ? ((double)before.pss - (double)empty.pss) / (double)n : 0;
+	double pss = each((double)before.pss - (double)empty.pss, n);
 	uint64_t missing = want > got ? want - got : 0;
 	bool well = n == o->count && missing == 0 && TOTAL(lost) == 0 && TOTAL(doubled) == 0 &&
 		    TOTAL(reordered) == 0 && differs == 0;
@@ -400,13 +406,26 @@ static bool number(const char *text, double min, double max, double *v)
 	*v = strtod(text, &end);
 	if (end != text && *end == 0 && *v >= min && *v <= max)
 		return true;
-	fprintf(stderr, "'%s' is not a number from %.0f to %.0f\n", text, min, max);
+	fprintf(stderr, "'%s' is not a number from %g to %.0f\n", text, min, max);
+	return false;
+}
+
+static bool whole(const char *text, double max, uint32_t *n)
+{
+	double v;
+	if (!number(text, 1, max, &v))
+		return false;
+	*n = (uint32_t)v;
+	if (*n == v)
+		return true;
+	fprintf(stderr, "'%s' is not a whole number\n", text);
 	return false;
 }
 
 static bool option(struct options *o, int opt, const char *arg)
 {
 	double v = 0;
+	uint32_t n = 0;
 	switch (opt) {
 	case 'u':
 		return parse_url(arg, &o->url) ||
@@ -416,19 +435,23 @@ static bool option(struct options *o, int opt, const char *arg)
 		return parse_url(arg, &o->publish_url) ||
 		       (fprintf(stderr, "'%s' is no URL like http://127.0.0.1:80/pub\n", arg),
 			false);
-	case 'n': return number(arg, 1, 10000000, &v) && (o->count = (uint32_t)v, true);
-	case 'P': return number(arg, 1, PROCS_MAX, &v) && (o->procs = (uint32_t)v, true);
-	case 'm': return number(arg, 1, 100000000, &v) && (o->messages = (uint32_t)v, true);
-	case 'w': return number(arg, 1, 100000, &v) && (o->window = (uint32_t)v, true);
+	case 'n': return whole(arg, 10000000, &o->count);
+	case 'P': return whole(arg, PROCS_MAX, &o->procs);
+	case 'm': return whole(arg, 100000000, &o->messages);
+	case 'w': return whole(arg, 100000, &o->window);
 	case 'r': return number(arg, 0.01, 1000000, &v) && (o->rate = v, true);
-	case 'b': return number(arg, 1, 8, &v) && (o->publishers = (uint32_t)v, true);
-	case 's': return number(arg, 1, 60000, &v) && (o->size = (uint32_t)v, true);
+	case 'b': return whole(arg, 8, &o->publishers);
+	case 's': return whole(arg, 60000, &o->size);
 	case 't': return number(arg, 0.1, 100000, &v) && (o->seconds = v, true);
-	case 'f': return number(arg, 1, 10000, &v) && (o->handshakes_in_flight = (uint32_t)v, true);
+	case 'f': return whole(arg, 10000, &o->handshakes_in_flight);
 	case 'p':
-		if (o->n_pids == PIDS_MAX || !number(arg, 1, 4194304, &v))
+		if (o->n_pids == PIDS_MAX) {
+			fprintf(stderr, "-p: at most %d\n", PIDS_MAX);
 			return false;
-		o->pids[o->n_pids++] = (pid_t)v;
+		}
+		if (!whole(arg, 4194304, &n))
+			return false;
+		o->pids[o->n_pids++] = (pid_t)n;
 		return true;
 	case OPT_RESUME: return o->resume = true;
 	case OPT_SUBSCRIBE: return (o->subscribe = arg) != NULL;
@@ -464,12 +487,97 @@ static const struct option longs[] = {
 	{0},
 };
 
+/* The options that not every mode has. */
+static const struct {
+	int opt;
+	const char *name, *modes;
+} bound[] = {
+	{'n', "-n", "idle, fanout"},
+	{'m', "-m", "fanout"},
+	{'w', "-w", "fanout"},
+	{'r', "-r", "fanout"},
+	{'b', "-b", "fanout"},
+	{'s', "-s", "fanout"},
+	{'t', "-t", "idle, handshake"},
+	{'f', "-f", "handshake"},
+	{OPT_RESUME, "--resume", "handshake"},
+	{OPT_SUBSCRIBE, "--subscribe", "idle, fanout"},
+	{OPT_EXPECT, "--expect", "idle, fanout"},
+	{OPT_PUBLISH, "--publish", "fanout"},
+	{OPT_PUBLISH_URL, "--publish-url", "fanout"},
+};
+#define N_BOUND (sizeof(bound) / sizeof(bound[0]))
+
+static const struct mode {
+	const char *name;
+	int (*run)(const struct options *);
+} modes[] = {{"idle", run_idle}, {"fanout", run_fanout}, {"handshake", run_handshake}};
+
+static const struct mode *mode_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (strcmp(name, modes[i].name) == 0)
+			return &modes[i];
+	fprintf(stderr, "unknown mode '%s': idle, fanout, handshake\n", name);
+	return NULL;
+}
+
+/* An option that would do nothing here would make the figures mean something else than asked. */
+static bool all_belong(const struct mode *mode, const bool given[N_BOUND])
+{
+	bool rate = false, window = false;
+	for (size_t i = 0; i < N_BOUND; i++) {
+		if (given[i] && !strstr(bound[i].modes, mode->name)) {
+			fprintf(stderr, "%s does nothing in %s: it is for %s\n", bound[i].name,
+				mode->name, bound[i].modes);
+			return false;
+		}
+		rate |= given[i] && bound[i].opt == 'r';
+		window |= given[i] && bound[i].opt == 'w';
+	}
+	if (rate && window)
+		fprintf(stderr, "-r and -w: one of the two\n");
+	return !(rate && window);
+}
+
+/* NULL: done, with *code to exit with. */
+static const struct mode *command_line(int argc, char **argv, struct options *o, int *code)
+{
+	bool given[N_BOUND] = {false};
+	int opt;
+	*code = 0;
+	while ((opt = getopt_long(argc, argv, "u:n:P:m:w:r:b:s:t:f:p:jqVh", longs, NULL)) != -1) {
+		if (opt == 'h') {
+			usage(stdout);
+			return NULL;
+		}
+		if (opt == 'V') {
+			printf("sluice-bench %s\n", SLUICE_VERSION);
+			return NULL;
+		}
+		for (size_t i = 0; i < N_BOUND; i++)
+			given[i] |= bound[i].opt == opt;
+		*code = option(o, opt, optarg) ? 0 : 2;
+		if (*code)
+			break;
+	}
+	if (*code == 0 && optind == argc) {
+		usage(stderr);
+		*code = 2;
+		return NULL;
+	}
+	const struct mode *mode = *code ? NULL : mode_named(argv[optind]);
+	if (mode && optind + 1 < argc)
+		fprintf(stderr, "'%s': one mode at a time, and no other words\n", argv[optind + 1]);
+	if (mode && optind + 1 == argc && all_belong(mode, given))
+		return mode;
+	fprintf(stderr, "See 'sluice-bench --help'.\n");
+	*code = 2;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(const struct options *);
-	} modes[] = {{"idle", run_idle}, {"fanout", run_fanout}, {"handshake", run_handshake}};
 	struct options o = {
 		.count = 1000,
 		.procs = 1,
@@ -485,25 +593,10 @@ int main(int argc, char **argv)
 		.publish = "{\"type\":\"publish\",\"channel\":\"bench\",\"data\":%s}",
 	};
 	parse_url("wss://127.0.0.1:8443/ws", &o.url);
-	int opt;
-	while ((opt = getopt_long(argc, argv, "u:n:P:m:w:r:b:s:t:f:p:jqVh", longs, NULL)) != -1) {
-		if (opt == 'h') {
-			usage(stdout);
-			return 0;
-		}
-		if (opt == 'V') {
-			printf("sluice-bench %s\n", SLUICE_VERSION);
-			return 0;
-		}
-		if (!option(&o, opt, optarg)) {
-			fprintf(stderr, "See 'sluice-bench --help'.\n");
-			return 2;
-		}
-	}
-	if (optind + 1 != argc) {
-		usage(stderr);
-		return 2;
-	}
+	int code;
+	const struct mode *mode = command_line(argc, argv, &o, &code);
+	if (mode == NULL)
+		return code;
 	signal(SIGPIPE, SIG_IGN);
 	struct rlimit rl;
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
@@ -514,16 +607,12 @@ int main(int argc, char **argv)
 				"%u clients in %u processes: one has only %llu descriptors: use "
 				"-P %llu\n",
 				o.count, o.procs, (unsigned long long)rl.rlim_cur,
-				(unsigned long long)(o.count / (rl.rlim_cur - 64) + 1));
+				(unsigned long long)o.count / (rl.rlim_cur - 64) + 1);
 			return 2;
 		}
 	}
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (sh == MAP_FAILED)
 		return 1;
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (strcmp(argv[optind], modes[i].name) == 0)
-			return modes[i].run(&o);
-	fprintf(stderr, "unknown mode '%s'\n", argv[optind]);
-	return 2;
+	return mode->run(&o);
 }

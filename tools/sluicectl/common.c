@@ -55,9 +55,10 @@ bool ctl_keywords(const struct ctl *ctl, int argc, char **argv, const struct key
 				strncat(known, k ? ", " : "", sizeof(known) - strlen(known) - 1);
 				strncat(known, words[k].name, sizeof(known) - strlen(known) - 1);
 			}
-			ctl_fail(ctl, CTL_USAGE, "%s keyword '%s': %s%s",
+			ctl_fail(ctl, CTL_USAGE, "%s keyword '%s': %s%s%s",
 				 several ? "ambiguous" : "unknown", argv[i],
-				 n ? "known here: " : "none is known here", known);
+				 n ? "known here: " : "none is known here", known,
+				 argv[i][0] == '-' ? " (options stand before the object)" : "");
 			return false;
 		}
 		if (i + 1 >= argc) {

@@ -133,8 +133,10 @@ const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code)
 	const json_t *s = json_object_get(a, "shield");
 	snprintf(dir, sizeof(dir), "%s", ctl_str(s, "pin_dir"));
 	snprintf(path, sizeof(path), "%s/%s", dir, wanted);
-	/* Attached to no interface it judges nothing and still has its maps, which may be seen. */
-	if (!json_is_true(json_object_get(s, "on")) && access(path, F_OK) != 0 && errno == ENOENT) {
+	/* Attached to no interface it judges nothing and still has its maps, which may be seen. Who
+	 * may not look into the BPF file system hears why it is off rather than that. */
+	if (!json_is_true(json_object_get(s, "on")) && access(path, F_OK) != 0 &&
+	    (errno == ENOENT || (errno == EACCES && *ctl_str(s, "text")))) {
 		*code = ctl_fail(ctl, CTL_REFUSED, "the shield is off%s%s",
 				 *ctl_str(s, "text") ? ": " : "", ctl_str(s, "text"));
 		json_decref(a);

@@ -198,9 +198,9 @@ static const struct verb verbs[] = {
 	{"show", show, "", "every entry with its reason, time left, packets dropped and note",
 	 VIA_BPFTOOL},
 	{"add", add, "PREFIX [for TIME] [note TEXT] [force yes]",
-	 "drop packets from there to what is protected; without `for`: until taken away; TIME is 30s, "
-	 "10m, 2h, 7d, or a plain number of seconds; prefixes shorter than /8 (IPv4) or /16 (IPv6) "
-	 "would lock out nearly everybody and want `force yes`",
+	 "drop packets from there to what is protected; without `for`: until taken away or sluiced "
+	 "stops; TIME is 30s, 10m, 2h, 7d, or a plain number of seconds; prefixes shorter than /8 "
+	 "(IPv4) or /16 (IPv6) would lock out nearly everybody and want `force yes`",
 	 VIA_DAEMON},
 	{"del", del, "PREFIX", "take exactly this prefix away", VIA_DAEMON},
 	{0},

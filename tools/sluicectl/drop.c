@@ -63,6 +63,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK;
 	bool all = argc > 0 && ctl_prefix(argv[0], "all");
+	if (argc > 0 && !all && argv[0][0] != '-')
+		return ctl_fail(ctl, CTL_USAGE, "'%s': only 'all' may stand here", argv[0]);
 	if (!ctl_keywords(ctl, argc - all, argv + all, NULL, 0))
 		return CTL_USAGE;
 	json_t *d = dump(ctl, "drop_count", &code);
@@ -112,7 +114,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 static const struct verb verbs[] = {
 	{"show", show, "[all]",
 	 "packets per reason: dropped, and observed, which are those that a rule in observe mode would "
-	 "have dropped; with all: also the reasons that never occurred",
+	 "have dropped; with all: also the reasons that never occurred, which JSON "
+	 "always has",
 	 VIA_BPFTOOL},
 	{"explain", drop_explain, "HEX|FILE|- [interface NAME]",
 	 "what the program in force would do with these packets, and why: a packet in hex from its "

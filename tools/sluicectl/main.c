@@ -41,13 +41,27 @@ static void usage(FILE *out)
 		"  sluicectl -jp drop show\n");
 }
 
+/* In lines of at most 80 columns, a word at a time. */
+static void wrapped(FILE *out, const char *text)
+{
+	int column = fprintf(out, "     ");
+	while (*text) {
+		int n = (int)strcspn(text, " ");
+		if (column + 1 + n > 80)
+			column = fprintf(out, "\n     ") - 1;
+		column += fprintf(out, " %.*s", n, text);
+		text += n + (text[n] == ' ');
+	}
+	fputc('\n', out);
+}
+
 static void object_help(FILE *out, const struct object *o)
 {
 	fprintf(out, "sluicectl %s - %s\n\nUsage:\n", o->name, o->help);
 	for (const struct verb *v = o->verbs; v->name; v++) {
 		fprintf(out, "  sluicectl %s %s%s%s\n", o->name, v->name, *v->usage ? " " : "",
 			v->usage);
-		fprintf(out, "      %s\n", v->help);
+		wrapped(out, v->help);
 	}
 	fprintf(out, "  sluicectl %s help\n\nExamples:\n%s", o->name, o->examples);
 }
@@ -189,7 +203,17 @@ static int run_verb(struct ctl *ctl, const struct object *o, const struct verb *
 				o->name, v->name,
 				v->via == VIA_DAEMON ? "goes through the daemon" :
 						       "asks the kernel itself");
+	if (ctl->pin_dir && v->via == VIA_DAEMON)
+		return ctl_fail(ctl, CTL_USAGE,
+				"--pin-dir: '%s %s' goes through the daemon (-c), which has a "
+				"pin_dir of its own",
+				o->name, v->name);
 	return v->run(ctl, argc, argv);
+}
+
+static bool asks_help(const char *word)
+{
+	return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 static int run(struct ctl *ctl, int argc, char **argv)
@@ -215,7 +239,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	const struct object *o = objects[i];
 	if (argc == 1 && !help)
 		return run_verb(ctl, o, &o->verbs[0], 0, argv + 1);
-	if (help || ctl_prefix(argv[1], "help")) {
+	if (help || asks_help(argv[1]) || ctl_prefix(argv[1], "help")) {
 		object_help(stdout, o);
 		return CTL_OK;
 	}
@@ -230,7 +254,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 		return ctl_fail(ctl, CTL_USAGE, "unknown verb '%s': see 'sluicectl %s help'%s",
 				argv[1], o->name,
 				argv[1][0] == '-' ? " (options stand before the object)" : "");
-	if (argc == 3 && strcmp(argv[2], "help") == 0) {
+	if (argc == 3 && asks_help(argv[2])) {
 		object_help(stdout, o);
 		return CTL_OK;
 	}

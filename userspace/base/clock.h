@@ -19,7 +19,7 @@ static inline uint64_t clock_mono_ms(void)
 	return clock_mono_ns() / 1000000u;
 }
 
-/* Milliseconds since 1970: what PROTOCOL.md calls a timestamp. */
+/* Milliseconds since 1970: what tools/doc/protocol.md calls a timestamp. */
 static inline uint64_t clock_wall_ms(void)
 {
 	struct timespec ts;

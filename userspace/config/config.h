@@ -38,7 +38,7 @@
 #define CONFIG_MAX_PAGE_BYTES   (1u << 20)
 #define CONFIG_MAX_PROTECT      256
 #define CONFIG_MAX_DENY         16384
-#define CONFIG_MAX_CHANNEL_NAME 100 /* bytes, as in PROTOCOL.md */
+#define CONFIG_MAX_CHANNEL_NAME 100 /* bytes, as in tools/doc/protocol.md */
 #define CONFIG_MAX_FIELD_NAME   64  /* bytes, of a relay's name or field */
 
 /* An address prefix. IPv4 sits in the first four bytes; host bits are zero. */
@@ -81,7 +81,7 @@ struct config_listener {
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 
 enum config_protocol {
-	CONFIG_PROTOCOL_NATIVE, /* PROTOCOL.md */
+	CONFIG_PROTOCOL_NATIVE, /* tools/doc/protocol.md */
 	CONFIG_PROTOCOL_ECHO,   /* every message comes back as it was */
 	CONFIG_PROTOCOL_RELAY,  /* every message goes to all but the sender */
 };

@@ -151,7 +151,7 @@ static const struct option_group certificate_group = {
 /* ---- endpoints ---- */
 
 const struct option_choice option_protocols[] = {
-	{"native", CONFIG_PROTOCOL_NATIVE, "JSON words, as PROTOCOL describes"},
+	{"native", CONFIG_PROTOCOL_NATIVE, "JSON words, those of protocol.md"},
 	{"echo", CONFIG_PROTOCOL_ECHO, "every message comes back as it was"},
 	{"relay", CONFIG_PROTOCOL_RELAY, "every message goes to all others on the endpoint"},
 	{NULL, 0, NULL}};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* encoding.c - how each set of words shows a publication (PROTOCOL.md: one publication,
+/* encoding.c - how each set of words shows a publication (tools/doc/protocol.md: one publication,
  * several words).
  *
  *                 message, binary, text      relay "chat"          join, leave

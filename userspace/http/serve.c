@@ -110,13 +110,16 @@ static void answer(struct worker *w, struct conn *c, const struct http_head *h,
 	bool on = goes_on(w, c, h);
 	unsigned flags = r->flags | (on ? HTTP_A_KEEP_ALIVE : 0) | (h->minor == 0 ? HTTP_A_OLD : 0);
 	http_answer_start(&a, buf, sizeof(buf), r->status, w->wall_ms, flags);
-	http_answer_field(&a, "content-type", bytes_str(r->type));
-	http_answer_field(&a, "cache-control", BYTES_LIT("no-cache"));
+	http_answer_field(&a, "Content-Type", bytes_str(r->type));
+	http_answer_field(&a, "Cache-Control", BYTES_LIT("no-cache"));
 	if (r->allow)
-		http_answer_field(&a, "allow", bytes_str(r->allow));
-	if (r->upgrade)
-		http_answer_field(&a, "upgrade", bytes_str(r->upgrade));
-	http_answer_number(&a, "content-length", r->body.n);
+		http_answer_field(&a, "Allow", bytes_str(r->allow));
+	if (r->upgrade) { /* RFC 9110 7.8, RFC 6455 4.4 */
+		http_answer_field(&a, "Connection", BYTES_LIT("Upgrade"));
+		http_answer_field(&a, "Upgrade", bytes_str(r->upgrade));
+		http_answer_field(&a, "Sec-WebSocket-Version", BYTES_LIT("13"));
+	}
+	http_answer_number(&a, "Content-Length", r->body.n);
 	size_t n = http_answer_end_head(&a);
 	assert(n > 0);
 	struct bytes body = h->method == HTTP_HEAD_METHOD ? BYTES(NULL, 0) : r->body;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* native.c - the native protocol (PROTOCOL.md): a message is one JSON object, its `type` is
- * a word, and a word has a row in the table below.
+/* native.c - the native protocol (tools/doc/protocol.md): a message is one JSON object,
+ * its `type` is a word, and a word has a row in the table below.
  *
  *   text ─► a token of the bucket ─► one scan, is it an object with a type? ─► id ─► word
  *             │ rate_limited           │ offence                               │

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* session.h - who a connection is and what it may do.
  *
- * There is one check on the resolved channel for every door (PROTOCOL.md, Rights):
+ * There is one check on the resolved channel for every door (tools/doc/protocol.md):
  * session_may(). Subscribe, join_room, relays, publish, binary frames and, later, SSE,
  * polling and POST all pass here, with the space of their endpoint, so that an open
  * endpoint never reaches the channels of a protected one. Until the auth issue everybody is

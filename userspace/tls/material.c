@@ -137,7 +137,28 @@ int tls_dev_certificate(const char *cert_file, const char *key_file)
 	return err;
 }
 
-/* Made when one of the two is missing or has run out. */
+/* Can the two be served with? Each may be whole and yet not the other's: they are written one after
+ * the other. */
+static bool dev_pair(const char *cert_file, const char *key_file)
+{
+	if (access(cert_file, R_OK) != 0 || access(key_file, R_OK) != 0)
+		return false;
+	struct bytes cert = slurp(cert_file, "certificate"), pem = slurp(key_file, "key");
+	STACK_OF(X509) *chain = cert.p ? tls_pem_chain(cert) : NULL;
+	EVP_PKEY *key = pem.p ? tls_pem_key(pem) : NULL;
+	X509 *leaf = chain ? sk_X509_value(chain, 0) : NULL;
+	bool good = leaf && key && X509_check_private_key(leaf, key) &&
+		    X509_cmp_current_time(X509_get0_notAfter(leaf)) > 0;
+	if (!good)
+		tls_error_text(); /* the library's, which nobody else should find */
+	sk_X509_pop_free(chain, X509_free);
+	EVP_PKEY_free(key);
+	free((void *)cert.p);
+	free((void *)pem.p);
+	return good;
+}
+
+/* Made when one of the two is missing, has run out, or does not go with the other. */
 static bool dev_files(const struct config *cfg, const char *cert, const char *key)
 {
 	if (mkdir(cfg->state_dir, 0700) != 0 && errno != EEXIST) {
@@ -145,16 +166,7 @@ static bool dev_files(const struct config *cfg, const char *cert, const char *ke
 			  cfg->state_dir, strerror(errno));
 		return false;
 	}
-	bool there = access(cert, R_OK) == 0 && access(key, R_OK) == 0;
-	if (there) {
-		struct bytes pem = slurp(cert, "certificate");
-		STACK_OF(X509) *chain = tls_pem_chain(pem);
-		there = chain &&
-			X509_cmp_current_time(X509_get0_notAfter(sk_X509_value(chain, 0))) > 0;
-		sk_X509_pop_free(chain, X509_free);
-		free((void *)pem.p);
-	}
-	if (there)
+	if (dev_pair(cert, key))
 		return true;
 	int err = tls_dev_certificate(cert, key);
 	if (err != 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* close_code.h - the close codes of RFC 6455 7.4, the later ones of IANA's
- * registry, and our own (PROTOCOL.md). */
+ * registry, and our own (tools/doc/protocol.md). */
 #ifndef SLUICE_WS_CLOSE_CODE_H
 #define SLUICE_WS_CLOSE_CODE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "test.h"
 
-#include "base/addr.c" /* NOLINT(bugprone-suspicious-include) */
+#include "base/addr.c"
 #include "base/random.h"
 
 static const char *round_trip(const char *text)

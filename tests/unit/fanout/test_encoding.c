@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One publication, several words: the texts of PROTOCOL.md, to the byte. */
+/* One publication, several words: the texts of tools/doc/protocol.md, to the byte. */
 #include "test.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 #include "config/config.h"
 #include "doubles.h"
-#include "proto/native.c" /* NOLINT(bugprone-suspicious-include): its table of words */
+#include "proto/native.c" /* its table of words */
 
 struct row {
 	const char *in, *want;
