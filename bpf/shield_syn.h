@@ -310,10 +310,16 @@ static __always_inline bool syn_for_listener(struct xdp_md *ctx, const struct pa
 		return false;
 	ours = sk->state == BPF_TCP_LISTEN;
 	if (ours && ask) {
-		__u32 ip = ip_for_helper(s, p), bytes = p->tcp_header;
+		__u32 ip = ip_for_helper(s, p);
+		__u64 bytes = p->tcp_header;
 
+		/* Joined to one comparison of bytes - 20, the bounds would not reach bytes itself
+		 * in verifiers before 6.18. */
 		barrier_var(bytes);
-		if (bytes >= sizeof(struct tcphdr) && bytes <= 60)
+		if (bytes > 60)
+			bytes = 60;
+		barrier_var(bytes);
+		if (bytes >= sizeof(struct tcphdr))
 			cookie = ip == sizeof(s->ip.v4) ?
 					 bpf_tcp_gen_syncookie(sk, &s->ip, sizeof(s->ip.v4),
 							       (void *)&s->head, bytes) :

@@ -31,12 +31,15 @@ static const struct {
 	{"cpus", 255},                 /* the last CPU's number */
 };
 
-static char said[65536]; /* the end of libbpf's and the verifier's words */
+static char said[4096];          /* the end of what libbpf said */
+static char verifier[16u << 20]; /* its log, which old kernels want to fit in whole */
 static size_t said_len;
+
+#define LAST_WORDS 40 /* lines of the log that are shown of a program refused */
 
 static int listen_to_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
 {
-	char line[16384];
+	char line[1024];
 	int n;
 
 	if (level == LIBBPF_DEBUG)
@@ -90,6 +93,16 @@ static void settings(struct bpf_object *obj)
 	}
 }
 
+static const char *last_words(void)
+{
+	const char *at = verifier + strlen(verifier);
+
+	for (int lines = 0; at > verifier; at--)
+		if (at[-1] == '\n' && lines++ == LAST_WORDS)
+			break;
+	return at;
+}
+
 /* Loads the one program named; its instructions as the verifier walked them, or -errno. */
 static long load_one(const char *path, const char *only)
 {
@@ -108,6 +121,7 @@ static long load_one(const char *path, const char *only)
 		bpf_program__set_autoload(prog, is);
 		if (is)
 			the = prog;
+		bpf_program__set_log_buf(prog, verifier, sizeof(verifier));
 	}
 	assert(the);
 	result = bpf_object__load(obj);
@@ -128,7 +142,7 @@ static bool try_one(const char *kernel, const char *compiler, const char *path, 
 	*strstr(object, ".bpf.o") = '\0';
 	snprintf(test, sizeof(test), "load/%s_%s_%s", compiler, object, only);
 	said_len = 0;
-	said[0] = '\0';
+	said[0] = verifier[0] = '\0';
 	printf("[ RUN      ] %s\n", test);
 	fflush(stdout);
 	insns = load_one(path, only);
@@ -139,7 +153,7 @@ static bool try_one(const char *kernel, const char *compiler, const char *path, 
 		return true;
 	}
 	if (insns < 0) {
-		printf("%s\ninsns %s %s %s %s refused\n", said, kernel, compiler, object, only);
+		printf("%s%s\ninsns %s %s %s %s refused\n", said, last_words(), kernel, compiler, object, only);
 		printf("%s: %s\n", path, strerror((int)-insns));
 	} else {
 		printf("insns %s %s %s %s %ld\n", kernel, compiler, object, only, insns);
