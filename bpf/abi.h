@@ -25,7 +25,6 @@
 #define SHIELD_PORTS_MAX   1024 /* runs of ports that are protected alike */
 #define SHIELD_IFACES_MAX  64
 #define SHIELD_MANAGE_MAX  16    /* management prefixes */
-#define SHIELD_DENY_MAX    16384 /* per family */
 
 /* ---- drops ---------------------------------------------------------------- */
 
@@ -210,37 +209,107 @@ struct shield_manage {
 };
 _Static_assert(sizeof(struct shield_manage) == 8 + 40 * SHIELD_MANAGE_MAX + 8192, "manage");
 
-/* ---- deny list -------------------------------------------------------------- */
+/* ---- lists: deny and allow --------------------------------------------------- */
 
-struct deny_key_v4 {
-	__u32 len;
-	__u8 addr[4];
+enum shield_list_id {
+	LIST_DENY,
+	LIST_ALLOW,
+	LISTS,
 };
-_Static_assert(sizeof(struct deny_key_v4) == 8, "deny_key_v4");
 
-struct deny_key_v6 {
-	__u32 len;
-	__u8 addr[16];
-};
-_Static_assert(sizeof(struct deny_key_v6) == 20, "deny_key_v6");
+#define LIST_ENTRIES_MAX (1u << 22) /* of one list, both families */
+#define LIST_OWN_MAX     (1u << 16) /* of those, made one by one: by hand, by offence, by sluice.conf */
+#define LIST_SETS_MAX    64         /* of one list; set 0 is what was made one by one */
+#define LIST_NOTES_MAX   65536      /* distinct ones of one list */
+#define LIST_NESTED_MAX  8          /* expired entries around an address, before XDP gives up */
 
 enum shield_deny_reason {
 	SHIELD_DENY_CONFIG = 1, /* sluice.conf; goes when it is gone from there */
 	SHIELD_DENY_OPERATOR,   /* somebody asked for it */
 	SHIELD_DENY_OFFENCE,    /* a validated source collected too many points */
+	SHIELD_DENY_FILE,       /* of a set that a file gave */
 };
 
-/* deny_v4, deny_v6. Times are CLOCK_MONOTONIC, so that nobody's clock setting
- * frees or condemns. `hits` is added to by XDP, atomically. */
-struct shield_deny {
+/* One prefix of one set. Entry 0 is nobody: its `hits` hold the number of the build.
+ * Times are CLOCK_MONOTONIC, so that nobody's clock setting frees or condemns. `hits` is
+ * added to by XDP, atomically. `parent` is the entry around this one (or the same prefix
+ * in a set of a lower number): it holds when this one has expired. */
+struct list_entry {
+	__u64 hits;       /* packets that it decided */
 	__u64 expires_ns; /* 0: never */
 	__u64 created_ns;
-	__u64 hits; /* packets dropped */
+	__u32 parent;  /* 0: none; in a free entry the next free one */
+	__u32 note;    /* of the map of notes; 0: none */
+	__u8 addr[16]; /* IPv4 in the first four */
+	__u8 len;      /* of the prefix */
+	__u8 family;   /* 4, 6; 0: free */
+	__u8 set;
+	__u8 _zero;
 	enum shield_deny_reason reason;
-	__u32 len;     /* of the prefix, as in the key: the way to the next shorter one */
-	char note[64]; /* for people; NUL-terminated */
 };
-_Static_assert(sizeof(struct shield_deny) == 96, "shield_deny");
+_Static_assert(sizeof(struct list_entry) == 56, "list_entry");
+
+struct list_note {
+	char text[64]; /* for people; NUL-terminated */
+};
+
+/* lists, by enum shield_list_id. What is searched lies at [id * 2 + bank] of list_heap and
+ * list_entry; a whole new set of it is built in the other bank and `bank` is set. */
+struct shield_list {
+	__u32 bank;
+	__u32 build; /* its number: heap and entries of another one do not belong together */
+	struct {
+		__u32 v4, v6; /* entries; 0: XDP looks no further */
+	} n[2];               /* by bank */
+	__u32 entries_max;    /* that there is room for now; more room comes by itself */
+	__u32 blocks, blocks_max;
+	__u32 notes;
+};
+_Static_assert(sizeof(struct shield_list) == 40, "shield_list");
+
+/* list_set, at [id * LIST_SETS_MAX + set] */
+struct shield_set {
+	char name[32]; /* "": unused, or set 0 */
+	__u32 v4, v6;  /* entries */
+	__u64 loaded_wall_s;
+	char source[88]; /* the file that it came from */
+};
+_Static_assert(sizeof(struct shield_set) == 136, "shield_set");
+
+/* list_heap: from an address to the number of its entry, in blocks of a cache line.
+ *
+ *   [bitmap: 2^24 bits, one per /24: is anything of it listed?]
+ *   [dir: 2^16 refs, by the first 16 bits]                       } once per family
+ *   then nodes, by 8 bits each, and skips, over 1 to 7 bytes where one alone differs
+ *
+ * A ref is an entry's number, or with a kind in its two highest bits the place of a node
+ * or a skip in units of 16 bytes. A node is a map from 256 bytes to refs, as runs: bit i of
+ * its bitmap says that byte i has another ref than byte i - 1 (bit 0 is always set), its
+ * refs are those of the runs in order. Nodes are never changed but replaced, so that a
+ * packet sees the list before or after a change; single refs are stored in one piece. */
+struct list_block {
+	__u64 w[8];
+};
+
+enum {
+	LIST_BITMAP_BLOCKS = (1 << 24) / 512,
+	LIST_DIR_BLOCKS = (1 << 16) / 16,
+	LIST_FAMILY_BLOCKS = LIST_BITMAP_BLOCKS + LIST_DIR_BLOCKS,
+	LIST_HEAD_BLOCK = 2 * LIST_FAMILY_BLOCKS, /* userspace's: free blocks and the like */
+	LIST_POOL_BLOCK = LIST_HEAD_BLOCK + 1,
+};
+
+#define LIST_REF_KIND  0xc0000000u
+#define LIST_REF_NODE  0x40000000u
+#define LIST_REF_SKIP  0x80000000u
+#define LIST_REF_PLACE 0x3fffffffu /* in units of 16 bytes: four to a block */
+
+/* A node: byte i of w[0] counts the runs before w[1 + i] of the bitmap (i = 0..3), bytes 4
+ * and 5 all runs, byte 6 is the size class; w[1..4] the bitmap; from w[5] on and in the blocks
+ * behind, the refs: 6, then 16 a block. A skip: w[0] has its bytes, from the highest on, and
+ * in the lowest how many; w[1] the ref behind them and, in its high half, the ref of whoever
+ * does not match. */
+#define LIST_NODE_REFS 6
 
 /* ---- SYN cookies -------------------------------------------------------------- */
 

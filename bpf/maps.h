@@ -75,23 +75,59 @@ struct {
 	__type(value, struct protect_class);
 } protect_port SEC(".maps");
 
-/* Tries walk a node per bit that differs, each a cache miss: good for the few
- * entries that operators type, not for a country. */
+/* by enum shield_list_id */
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, SHIELD_DENY_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct deny_key_v4);
-	__type(value, struct shield_deny);
-} deny_v4 SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, LISTS);
+	__type(key, __u32);
+	__type(value, struct shield_list);
+} lists SEC(".maps");
+
+/* So that their types are in the object's BTF, for userspace to give to the inner maps: clang
+ * leaves out what only an inner map names. A section that libbpf does not load. */
+const volatile struct {
+	struct list_block heap;
+	struct list_entry entry;
+	struct list_note note;
+} list_types SEC("types") = {};
+
+/* What a list is searched in, at [id * 2 + bank]. Userspace makes the inner maps, of the
+ * size that the list needs, and pins those in force as deny_heap, deny_entry, allow_heap, … */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, LISTS * 2);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_ARRAY);
+		__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+		__uint(max_entries, 1);
+		__uint(key_size, sizeof(__u32));
+		__uint(value_size, sizeof(struct list_block));
+	});
+} list_heap SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, SHIELD_DENY_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct deny_key_v6);
-	__type(value, struct shield_deny);
-} deny_v6 SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, LISTS * 2);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_ARRAY);
+		__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+		__uint(max_entries, 1);
+		__uint(key_size, sizeof(__u32));
+		__uint(value_size, sizeof(struct list_entry));
+	});
+} list_entry SEC(".maps");
+
+/* for people only */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, LISTS * LIST_SETS_MAX);
+	__type(key, __u32);
+	__type(value, struct shield_set);
+} list_set SEC(".maps");
 
 /* One struct with a named field per reason: an array indexed by an enum loses
  * its BTF in bpftool and prints as hex. Key 0: dropped; key 1: would have been. */

@@ -57,14 +57,16 @@ static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct s
 					      struct packet *p)
 {
 	enum drop_reason why;
+	bool allowed;
 
 	if (r->malformed != RULE_OFF) {
 		why = holds(p, r->malformed, shield_malformed(p));
 		if (why)
 			return why;
 	}
-	if (r->deny != RULE_OFF) {
-		why = holds(p, r->deny, shield_list(p));
+	allowed = r->allow != RULE_OFF && shield_lists(LIST_ALLOW, p) && r->allow == RULE_ENFORCE;
+	if (r->deny != RULE_OFF && !allowed && shield_lists(LIST_DENY, p)) {
+		why = holds(p, r->deny, DROP_DENIED);
 		if (why)
 			return why;
 	}

@@ -89,8 +89,8 @@ static bool zero_after(struct bpf_map *map, __u32 key, size_t bytes)
 TEST(explain, leaves_no_trace)
 {
 	struct shield_prefix p = run_prefix("198.51.100.7");
-	struct deny_key_v4 key = {.len = 32, .addr = {198, 51, 100, 7}};
-	struct shield_deny entry;
+	struct list_entry entry;
+	char note[sizeof(struct list_note)];
 
 	begin();
 	assert_int_equal(shield_deny_add(&run.shield, &p, 0, SHIELD_DENY_OPERATOR, ""), 0);
@@ -101,9 +101,7 @@ TEST(explain, leaves_no_trace)
 	}
 	assert_true(zero_after(run.shield.xdp->maps.drop_count, 0, sizeof(struct drop_count)));
 	assert_true(zero_after(run.shield.xdp->maps.drop_count, 1, sizeof(struct drop_count)));
-	assert_int_equal(bpf_map__lookup_elem(run.shield.xdp->maps.deny_v4, &key, sizeof(key),
-					      &entry, sizeof(entry), 0),
-			 0);
+	assert_int_equal(shield_list_get(&run.shield, LIST_DENY, &p, &entry, note), 0);
 	assert_int_equal(entry.hits, 0);
 	run_close(&run);
 }

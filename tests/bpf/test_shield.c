@@ -312,10 +312,10 @@ NET_TEST(shield, a_clean_stop_leaves_nothing, 1500)
 {
 	struct shield *s = up(n, SHIELD_WANT_AUTO, edge0, 1);
 
-	check(exists("xdp") && exists("deny_v4") && exists("") && prog_on("edge0") != 0);
+	check(exists("xdp") && exists("lists") && exists("") && prog_on("edge0") != 0);
 	shield_close(s, true);
 	check(prog_on("edge0") == 0);
-	check(!exists("xdp") && !exists("deny_v4"));
+	check(!exists("xdp") && !exists("lists"));
 	check(nothing_is_pinned());
 }
 
@@ -361,7 +361,7 @@ NET_TEST(shield, outlives_its_keeper_and_is_taken_over_by_the_next, 1500)
 	check(before != 0);
 	net_send(n, "ip4 src=203.0.113.9 tcp S");
 	kill_keeper(pid);
-	check(prog_on("edge0") == before && exists("xdp") && exists("deny_v4"));
+	check(prog_on("edge0") == before && exists("xdp") && exists("lists"));
 	check(net_pair_lives(&p));
 	net_send(n, "ip4 src=203.0.113.9 tcp S");
 	net_send(n, "ip4 tcp -");
@@ -610,9 +610,14 @@ NET_TEST(shield, bpftool_reads_every_map_that_can_carry_btf, 1500)
 	check(shield_worker_mark(s, 0, SHIELD_WORKER_UP) == 0);
 	net_send(n, "ip4 src=203.0.113.9 tcp S");
 	check(counts_to(s, DROP_DENIED, 1));
-	check(dump_shows("deny_v4", "\"key\":{\"len\":24,\"addr\":[203,0,113,0]}"));
-	check(dump_shows("deny_v4", "\"hits\":1,\"reason\":\"SHIELD_DENY_OPERATOR\",\"len\":24"));
-	check(dump_shows("deny_v6", "\"addr\":[32,1,13,184,222,173,0,0"));
+	check(dump_shows("deny_entry", "{\"hits\":1,\"expires_ns\":0,"));
+	check(dump_shows("deny_entry", "\"addr\":[203,0,113,0,0,0,0,0,0,0,0,0,0,0,0,0],\"len\":24,"
+				       "\"family\":4,\"set\":0,\"_zero\":0,"
+				       "\"reason\":\"SHIELD_DENY_OPERATOR\"}"));
+	check(dump_shows("deny_entry", "\"addr\":[32,1,13,184,222,173,0,0"));
+	check(dump_shows("deny_note", "\"text\":\"a test\""));
+	check(dump_shows("lists", "{\"v4\":1,\"v6\":1}"));
+	check(dump_shows("list_set", "\"name\":\"\""));
 	check(dump_shows("drop_count", "\"BAD_TCP_FLAGS\":0"));
 	check(dump_shows("drop_count", "\"DENIED\":1"));
 	check(dump_shows("iface", "\"mode\":\"SHIELD_NATIVE\""));

@@ -484,42 +484,38 @@ static void deny(const char *prefix, uint64_t ttl_s)
 			 0);
 }
 
-static struct shield_deny denial(const char *prefix)
+struct denial {
+	struct list_entry entry; /* len 0: there is none */
+	char note[sizeof(struct list_note)];
+};
+
+static struct denial denial(const char *prefix)
 {
 	struct shield_prefix p = run_prefix(prefix);
-	struct deny_key_v4 v4 = {.len = p.bits};
-	struct deny_key_v6 v6 = {.len = p.bits};
-	struct shield_deny entry = {};
+	struct denial d = {};
 
-	memcpy(v4.addr, p.addr, 4);
-	memcpy(v6.addr, p.addr, 16);
-	if (p.family == AF_INET)
-		bpf_map__lookup_elem(run.shield.xdp->maps.deny_v4, &v4, sizeof(v4), &entry,
-				     sizeof(entry), 0);
-	else
-		bpf_map__lookup_elem(run.shield.xdp->maps.deny_v6, &v6, sizeof(v6), &entry,
-				     sizeof(entry), 0);
-	return entry;
+	shield_list_get(&run.shield, LIST_DENY, &p, &d.entry, d.note);
+	return d;
 }
 
 /* What XDP goes by: an entry whose time was yesterday, without waiting for it. */
-static void expire(const char *prefix)
+static void expire_in(enum shield_list_id id, const char *prefix)
 {
 	struct shield_prefix p = run_prefix(prefix);
-	struct shield_deny entry = denial(prefix);
-	struct deny_key_v4 v4 = {.len = p.bits};
-	struct deny_key_v6 v6 = {.len = p.bits};
+	struct list_entry want = {.len = p.bits, .family = p.family == AF_INET ? 4 : 6};
+	struct list *l = &run.shield.list[id];
+	uint32_t at;
 
-	assert_int_equal(entry.len, p.bits);
-	entry.expires_ns = 1;
-	memcpy(v4.addr, p.addr, 4);
-	memcpy(v6.addr, p.addr, 16);
-	if (p.family == AF_INET)
-		bpf_map__update_elem(run.shield.xdp->maps.deny_v4, &v4, sizeof(v4), &entry,
-				     sizeof(entry), BPF_EXIST);
-	else
-		bpf_map__update_elem(run.shield.xdp->maps.deny_v6, &v6, sizeof(v6), &entry,
-				     sizeof(entry), BPF_EXIST);
+	memcpy(want.addr, p.addr, 16);
+	at = list_table_find_any(&l->table, &want);
+	assert_int_not_equal(at, 0);
+	l->table.entry[at].expires_ns = 1;
+	l->next_expiry_ns = 1;
+}
+
+static void expire(const char *prefix)
+{
+	expire_in(LIST_DENY, prefix);
 }
 
 static void begin(void)
@@ -684,21 +680,21 @@ TEST(xdp, a_set_replaced_a_hundred_times_leaves_nothing_behind)
 
 TEST(deny, an_entry_counts_its_hits_and_keeps_them_when_renewed)
 {
-	struct shield_deny before, after;
+	struct denial before, after;
 
 	begin();
 	deny("198.51.100.0/24", 60);
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(run_text(&run, "ip4 tcp S"), DROP_DENIED);
 	before = denial("198.51.100.0/24");
-	assert_int_equal(before.hits, 5);
-	assert_int_equal(before.reason, SHIELD_DENY_OPERATOR);
+	assert_int_equal(before.entry.hits, 5);
+	assert_int_equal(before.entry.reason, SHIELD_DENY_OPERATOR);
 	assert_string_equal(before.note, "a test");
 	deny("198.51.100.0/24", 0);
 	after = denial("198.51.100.0/24");
-	assert_int_equal(after.hits, 5);
-	assert_int_equal(after.created_ns, before.created_ns);
-	assert_true(before.expires_ns > before.created_ns && after.expires_ns == 0);
+	assert_int_equal(after.entry.hits, 5);
+	assert_int_equal(after.entry.created_ns, before.entry.created_ns);
+	assert_true(before.entry.expires_ns > before.entry.created_ns && after.entry.expires_ns == 0);
 	run_close(&run);
 }
 
@@ -716,7 +712,7 @@ TEST(deny, an_expired_entry_has_no_effect_and_is_reaped)
 	assert_int_equal(run_text(&run, "ip6 tcp S"), DROP_NONE);
 	assert_int_equal(shield_reap(&run.shield), 2);
 	assert_int_equal(shield_reap(&run.shield), 0);
-	assert_int_equal(denial("203.0.113.5").len, 32);
+	assert_int_equal(denial("203.0.113.5").entry.len, 32);
 	run_close(&run);
 }
 
@@ -743,7 +739,7 @@ TEST(deny, an_expired_host_inside_a_living_prefix_stays_denied)
 	expire("2001:db8:1::7");
 	assert_int_equal(run_text(&run, "ip4 tcp S"), DROP_DENIED);
 	assert_int_equal(run_text(&run, "ip6 tcp S"), DROP_DENIED);
-	assert_int_equal(denial("198.51.100.0/24").hits, 1);
+	assert_int_equal(denial("198.51.100.0/24").entry.hits, 1);
 	run_close(&run);
 }
 
@@ -751,10 +747,10 @@ TEST(deny, host_bits_are_cleared_and_mapped_addresses_are_ipv4)
 {
 	begin();
 	deny("198.51.100.77/24", 0);
-	assert_int_equal(denial("198.51.100.0/24").len, 24);
+	assert_int_equal(denial("198.51.100.0/24").entry.len, 24);
 	assert_int_equal(run_text(&run, "ip4 tcp S"), DROP_DENIED);
 	deny("::ffff:100.70.1.2", 0);
-	assert_int_equal(denial("100.70.1.2").len, 32);
+	assert_int_equal(denial("100.70.1.2").entry.len, 32);
 	run_close(&run);
 }
 
@@ -768,7 +764,7 @@ TEST(deny, an_offence_in_ipv6_condemns_the_64_and_an_operator_only_what_he_says)
 	assert_int_equal(run_text(&run, "ip6 src=2001:db8:1::8 tcp S"), DROP_NONE);
 	assert_int_equal(shield_deny_add(&run.shield, &p, 60, SHIELD_DENY_OFFENCE, NULL), 0);
 	assert_int_equal(run_text(&run, "ip6 src=2001:db8:1::8 tcp S"), DROP_DENIED);
-	assert_int_equal(denial("2001:db8:1::/64").reason, SHIELD_DENY_OFFENCE);
+	assert_int_equal(denial("2001:db8:1::/64").entry.reason, SHIELD_DENY_OFFENCE);
 	run_close(&run);
 }
 
@@ -779,12 +775,12 @@ TEST(deny, an_offence_shortens_no_entry_that_a_person_made)
 	begin();
 	deny("198.51.100.7", 0);
 	assert_int_equal(shield_deny_add(&run.shield, &p, 1, SHIELD_DENY_OFFENCE, "flood"), 0);
-	assert_int_equal(denial("198.51.100.7").reason, SHIELD_DENY_OPERATOR);
-	assert_int_equal(denial("198.51.100.7").expires_ns, 0);
+	assert_int_equal(denial("198.51.100.7").entry.reason, SHIELD_DENY_OPERATOR);
+	assert_int_equal(denial("198.51.100.7").entry.expires_ns, 0);
 	deny("198.51.100.7", 60);
 	expire("198.51.100.7");
 	assert_int_equal(shield_deny_add(&run.shield, &p, 60, SHIELD_DENY_OFFENCE, "flood"), 0);
-	assert_int_equal(denial("198.51.100.7").reason, SHIELD_DENY_OFFENCE);
+	assert_int_equal(denial("198.51.100.7").entry.reason, SHIELD_DENY_OFFENCE);
 	assert_string_equal(denial("198.51.100.7").note, "flood");
 	run_close(&run);
 }
@@ -844,23 +840,31 @@ TEST(deny, the_configurations_entries_follow_the_configuration)
 	assert_int_equal(shield_deny_config(&run.shield, list + 1, 1, 0), 0);
 	assert_int_equal(run_text(&run, "ip4 tcp S"), DROP_NONE);
 	assert_int_equal(run_text(&run, "ip6 tcp S"), DROP_DENIED);
-	assert_int_equal(denial("100.70.0.0/16").len, 0);
+	assert_int_equal(denial("100.70.0.0/16").entry.len, 0);
 	assert_int_equal(run_text(&run, "ip4 src=100.80.0.1 tcp S"), DROP_DENIED);
 	run_close(&run);
 }
 
-TEST(deny, a_full_list_says_so)
+TEST(deny, a_list_grows_until_it_is_full_and_says_so)
 {
 	struct shield_prefix p = run_prefix("10.0.0.0");
+	unsigned n = 3000; /* more than the first maps have room for */
 
 	begin();
-	for (unsigned i = 0; i < SHIELD_DENY_MAX; i++) {
-		store_be32(p.addr, 0x0a000000 + i);
+	for (unsigned i = 0; i < n; i++) {
+		store_be32(p.addr, 0x0a000000 + i * 7);
 		assert_int_equal(shield_deny_add(&run.shield, &p, i % 2 ? 60 : 0,
 						 SHIELD_DENY_OPERATOR, ""),
 				 0);
 	}
-	store_be32(p.addr, 0x0b000000);
+	for (unsigned i = 0; i < n; i += 500) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "ip4 src=10.0.%u.%u tcp S", i * 7 >> 8, i * 7 & 255);
+		assert_int_equal(run_text(&run, text), DROP_DENIED);
+	}
+	store_be32(p.addr, 0x0b000001);
+	run.shield.list_sets[0].v4 = LIST_OWN_MAX;
 	assert_int_equal(shield_deny_add(&run.shield, &p, 0, SHIELD_DENY_OPERATOR, ""), -ENOSPC);
 	run_close(&run);
 }

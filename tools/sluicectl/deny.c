@@ -3,8 +3,10 @@
  * goes through the daemon (the maps are the keeper's alone to write); showing reads the pinned
  * maps through bpftool. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/sluicectl/ctl.h"
 
@@ -107,22 +109,22 @@ static int del(struct ctl *ctl, int argc, char **argv)
 	return done(ctl, ctl_ask(ctl, request("deny-del", addr, bits), &code), code, "taken away");
 }
 
-/* One row of the map as people read it: prefix, reason, time left, hits, note. */
-static json_t *row_of(const json_t *entry)
+/* One entry as people read it: prefix, reason, time left, hits, note. NULL: a free one. */
+static json_t *row_of(const json_t *entry, const json_t *notes)
 {
 	const json_t *f = json_object_get(entry, "formatted");
-	const json_t *key = json_object_get(f ? f : entry, "key");
 	const json_t *value = json_object_get(f ? f : entry, "value");
-	const json_t *bytes = json_object_get(key, "addr");
+	const json_t *bytes = json_object_get(value, "addr");
+	unsigned long long family = ctl_u64(value, "family"), note = ctl_u64(value, "note");
 	uint8_t raw[16] = {0};
-	char addr[INET6_ADDRSTRLEN], prefix[80];
-	size_t n = json_array_size(bytes);
-	if (n != 4 && n != 16)
+	char addr[INET6_ADDRSTRLEN], prefix[80], key[24];
+	if (family != 4 && family != 6)
 		return NULL;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < 16; i++)
 		raw[i] = (uint8_t)json_integer_value(json_array_get(bytes, i));
-	inet_ntop(n == 4 ? AF_INET : AF_INET6, raw, addr, sizeof(addr));
-	snprintf(prefix, sizeof(prefix), "%s/%llu", addr, ctl_u64(key, "len"));
+	inet_ntop(family == 4 ? AF_INET : AF_INET6, raw, addr, sizeof(addr));
+	snprintf(prefix, sizeof(prefix), "%s/%llu", addr, ctl_u64(value, "len"));
+	snprintf(key, sizeof(key), "%llu", note);
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	unsigned long long now_ns = (unsigned long long)now.tv_sec * 1000000000u;
@@ -134,7 +136,7 @@ static json_t *row_of(const json_t *entry)
 			  strncmp(reason, "SHIELD_DENY_", 12) == 0 ? reason + 12 : reason, "hits",
 			  (json_int_t)ctl_u64(value, "hits"), "age_s",
 			  (json_int_t)(now_ns > created ? (now_ns - created) / 1000000000u : 0),
-			  "note", ctl_str(value, "note"));
+			  "note", note ? ctl_str(notes, key) : "");
 	json_object_set_new(
 		row, "left_s",
 		expires == 0 ? json_null() :
@@ -144,21 +146,52 @@ static json_t *row_of(const json_t *entry)
 	return row;
 }
 
-static int read_map(struct ctl *ctl, const char *dir, const char *name, json_t *rows)
+/* {"1":"scanners",…} by the number of the note */
+static json_t *notes_of(const json_t *dump)
 {
-	char path[600];
-	int code = CTL_OK;
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	const char *args[] = {"map", "dump", "pinned", path, NULL};
-	json_t *dump = ctl_bpftool(ctl, args, &code), *e;
+	json_t *notes = json_object();
+	const json_t *e;
 	size_t i;
 	json_array_foreach(dump, i, e)
 	{
-		json_t *row = row_of(e);
+		const json_t *f = json_object_get(e, "formatted");
+		const char *text = ctl_str(json_object_get(f ? f : e, "value"), "text");
+		char key[24];
+		snprintf(key, sizeof(key), "%zu", i);
+		if (i && *text)
+			json_object_set_new(notes, key, json_string(text));
+	}
+	return notes;
+}
+
+static json_t *dump(struct ctl *ctl, const char *dir, const char *name, int *code)
+{
+	char path[600];
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	const char *args[] = {"map", "dump", "pinned", path, NULL};
+	return ctl_bpftool(ctl, args, code);
+}
+
+static int read_list(struct ctl *ctl, const char *dir, json_t *rows)
+{
+	int code = CTL_OK;
+	char path[600];
+	snprintf(path, sizeof(path), "%s/deny_entry", dir);
+	if (!ctl->show_command && access(path, F_OK) != 0 && errno == ENOENT)
+		return CTL_OK; /* never had an entry */
+	json_t *notes_dump = dump(ctl, dir, "deny_note", &code), *notes;
+	json_t *entries = notes_dump ? dump(ctl, dir, "deny_entry", &code) : NULL, *e;
+	size_t i;
+	notes = notes_of(notes_dump);
+	json_array_foreach(entries, i, e)
+	{
+		json_t *row = row_of(e, notes);
 		if (row)
 			json_array_append_new(rows, row);
 	}
-	json_decref(dump);
+	json_decref(notes_dump);
+	json_decref(entries);
+	json_decref(notes);
 	return code;
 }
 
@@ -167,14 +200,12 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
 		return CTL_USAGE;
-	const char *dir = ctl_pin_dir(ctl, "deny_v4", &code);
+	const char *dir = ctl_pin_dir(ctl, "lists", &code);
 	if (dir == NULL)
 		return code;
 	json_t *rows = json_array(), *r;
 	size_t i;
-	code = read_map(ctl, dir, "deny_v4", rows);
-	if (code == CTL_OK)
-		code = read_map(ctl, dir, "deny_v6", rows);
+	code = read_list(ctl, dir, rows);
 	if (code != CTL_OK || ctl->show_command) {
 		json_decref(rows);
 		return code;

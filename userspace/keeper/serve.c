@@ -61,8 +61,8 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 	else if (err == -ENOENT)
 		snprintf(text, sizeof(text), "%s is not on the list", prefix);
 	else if (err == -ENOSPC)
-		snprintf(text, sizeof(text), "the list is full: it holds %d entries of a family",
-			 SHIELD_DENY_MAX);
+		snprintf(text, sizeof(text), "the list is full: it holds %u entries made one by one",
+			 LIST_OWN_MAX);
 	else if (err)
 		snprintf(text, sizeof(text), "%s", strerror(-err));
 	else if (m->kind == KEEPER_DENY_ADD && m->value)

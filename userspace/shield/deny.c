@@ -1,37 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* deny.c - the deny list's user half: prefixes in, expired ones out.
+/* deny.c - entries one by one: prefixes in, expired ones out.
  *
- * XDP reads the entries and adds to their hits; nobody else writes, so what is
- * read here and written back loses at most the hits of the moment between. */
+ *   by hand, by offence, by sluice.conf ─► set 0 ─► list_table.c ─► what packets read
+ *
+ * XDP reads the entries and adds to their hits; nobody else but the keeper writes. */
 #include "shield/state.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "bpf/sluice_xdp.skel.h"
-
-/* Both families' keys begin alike, and the kernel reads as much as the map says. */
-union key {
-	struct deny_key_v4 v4;
-	struct deny_key_v6 v6;
-};
-
-static struct bpf_map *map_of(const struct shield *s, int family)
-{
-	return family == AF_INET ? s->xdp->maps.deny_v4 : s->xdp->maps.deny_v6;
-}
 
 static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
-/* Host bits off, IPv4 in IPv6 clothes undressed. False: no prefix at all. */
-static bool canonical(struct shield_prefix *p)
+bool shield_prefix_canonical(struct shield_prefix *p)
 {
 	unsigned full = p->family == AF_INET ? 32 : 128;
 
@@ -47,16 +34,16 @@ static bool canonical(struct shield_prefix *p)
 	return true;
 }
 
-static size_t key_make(union key *key, const struct shield_prefix *p)
+/* An entry of set 0 as the table knows it, but for what it says. */
+static bool key_of(const struct shield_prefix *given, struct list_entry *out)
 {
-	memset(key, 0, sizeof(*key));
-	key->v6.len = p->bits;
-	if (p->family == AF_INET) {
-		memcpy(key->v4.addr, p->addr, 4);
-		return sizeof(key->v4);
-	}
-	memcpy(key->v6.addr, p->addr, 16);
-	return sizeof(key->v6);
+	struct shield_prefix p = *given;
+
+	if (!shield_prefix_canonical(&p))
+		return false;
+	*out = (struct list_entry){.len = p.bits, .family = p.family == AF_INET ? 4 : 6};
+	memcpy(out->addr, p.addr, sizeof(out->addr));
+	return true;
 }
 
 const char *shield_prefix_str(const struct shield_prefix *p, char buf[SHIELD_PREFIX_TEXT_MAX])
@@ -68,117 +55,221 @@ const char *shield_prefix_str(const struct shield_prefix *p, char buf[SHIELD_PRE
 	return buf;
 }
 
-int shield_deny_add(struct shield *s, const struct shield_prefix *given, uint64_t ttl_s,
-		    enum shield_deny_reason reason, const char *note)
+static void count_own(struct shield *s, enum shield_list_id id, const struct list_entry *e, int n)
 {
-	struct shield_deny entry = {};
+	struct shield_set *set = &s->list_sets[id * LIST_SETS_MAX + e->set];
+	__u32 *at = e->family == 4 ? &set->v4 : &set->v6;
+
+	*at += (__u32)n;
+}
+
+static int add_new(struct shield *s, enum shield_list_id id, const struct list_entry *e)
+{
+	struct list *l = &s->list[id];
+	const struct shield_set *own = &s->list_sets[id * LIST_SETS_MAX];
+
+	if (own->v4 + own->v6 >= LIST_OWN_MAX)
+		return -ENOSPC;
+	list_table_add(&l->table, e);
+	count_own(s, id, e, 1);
+	list_publish(s, id);
+	return 0;
+}
+
+/* What a packet reads of an entry goes there in one piece. */
+static void renew(struct list_entry *at, const struct list_entry *e)
+{
+	__atomic_store_n(&at->expires_ns, e->expires_ns, __ATOMIC_RELEASE);
+	at->reason = e->reason;
+	at->note = e->note;
+}
+
+static int add_at(struct shield *s, enum shield_list_id id, struct list_entry *e, const char *note)
+{
+	struct list *l = &s->list[id];
+	uint64_t now = clock_mono_ns();
+	struct list_entry *at;
+	uint32_t number;
+	int err = list_make_room(s, id);
+
+	if (err)
+		return err;
+	number = list_table_find(&l->table, e);
+	at = number ? &l->table.entry[number] : NULL;
+	/* what a person has said, no automaton shortens */
+	if (at && e->reason == SHIELD_DENY_OFFENCE && at->reason != e->reason &&
+	    (!at->expires_ns || at->expires_ns > now))
+		return 0;
+	e->created_ns = now;
+	e->note = list_note_number(s, id, note);
+	if (e->expires_ns) {
+		e->expires_ns += now;
+		l->next_expiry_ns = MIN(l->next_expiry_ns, e->expires_ns);
+	}
+	if (!at)
+		return add_new(s, id, e);
+	renew(at, e);
+	return 0;
+}
+
+int shield_list_add(struct shield *s, enum shield_list_id id, const struct shield_prefix *given,
+		    uint64_t ttl_s, enum shield_deny_reason reason, const char *note)
+{
 	struct shield_prefix p = *given;
 	char text[SHIELD_PREFIX_TEXT_MAX];
-	uint64_t now = clock_mono_ns();
-	struct bpf_map *map;
-	union key key;
-	size_t bytes;
-	int err;
+	struct list_entry e;
+	int err = lists_open(s);
 
-	if (!s->xdp)
-		return -EOPNOTSUPP;
+	if (err)
+		return err;
 	if (reason == SHIELD_DENY_OFFENCE && p.family == AF_INET6 && p.bits > 64 &&
 	    memcmp(p.addr, mapped, 12) != 0)
 		p.bits = 64;
-	if (!canonical(&p))
+	if (!key_of(&p, &e))
 		return -EINVAL;
-	bytes = key_make(&key, &p);
-	map = map_of(s, p.family);
-
-	/* A trie's lookup is by longest match: the entry is this one only if its length is. */
-	entry.len = 256;
-	bpf_map__lookup_elem(map, &key, bytes, &entry, sizeof(entry), 0);
-	if (entry.len != p.bits) {
-		memset(&entry, 0, sizeof(entry));
-		entry.created_ns = now;
-	}
-	/* what a person has said, no automaton shortens */
-	if (reason == SHIELD_DENY_OFFENCE && entry.reason && entry.reason != reason &&
-	    (!entry.expires_ns || entry.expires_ns > now))
-		return 0;
-	entry.len = p.bits;
-	entry.reason = reason;
-	entry.expires_ns = 0;
-	if (ttl_s)
-		entry.expires_ns = now + MIN(ttl_s, UINT32_MAX) * 1000000000u;
-	memset(entry.note, 0, sizeof(entry.note));
-	snprintf(entry.note, sizeof(entry.note), "%s", note ? note : "");
-	err = bpf_map__update_elem(map, &key, bytes, &entry, sizeof(entry), BPF_ANY);
+	e.reason = reason;
+	e.expires_ns = MIN(ttl_s, UINT32_MAX) * 1000000000u;
+	err = add_at(s, id, &e, note);
 	if (err)
-		log_error("shield: cannot deny %s: %s", shield_prefix_str(&p, text),
+		log_error("shield: %s list: cannot add %s: %s", list_word(id),
+			  shield_prefix_str(&p, text),
 			  err == -ENOSPC ? "the list is full; delete entries or join prefixes" :
 					   strerror(-err));
 	return err;
 }
 
-int shield_deny_del(struct shield *s, const struct shield_prefix *given)
+int shield_list_del(struct shield *s, enum shield_list_id id, const struct shield_prefix *given)
 {
-	struct shield_prefix p = *given;
-	union key key;
-	size_t bytes;
+	struct list *l = &s->list[id];
+	struct list_entry e;
+	uint32_t number;
+	int err = lists_open(s), n = 0;
 
-	if (!s->xdp)
-		return -EOPNOTSUPP;
-	if (!canonical(&p))
+	if (err)
+		return err;
+	if (!key_of(given, &e))
 		return -EINVAL;
-	bytes = key_make(&key, &p);
-	return bpf_map__delete_elem(map_of(s, p.family), &key, bytes, 0);
+	while (l->table.heap && (number = list_table_find_any(&l->table, &e)) != 0) {
+		count_own(s, id, &l->table.entry[number], -1);
+		list_table_del(&l->table, number);
+		n++;
+	}
+	if (!n)
+		return -ENOENT;
+	list_publish(s, id);
+	return 0;
+}
+
+int shield_list_get(struct shield *s, enum shield_list_id id, const struct shield_prefix *p,
+		    struct list_entry *out, char note[sizeof(struct list_note)])
+{
+	struct list *l = &s->list[id];
+	struct list_entry e;
+	uint32_t number;
+	int err = lists_open(s);
+
+	if (err)
+		return err;
+	if (!key_of(p, &e))
+		return -EINVAL;
+	number = l->table.heap ? list_table_find_any(&l->table, &e) : 0;
+	if (!number)
+		return -ENOENT;
+	*out = l->table.entry[number];
+	memset(note, 0, sizeof(struct list_note));
+	if (out->note && out->note < l->notes_max)
+		memcpy(note, l->note[out->note].text, sizeof(struct list_note) - 1);
+	return 0;
+}
+
+int shield_list_info(struct shield *s, enum shield_list_id id, struct shield_list *out)
+{
+	int err = lists_open(s);
+
+	if (!err)
+		*out = s->lists[id];
+	return err;
+}
+
+int shield_list_set_info(struct shield *s, enum shield_list_id id, unsigned set,
+			 struct shield_set *out)
+{
+	int err = lists_open(s);
+
+	if (err)
+		return err;
+	if (set >= LIST_SETS_MAX || (set && !s->list_sets[id * LIST_SETS_MAX + set].name[0]))
+		return -ENOENT;
+	*out = s->list_sets[id * LIST_SETS_MAX + set];
+	return 0;
+}
+
+int shield_deny_add(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s,
+		    enum shield_deny_reason reason, const char *note)
+{
+	return shield_list_add(s, LIST_DENY, p, ttl_s, reason, note);
+}
+
+int shield_deny_del(struct shield *s, const struct shield_prefix *p)
+{
+	return shield_list_del(s, LIST_DENY, p);
 }
 
 /* ---- the whole list ------------------------------------------------------------ */
 
-typedef bool (*doomed_fn)(const struct shield_prefix *p, const struct shield_deny *entry,
-			  const void *arg);
+typedef bool (*doomed_fn)(const struct list_entry *e, const void *arg);
 
-/* Two passes: a walk by keys loses its place when its key is deleted. */
-static ssize_t remove_if(struct shield *s, int family, doomed_fn doomed, const void *arg)
+static ssize_t remove_if(struct shield *s, enum shield_list_id id, doomed_fn doomed, const void *arg)
 {
-	struct bpf_map *map = map_of(s, family);
-	size_t bytes = family == AF_INET ? sizeof(struct deny_key_v4) : sizeof(struct deny_key_v6);
-	union key *list = calloc(SHIELD_DENY_MAX, sizeof(*list));
-	union key next, *at = NULL;
-	ssize_t n = 0, removed = 0;
+	struct list_table *t = &s->list[id].table;
+	ssize_t removed = 0;
 
-	if (!list)
-		return -ENOMEM;
-	while (n < SHIELD_DENY_MAX && bpf_map__get_next_key(map, at, &next, bytes) == 0) {
-		struct shield_prefix p = {.family = (uint8_t)family, .bits = (uint8_t)next.v6.len};
-		struct shield_deny entry;
-
-		memcpy(p.addr, next.v6.addr, family == AF_INET ? 4 : 16);
-		list[n] = next; /* not yet counted: the walk's place, or a candidate */
-		at = &list[n];
-		if (bpf_map__lookup_elem(map, &next, bytes, &entry, sizeof(entry), 0) == 0 &&
-		    entry.len == p.bits && doomed(&p, &entry, arg))
-			n++;
+	for (uint32_t i = 1, end = t->heap ? list_table_end(t) : 1; i < end; i++) {
+		if (!t->entry[i].family || !doomed(&t->entry[i], arg))
+			continue;
+		count_own(s, id, &t->entry[i], -1);
+		list_table_del(t, i);
+		removed++;
 	}
-	for (ssize_t i = 0; i < n; i++)
-		removed += bpf_map__delete_elem(map, &list[i], bytes, 0) == 0;
-	free(list);
+	if (removed)
+		list_publish(s, id);
 	return removed;
 }
 
-static bool has_expired(const struct shield_prefix *p, const struct shield_deny *entry,
-			const void *now)
+static bool has_expired(const struct list_entry *e, const void *now)
 {
-	return entry->expires_ns && entry->expires_ns <= *(const uint64_t *)now;
+	return e->expires_ns && e->expires_ns <= *(const uint64_t *)now;
+}
+
+static ssize_t reap_list(struct shield *s, enum shield_list_id id, uint64_t now)
+{
+	struct list *l = &s->list[id];
+	ssize_t n = 0;
+
+	if (!l->table.heap)
+		return 0;
+	if (l->next_expiry_ns <= now) {
+		n = remove_if(s, id, has_expired, &now);
+		l->next_expiry_ns = UINT64_MAX;
+		for (uint32_t i = 1, end = list_table_end(&l->table); i < end; i++)
+			if (l->table.entry[i].family && l->table.entry[i].expires_ns)
+				l->next_expiry_ns =
+					MIN(l->next_expiry_ns, l->table.entry[i].expires_ns);
+	}
+	if (!list_table_is_settled(&l->table) && list_wait_unseen(s, id) == 0)
+		list_table_settle(&l->table);
+	return n;
 }
 
 ssize_t shield_reap(struct shield *s)
 {
 	uint64_t now = clock_mono_ns();
-	ssize_t v4, v6;
+	ssize_t n = 0;
+	int err = lists_open(s);
 
-	if (!s->xdp)
-		return -EOPNOTSUPP;
-	v4 = remove_if(s, AF_INET, has_expired, &now);
-	v6 = remove_if(s, AF_INET6, has_expired, &now);
-	return v4 < 0 ? v4 : v6 < 0 ? v6 : v4 + v6;
+	for (int id = 0; !err && id < LISTS; id++)
+		n += reap_list(s, id, now);
+	return err ? err : n;
 }
 
 struct wanted {
@@ -186,46 +277,38 @@ struct wanted {
 	size_t n;
 };
 
-static bool left_the_file(const struct shield_prefix *p, const struct shield_deny *entry,
-			  const void *arg)
+static bool left_the_file(const struct list_entry *e, const void *arg)
 {
 	const struct wanted *w = arg;
 
-	if (entry->reason != SHIELD_DENY_CONFIG)
+	if (e->set || e->reason != SHIELD_DENY_CONFIG)
 		return false;
 	for (size_t i = 0; i < w->n; i++) {
-		struct shield_prefix want = w->list[i];
+		struct list_entry want;
 
-		if (canonical(&want) && want.family == p->family && want.bits == p->bits &&
-		    memcmp(want.addr, p->addr, sizeof(want.addr)) == 0)
+		if (key_of(&w->list[i], &want) && list_entry_compare(&want, e) == 0)
 			return false;
 	}
 	return true;
 }
 
-/* The entry of exactly this prefix, all zero if there is none that lives. */
-static struct shield_deny living(const struct shield *s, const struct shield_prefix *given)
+/* The entry of set 0 for exactly this prefix, if there is one that lives. */
+static const struct list_entry *living(const struct shield *s, const struct shield_prefix *p)
 {
-	struct shield_deny entry = {.len = 256};
-	struct shield_prefix p = *given;
-	union key key;
+	const struct list_table *t = &s->list[LIST_DENY].table;
+	struct list_entry key;
+	uint32_t at = key_of(p, &key) && t->heap ? list_table_find(t, &key) : 0;
 
-	if (!canonical(&p))
-		return (struct shield_deny){};
-	bpf_map__lookup_elem(map_of(s, p.family), &key, key_make(&key, &p), &entry, sizeof(entry),
-			     0);
-	if (entry.len != p.bits || (entry.expires_ns && entry.expires_ns <= clock_mono_ns()))
-		return (struct shield_deny){};
-	return entry;
+	if (!at || (t->entry[at].expires_ns && t->entry[at].expires_ns <= clock_mono_ns()))
+		return NULL;
+	return &t->entry[at];
 }
 
 static int add_config(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s)
 {
-	struct shield_deny there = living(s, p);
+	const struct list_entry *there = living(s, p);
 
-	if (there.reason && there.reason != SHIELD_DENY_CONFIG)
-		return 0;
-	if (there.reason && !there.expires_ns)
+	if (there && (there->reason != SHIELD_DENY_CONFIG || !there->expires_ns))
 		return 0;
 	return shield_deny_add(s, p, ttl_s, SHIELD_DENY_CONFIG,
 			       ttl_s ? "sluice.conf, on trial" : "sluice.conf");
@@ -234,12 +317,11 @@ static int add_config(struct shield *s, const struct shield_prefix *p, uint64_t 
 int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n, uint64_t ttl_s)
 {
 	struct wanted w = {list, n};
-	int err = 0;
+	int err = lists_open(s);
 
-	if (!s->xdp)
-		return -EOPNOTSUPP;
-	remove_if(s, AF_INET, left_the_file, &w);
-	remove_if(s, AF_INET6, left_the_file, &w);
+	if (err)
+		return err;
+	remove_if(s, LIST_DENY, left_the_file, &w);
 	for (size_t i = 0; i < n && !err; i++)
 		err = add_config(s, &list[i], ttl_s);
 	return err;

@@ -192,6 +192,7 @@ static int load_xdp(struct shield *s)
 
 static void unload(struct shield *s)
 {
+	lists_close(s);
 	sluice_xdp_bpf__destroy(s->xdp);
 	sluice_reuseport_bpf__destroy(s->pick);
 	s->xdp = NULL;
@@ -272,6 +273,7 @@ static int start(struct shield *s, const struct shield_config *cfg)
 	said[0] = '\0';
 	err = load_all(s, cfg);
 	if (err && s->xdp) { /* half filled: better nothing new than something wrong */
+		lists_close(s);
 		sluice_xdp_bpf__destroy(s->xdp);
 		s->xdp = NULL;
 	}

@@ -2,7 +2,7 @@
 /* pin.c - the pin directory: what of the shield outlives its keeper.
  *
  *   /sys/fs/bpf (bpffs) ─► sluice/ (0700, locked by the one keeper that uses it)
- *                            ├ deny_v4 …           maps, under their own names
+ *                            ├ drop_count …        maps, under their own names
  *                            ├ xdp, reuseport_3    programs
  *                            └ link_2              links, by ifindex
  *
@@ -228,16 +228,18 @@ void pin_remove_maps(struct shield *s)
 {
 	static const char *const names[] = {
 		"policy",       "port_class", "protect_class", "protect_addr",
-		"protect_port", "deny_v4",    "deny_v6",       "drop_count",
+		"protect_port", "lists",      "list_set",       "drop_count",
 		"iface",        "listener",   "worker",        "core_worker",
 		"core_nth",     "pick_count", "rules",         "manage",
 		"cookie",       "cookie_key", "cookie_last",   "syn_state",
 		"synack_cell",  "syn_scratch",
 		"steer_to",     "steer_cpu",
+		"list_heap",    "list_entry",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		pin_remove(s, names[i]);
+	lists_unpin(s);
 }
 
 void pin_each(struct shield *s, const char *prefix,

@@ -26,10 +26,18 @@
  * **What is pinned** in pin_dir, and how `bpftool -j map dump pinned PATH` shows
  * it: an array of entries, under "formatted" if the type carries BTF. abi.h has
  * the C structs. 64-bit numbers are plain JSON numbers.
- *   deny_v4, deny_v6  {"key":{"len":24,"addr":[203,0,113,0]},"value":{"expires_ns":0,
- *                     "created_ns":1,"hits":7,"reason":"SHIELD_DENY_OPERATOR","len":24,
- *                     "note":"by hand"}}; times are CLOCK_MONOTONIC, 0 is never; v6 has
- *                     16 numbers in addr
+ *   lists             the key is the list (0 deny, 1 allow); value {"bank":0,"build":1,"n":
+ *                     [{"v4":2,"v6":0},…],"entries_max":1024,"blocks":…,"notes":1}; n counts
+ *                     by bank, that of `bank` is in force
+ *   deny_entry, allow_entry  the entries; {"key":7,"value":{"hits":7,"expires_ns":0,
+ *                     "created_ns":1,"parent":0,"note":1,"addr":[203,0,113,0,…16],"len":24,
+ *                     "family":4,"set":0,"_zero":0,"reason":"SHIELD_DENY_OPERATOR"}}; family 0: unused;
+ *                     times are CLOCK_MONOTONIC, 0 is never. Long lists: read its pages
+ *                     (mmap), not its dump
+ *   deny_note, allow_note  the key is an entry's `note`; value {"text":"by hand"}
+ *   deny_heap, allow_heap  what packets search in: for no reader but the program
+ *   list_set          the key is list * 64 + set; value {"name":"geo","v4":9,"v6":0,
+ *                     "loaded_wall_s":…,"source":"/etc/…"}; set 0 has no name
  *   drop_count        {"key":0,"values":[{"cpu":0,"value":{"NONE":9,"BAD_IP_HEADER":0,
  *                     …,"DENIED":3}},…]}: a field per reason of drop_reason.def, NONE
  *                     for packets judged and passed; add up over the CPUs. Key 1: what
@@ -183,14 +191,31 @@ int shield_policy_revert(struct shield *s);
 int shield_manage_set(struct shield *s, const struct shield_prefix *who, size_t n,
 		      const uint16_t *port, size_t n_ports);
 
-/* Adds or renews an entry. ttl_s 0: for ever. Renewing keeps hits and creation time. An
- * IPv6 prefix longer than /64 is widened to it for SHIELD_DENY_OFFENCE: one
+/* ---- lists ------------------------------------------------------------------------
+ *
+ * Two lists, deny and allow, each of up to LIST_ENTRIES_MAX prefixes in up to LIST_SETS_MAX
+ * sets. Set 0 holds what was added one by one; a set with a name came from a file and is
+ * replaced whole. The same prefix may be in several sets. */
+
+/* Adds or renews an entry of set 0. ttl_s 0: for ever. Renewing keeps hits and creation time.
+ * An IPv6 prefix longer than /64 is widened to it for SHIELD_DENY_OFFENCE: one
  * customer has them all; and an offence never changes a living entry of another
  * reason (0, nothing done). ::ffff:a.b.c.d/96+n is taken as IPv4. `note` may be NULL
- * and is cut to 63 bytes. -ENOSPC: SHIELD_DENY_MAX entries are there. */
+ * and is cut to 63 bytes. -ENOSPC: LIST_OWN_MAX entries are there. */
+int shield_list_add(struct shield *s, enum shield_list_id id, const struct shield_prefix *p,
+		    uint64_t ttl_s, enum shield_deny_reason reason, const char *note);
+/* Exactly this prefix, from every set that has it; -ENOENT, without a log line, if none has. */
+int shield_list_del(struct shield *s, enum shield_list_id id, const struct shield_prefix *p);
+/* The entry of exactly this prefix, of the highest set that has it; -ENOENT. */
+int shield_list_get(struct shield *s, enum shield_list_id id, const struct shield_prefix *p,
+		    struct list_entry *out, char note[sizeof(struct list_note)]);
+/* What the map `lists` says, and the set of this number; -ENOENT: there is no such set. */
+int shield_list_info(struct shield *s, enum shield_list_id id, struct shield_list *out);
+int shield_list_set_info(struct shield *s, enum shield_list_id id, unsigned set,
+			 struct shield_set *out);
+
 int shield_deny_add(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s,
 		    enum shield_deny_reason reason, const char *note);
-/* Exactly this prefix; -ENOENT, without a log line, if there is none. */
 int shield_deny_del(struct shield *s, const struct shield_prefix *p);
 /* Makes the entries of reason SHIELD_DENY_CONFIG be exactly these, without expiry. With ttl_s they are
  * a trial's: those that were not there before end by themselves after it, those that were stay.
@@ -198,8 +223,49 @@ int shield_deny_del(struct shield *s, const struct shield_prefix *p);
 int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n,
 		       uint64_t ttl_s);
 /* Removes what has expired (it has no effect already). Number removed, or an
- * error. Call it every few seconds; it reads the whole list. */
+ * error. Call it every few seconds; it costs nothing while nothing is due. */
 ssize_t shield_reap(struct shield *s);
+
+/* A set, to be built: sorted and each prefix once (list_file.h makes such). */
+struct list_record {
+	uint8_t addr[16]; /* as in struct list_entry */
+	uint32_t ttl_s;   /* 0: for ever */
+	uint32_t note;    /* of notes[]; 0: none */
+	uint8_t len, family;
+	uint8_t _zero[6];
+};
+_Static_assert(sizeof(struct list_record) == 32, "list_record");
+
+struct list_batch {
+	char name[sizeof(((struct shield_set *)0)->name)];
+	char source[sizeof(((struct shield_set *)0)->source)];
+	const struct list_record *records;
+	size_t n; /* 0: the set goes away */
+	const struct list_note *notes; /* [0] is not used */
+	size_t n_notes;
+};
+
+/* A list built beside the one in force. It belongs to whoever built it, who may be another
+ * process than the one that switches to it: the descriptors are all there is. */
+struct list_built {
+	int heap_fd, entry_fd, note_fd; /* maps; -1: none */
+	uint32_t blocks, entries, notes; /* their sizes */
+	uint32_t set;       /* the number that the batch's set has now */
+	uint32_t v4, v6;    /* of the batch */
+	uint32_t build_ms;
+};
+
+/* Builds the list anew with the batch as the set of its name, every other set as it is; hits
+ * and creation times of prefixes that stay in the set are kept. -EINVAL: not sorted or not
+ * sound; -E2BIG, -ENOSPC: too many entries, sets or notes. Changes nothing that packets see. */
+int shield_list_build(struct shield *s, enum shield_list_id id, const struct list_batch *batch,
+		      struct list_built *out);
+/* Switches to it: a packet is judged by the old list or by the new one. Takes over the
+ * descriptors, whatever it returns. Entries of set 0 that were added or deleted since the
+ * building began are as they were then: the caller does that again. */
+int shield_list_switch(struct shield *s, enum shield_list_id id, const struct list_batch *batch,
+		       struct list_built *built);
+void shield_list_discard(struct list_built *built);
 
 /* "203.0.113.0/24" into buf; returns buf. */
 #define SHIELD_PREFIX_TEXT_MAX 50

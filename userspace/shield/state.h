@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "shield/list_table.h"
 #include "shield/shield.h"
 
 struct sluice_xdp_bpf;
@@ -13,6 +14,15 @@ struct sluice_reuseport_bpf;
 
 #define SHIELD_PIN_DIR  "/sys/fs/bpf/sluice"
 #define SHIELD_PATH_MAX 256
+
+/* The maps of a list in force. */
+struct list {
+	struct list_table table; /* heap NULL: it has never had an entry */
+	struct list_note *note;
+	uint32_t notes_max;
+	int heap_fd, entry_fd, note_fd;
+	uint64_t next_expiry_ns; /* nothing expires before; UINT64_MAX: nothing at all */
+};
 
 struct shield {
 	char pin_dir[SHIELD_PATH_MAX];
@@ -29,6 +39,10 @@ struct shield {
 	int link_fd[SHIELD_IFACES_MAX]; /* -1: not attached */
 	__u32 slot[SHIELD_IFACES_MAX];  /* in the map `iface` */
 	size_t n_ifaces;
+
+	struct shield_list *lists;  /* the map of that name; NULL: not looked at yet */
+	struct shield_set *list_sets; /* likewise */
+	struct list list[LISTS];
 
 	/* what the map `worker` holds */
 	struct shield_worker worker[SHIELD_WORKERS_MAX];
@@ -74,6 +88,28 @@ void detach_all(struct shield *s);
 int steer_set(struct shield *s);
 /* A worker has come or gone: its core's share of the flows, too. */
 int steer_follow(struct shield *s);
+
+/* ---- list.c --------------------------------------------------------------------- */
+
+/* Maps what is in force, an earlier keeper's too; 0 if it is there already. */
+int lists_open(struct shield *s);
+void lists_close(struct shield *s);
+/* Takes the pins of the inner maps away. */
+void lists_unpin(struct shield *s);
+/* Room for one more entry and one more note, if need be by building anew. */
+int list_make_room(struct shield *s, enum shield_list_id id);
+/* Returns when no packet sees what was before. */
+int list_wait_unseen(struct shield *s, enum shield_list_id id);
+/* The list's counters, after a change. */
+void list_publish(struct shield *s, enum shield_list_id id);
+/* The number of a note, made if need be; 0: none, or no room. */
+uint32_t list_note_number(struct shield *s, enum shield_list_id id, const char *text);
+const char *list_word(enum shield_list_id id); /* "deny", "allow" */
+
+/* ---- deny.c ------------------------------------------------------------------ */
+
+/* Host bits off, IPv4 in IPv6 clothes undressed. False: no prefix at all. */
+bool shield_prefix_canonical(struct shield_prefix *p);
 
 /* ---- open.c ------------------------------------------------------------------ */
 

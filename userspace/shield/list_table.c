@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* list_table.c - see list_table.h, and abi.h for the layout.
+ *
+ *   add, del ─► owners of the range change ─► nodes on the way are written anew ─► one store
+ *                     │                                                         shows them
+ *                     └─► entries inside learn who is around them now
+ *
+ * A change spreads a node over 256 refs, changes those, and packs them into a new node (or
+ * into one ref, if all are alike now; or into a skip, if one way alone goes on). Nodes that lie
+ * wholly within the range keep their shape: their refs are exchanged one by one, in place. So
+ * a change needs memory only for the nodes on the way to it, however wide it is.
+ *
+ * Of equal prefixes in several sets the one of the highest set owns the addresses and has the
+ * next one as parent: sets come and go without knowing of each other. */
+#include "shield/list_table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define CLASSES 5
+
+/* In LIST_HEAD_BLOCK. A free node has the place of the next in w[0]. */
+struct head {
+	uint32_t next_block;
+	uint32_t free_node[CLASSES]; /* by size; 0: none */
+	uint32_t free_skip;
+	uint32_t next_entry;
+	uint32_t free_entry;
+	uint32_t n[2]; /* IPv4, IPv6 */
+};
+static_assert(sizeof(struct head) <= sizeof(struct list_block), "one block");
+
+static const struct {
+	uint32_t blocks, refs;
+} sizes[CLASSES] = {{1, 6}, {2, 22}, {4, 54}, {8, 118}, {17, 262}};
+
+static struct head *head(const struct list_table *t)
+{
+	return (struct head *)&t->heap[LIST_HEAD_BLOCK];
+}
+
+static bool is_entry(uint32_t ref)
+{
+	return !(ref & LIST_REF_KIND);
+}
+
+static uint32_t place_of(uint32_t ref)
+{
+	return ref & LIST_REF_PLACE;
+}
+
+static struct list_block *node_at(const struct list_table *t, uint32_t ref)
+{
+	return &t->heap[place_of(ref) / 4];
+}
+
+static __u64 *skip_at(const struct list_table *t, uint32_t ref)
+{
+	return &t->heap[place_of(ref) / 4].w[place_of(ref) % 4 * 2];
+}
+
+static void show(uint32_t *at, uint32_t ref)
+{
+	__atomic_store_n(at, ref, __ATOMIC_RELEASE);
+}
+
+/* ---- memory ------------------------------------------------------------------ */
+
+static uint32_t take_blocks(struct list_table *t, unsigned class)
+{
+	struct head *h = head(t);
+	uint32_t at = h->free_node[class];
+
+	if (at) {
+		h->free_node[class] = (uint32_t)t->heap[at].w[0];
+		return at;
+	}
+	at = h->next_block;
+	assert(at + sizes[class].blocks <= t->blocks); /* list_table_has_room() */
+	h->next_block += sizes[class].blocks;
+	return at;
+}
+
+static void free_ref(struct list_table *t, uint32_t ref)
+{
+	struct head *h = head(t);
+
+	if (is_entry(ref)) {
+		t->entry[ref].parent = h->free_entry;
+		h->free_entry = ref;
+	} else if (ref & LIST_REF_SKIP) {
+		*skip_at(t, ref) = h->free_skip;
+		h->free_skip = place_of(ref);
+	} else {
+		unsigned class = node_at(t, ref)->w[0] >> 48 & 0xff;
+
+		assert(class < CLASSES);
+		node_at(t, ref)->w[0] = h->free_node[class];
+		h->free_node[class] = place_of(ref) / 4;
+	}
+}
+
+/* Not used again before nobody can see it. Without memory to remember it by, it is lost
+ * until the list is built anew. */
+static void retire(struct list_table *t, uint32_t ref)
+{
+	if (!t->live) {
+		free_ref(t, ref);
+		return;
+	}
+	if (t->_n_waiting == t->_cap_waiting) {
+		size_t cap = t->_cap_waiting ? t->_cap_waiting * 2 : 64;
+		uint32_t *more = realloc(t->_waiting, cap * sizeof(*more));
+
+		if (!more)
+			return;
+		t->_waiting = more;
+		t->_cap_waiting = cap;
+	}
+	t->_waiting[t->_n_waiting++] = ref;
+}
+
+void list_table_settle(struct list_table *t)
+{
+	for (size_t i = 0; i < t->_n_waiting; i++)
+		free_ref(t, t->_waiting[i]);
+	t->_n_waiting = 0;
+}
+
+bool list_table_is_settled(const struct list_table *t)
+{
+	return t->_n_waiting == 0;
+}
+
+static uint32_t skip_new(struct list_table *t, uint64_t bytes, unsigned n, uint32_t next,
+			 uint32_t miss)
+{
+	struct head *h = head(t);
+	uint32_t place = h->free_skip;
+	__u64 *w;
+
+	if (!place) {
+		uint32_t at = take_blocks(t, 0) * 4;
+
+		for (uint32_t i = 1; i < 4; i++) {
+			*skip_at(t, at + i) = h->free_skip;
+			h->free_skip = at + i;
+		}
+		place = at;
+	} else {
+		h->free_skip = (uint32_t)*skip_at(t, place);
+	}
+	w = skip_at(t, place);
+	w[0] = bytes | n;
+	w[1] = (uint64_t)miss << 32 | next;
+	return place | LIST_REF_SKIP;
+}
+
+/* ---- nodes -------------------------------------------------------------------- */
+
+static uint32_t *node_ref(struct list_block *node, unsigned nth)
+{
+	return (uint32_t *)node + 10 + nth; /* the blocks lie one behind the other */
+}
+
+static unsigned node_runs(const struct list_block *node)
+{
+	return node->w[0] >> 32 & 0xffff;
+}
+
+static void node_spread(struct list_block *node, uint32_t out[256])
+{
+	unsigned nth = 0;
+
+	for (unsigned word = 0, byte = 0; word < 4; word++) {
+		uint64_t starts = node->w[1 + word];
+
+		/* run by run: from this start to the next */
+		while (byte < (word + 1) * 64) {
+			uint64_t later = byte % 64 == 63 ? 0 : starts >> (byte % 64 + 1);
+			unsigned n = later ? (unsigned)__builtin_ctzll(later) + 1 : 64 - byte % 64;
+			uint32_t ref;
+
+			if (starts >> byte % 64 & 1)
+				nth++;
+			ref = *node_ref(node, nth - 1);
+			for (unsigned i = 0; i < n; i++)
+				out[byte + i] = ref;
+			byte += n;
+		}
+	}
+}
+
+static void spread(struct list_table *t, uint32_t ref, uint32_t out[256])
+{
+	__u64 *skip;
+	uint32_t miss, next;
+	unsigned n;
+
+	if (ref & LIST_REF_NODE) {
+		node_spread(node_at(t, ref), out);
+		return;
+	}
+	if (is_entry(ref)) {
+		for (unsigned i = 0; i < 256; i++)
+			out[i] = ref;
+		return;
+	}
+	skip = skip_at(t, ref);
+	miss = (uint32_t)(skip[1] >> 32);
+	next = (uint32_t)skip[1];
+	n = skip[0] & 7;
+	for (unsigned i = 0; i < 256; i++)
+		out[i] = miss;
+	if (n > 1)
+		next = skip_new(t, (skip[0] & ~0xffull) << 8, n - 1, next, miss);
+	out[skip[0] >> 56] = next;
+}
+
+/* The one byte that differs, if all others are of one and the same entry; else -1. */
+static int only_way(const uint32_t v[256], const uint64_t starts[4], unsigned runs)
+{
+	unsigned at;
+
+	if (runs > 3 || runs < 2)
+		return -1;
+	if (runs == 2)
+		at = starts[0] & 2 ? 0 : 255;
+	else
+		for (at = 1; !(starts[at / 64] >> at % 64 & 1); at++)
+			;
+	for (unsigned i = 0, other = at ? 0 : 255; i < 256; i++)
+		if (i != at && (v[i] != v[other] || !is_entry(v[i])))
+			return -1;
+	return (int)at;
+}
+
+static uint32_t skip_to(struct list_table *t, unsigned byte, uint32_t ref, uint32_t miss)
+{
+	uint64_t bytes = (uint64_t)byte << 56;
+
+	if (ref & LIST_REF_SKIP) {
+		__u64 *skip = skip_at(t, ref);
+		unsigned n = skip[0] & 7;
+
+		if (n < 7 && skip[1] >> 32 == miss) {
+			bytes |= (skip[0] & ~0xffull) >> 8;
+			retire(t, ref);
+			return skip_new(t, bytes, n + 1, (uint32_t)skip[1], miss);
+		}
+	}
+	return skip_new(t, bytes, 1, ref, miss);
+}
+
+static uint32_t pack(struct list_table *t, const uint32_t v[256])
+{
+	struct list_block *node;
+	uint64_t starts[4] = {1};
+	unsigned runs = 1, class = 0, nth = 0;
+	uint64_t ranks = 0;
+	uint32_t at;
+	int way;
+
+	for (unsigned i = 1; i < 256; i++) {
+		uint64_t new = v[i] != v[i - 1];
+
+		starts[i / 64] |= new << i % 64;
+		runs += (unsigned)new;
+	}
+	if (runs == 1)
+		return v[0];
+	way = only_way(v, starts, runs);
+	if (way >= 0)
+		return skip_to(t, (unsigned)way, v[way], v[way ? 0 : 255]);
+	while (sizes[class].refs < runs)
+		class++;
+	at = take_blocks(t, class);
+	node = &t->heap[at];
+	for (unsigned word = 0; word < 4; word++) {
+		ranks |= (uint64_t)nth << 8 * word;
+		node->w[1 + word] = starts[word];
+		for (uint64_t left = starts[word]; left; left &= left - 1)
+			*node_ref(node, nth++) = v[word * 64 + (unsigned)__builtin_ctzll(left)];
+	}
+	node->w[0] = ranks | (uint64_t)runs << 32 | (uint64_t)class << 48;
+	return at * 4 | LIST_REF_NODE;
+}
+
+/* ---- whose is an address ---------------------------------------------------------- */
+
+static uint32_t *dir_of(const struct list_table *t, unsigned family)
+{
+	return (uint32_t *)&t->heap[(family == 4 ? 0 : LIST_FAMILY_BLOCKS) + LIST_BITMAP_BLOCKS];
+}
+
+static __u64 *bitmap_of(const struct list_table *t, unsigned family)
+{
+	return t->heap[family == 4 ? 0 : LIST_FAMILY_BLOCKS].w;
+}
+
+static uint32_t node_get(struct list_block *node, unsigned byte)
+{
+	uint64_t upto = node->w[1 + byte / 64] & ~0ull >> (63 - byte % 64);
+	unsigned nth = (node->w[0] >> byte / 64 * 8 & 0xff) + (unsigned)__builtin_popcountll(upto);
+
+	return *node_ref(node, nth - 1);
+}
+
+uint32_t list_table_lookup(const struct list_table *t, unsigned family, const uint8_t addr[16])
+{
+	uint32_t ref = dir_of(t, family)[addr[0] << 8 | addr[1]];
+
+	for (unsigned depth = 2; !is_entry(ref);) {
+		if (ref & LIST_REF_NODE) {
+			ref = node_get(node_at(t, ref), addr[depth++]);
+			continue;
+		}
+		const __u64 *skip = skip_at(t, ref);
+		unsigned n = skip[0] & 7, same = 0;
+
+		while (same < n && addr[depth + same] == (uint8_t)(skip[0] >> (56 - 8 * same)))
+			same++;
+		ref = same == n ? (uint32_t)skip[1] : (uint32_t)(skip[1] >> 32);
+		depth += n;
+	}
+	return ref;
+}
+
+static unsigned rank(const struct list_entry *e)
+{
+	return (unsigned)e->len << 8 | e->set;
+}
+
+/* From `ref` outwards to the first that is not inside an entry of this rank. */
+static uint32_t outwards(const struct list_table *t, uint32_t ref, unsigned to)
+{
+	while (ref && rank(&t->entry[ref]) > to)
+		ref = t->entry[ref].parent;
+	return ref;
+}
+
+uint32_t list_table_find(const struct list_table *t, const struct list_entry *p)
+{
+	uint32_t ref = outwards(t, list_table_lookup(t, p->family, p->addr), rank(p));
+
+	return ref && rank(&t->entry[ref]) == rank(p) ? ref : 0;
+}
+
+uint32_t list_table_find_any(const struct list_table *t, const struct list_entry *p)
+{
+	uint32_t ref = outwards(t, list_table_lookup(t, p->family, p->addr),
+				(unsigned)p->len << 8 | 0xff);
+
+	return ref && t->entry[ref].len == p->len ? ref : 0;
+}
+
+/* ---- changing ---------------------------------------------------------------------- */
+
+struct change {
+	const struct list_entry *e;
+	uint32_t number;
+	bool add;
+};
+
+/* Whose an address is that was `ref`'s, now. */
+static uint32_t owner_then(struct list_table *t, uint32_t ref, const struct change *c)
+{
+	struct list_entry *inside;
+	unsigned to = rank(c->e);
+
+	if (c->add && (!ref || rank(&t->entry[ref]) < to))
+		return c->number;
+	if (!c->add && ref == c->number)
+		return c->e->parent;
+	if (!ref || rank(&t->entry[ref]) <= to)
+		return ref;
+	/* it lies further inside: whoever is the outermost there has a new parent */
+	inside = &t->entry[ref];
+	while (inside->parent && rank(&t->entry[inside->parent]) > to)
+		inside = &t->entry[inside->parent];
+	if (c->add)
+		show(&inside->parent, c->number);
+	else if (inside->parent == c->number)
+		show(&inside->parent, c->e->parent);
+	return ref;
+}
+
+/* All that is below `ref` lies within the change: shapes stay, owners change in place. */
+static uint32_t change_all(struct list_table *t, uint32_t ref, const struct change *c)
+{
+	if (is_entry(ref))
+		return owner_then(t, ref, c);
+	if (ref & LIST_REF_NODE) {
+		struct list_block *node = node_at(t, ref);
+
+		for (unsigned i = 0, n = node_runs(node); i < n; i++) {
+			uint32_t *at = node_ref(node, i);
+
+			show(at, change_all(t, *at, c));
+		}
+	} else {
+		uint32_t *at = (uint32_t *)&skip_at(t, ref)[1]; /* next, miss: little endian */
+
+		show(&at[0], change_all(t, at[0], c));
+		show(&at[1], owner_then(t, at[1], c));
+	}
+	return ref;
+}
+
+static uint32_t change_below(struct list_table *t, uint32_t ref, unsigned depth,
+			     const struct change *c)
+{
+	unsigned byte, bits = c->e->len - depth * 8, n = bits < 8 ? 1u << (8 - bits) : 1;
+	uint32_t v[256], before = 0, after = 0, new;
+
+	spread(t, ref, v);
+	byte = c->e->addr[depth];
+	for (unsigned i = byte; i < byte + n; i++) {
+		if (i == byte || v[i] != before) {
+			before = v[i];
+			after = bits > 8 ? change_below(t, v[i], depth + 1, c) :
+					   change_all(t, v[i], c);
+		}
+		v[i] = after;
+	}
+	new = pack(t, v);
+	if (!is_entry(ref))
+		retire(t, ref);
+	return new;
+}
+
+/* The bits of one /16: does anything of a /24 belong to somebody? */
+static void bitmap_renew(struct list_table *t, unsigned family, uint32_t net)
+{
+	__u64 *at = bitmap_of(t, family) + net * 4, w[4] = {0};
+	uint32_t ref = dir_of(t, family)[net], v[256];
+
+	if (is_entry(ref)) {
+		memset(w, ref ? 0xff : 0, sizeof(w));
+	} else if (ref & LIST_REF_SKIP) {
+		const __u64 *skip = skip_at(t, ref);
+
+		for (unsigned i = 0; i < 256; i++)
+			v[i] = (uint32_t)(skip[1] >> 32);
+		v[skip[0] >> 56] = (skip[0] & 7) > 1 ? 1 : (uint32_t)skip[1];
+	} else {
+		node_spread(node_at(t, ref), v);
+	}
+	for (unsigned i = 0; !is_entry(ref) && i < 256; i++)
+		w[i / 64] |= (uint64_t)(v[i] != 0) << i % 64;
+	for (unsigned i = 0; i < 4; i++)
+		if (at[i] != w[i])
+			__atomic_store_n(&at[i], w[i], __ATOMIC_RELEASE);
+}
+
+static void change(struct list_table *t, const struct change *c)
+{
+	uint32_t *dir = dir_of(t, c->e->family), first = load_be16(c->e->addr), n = 1;
+
+	if (c->e->len > 16)
+		show(&dir[first], change_below(t, dir[first], 2, c));
+	else
+		n = 1u << (16 - c->e->len);
+	for (uint32_t i = first; i < first + n; i++) {
+		if (c->e->len <= 16)
+			show(&dir[i], change_all(t, dir[i], c));
+		bitmap_renew(t, c->e->family, i);
+	}
+}
+
+uint32_t list_table_add(struct list_table *t, const struct list_entry *e)
+{
+	struct head *h = head(t);
+	uint32_t number = h->free_entry;
+	struct list_entry *at;
+
+	assert(list_table_has_room(t));
+	if (number)
+		h->free_entry = t->entry[number].parent;
+	else
+		number = h->next_entry++;
+	at = &t->entry[number];
+	*at = *e;
+	at->parent = outwards(t, list_table_lookup(t, e->family, e->addr), rank(e));
+	assert(!at->parent || rank(&t->entry[at->parent]) < rank(e));
+	change(t, &(struct change){.e = at, .number = number, .add = true});
+	h->n[e->family == 6]++;
+	return number;
+}
+
+void list_table_del(struct list_table *t, uint32_t number)
+{
+	struct list_entry *at = &t->entry[number];
+
+	assert(number && at->family);
+	change(t, &(struct change){.e = at, .number = number});
+	head(t)->n[at->family == 6]--;
+	at->family = 0;
+	retire(t, number);
+}
+
+/* ---- filling ------------------------------------------------------------------------ */
+
+static void fill_close(struct list_fill *f, uint32_t depth)
+{
+	for (; f->_open > depth; f->_open--) {
+		uint32_t ref = pack(f->table, f->_v[f->_open]);
+
+		if (f->_open == 2)
+			dir_of(f->table, f->_family)[load_be16(f->_path)] = ref;
+		else
+			f->_v[f->_open - 1][f->_path[f->_open - 1]] = ref;
+	}
+	if (f->_open < 2)
+		f->_open = 0;
+}
+
+static void fill_open(struct list_fill *f, const struct list_entry *e, uint32_t depth)
+{
+	uint32_t same = 0;
+
+	while (f->_family == e->family && same < f->_open && f->_path[same] == e->addr[same])
+		same++;
+	fill_close(f, same);
+	f->_family = e->family;
+	memcpy(f->_path, e->addr, sizeof(f->_path));
+	for (uint32_t d = MAX(f->_open + 1, 2); d <= depth; d++) {
+		uint32_t around = d == 2 ? dir_of(f->table, e->family)[load_be16(e->addr)] :
+					   f->_v[d - 1][e->addr[d - 1]];
+
+		assert(is_entry(around)); /* what is longer comes later */
+		for (unsigned i = 0; i < 256; i++)
+			f->_v[d][i] = around;
+		f->_open = d;
+	}
+}
+
+static bool holds(const struct list_entry *outer, const struct list_entry *e)
+{
+	unsigned whole = outer->len / 8, rest = outer->len % 8;
+
+	return outer->family == e->family && rank(outer) < rank(e) &&
+	       memcmp(outer->addr, e->addr, whole) == 0 &&
+	       (!rest || !((outer->addr[whole] ^ e->addr[whole]) >> (8 - rest)));
+}
+
+bool list_fill_add(struct list_fill *f, const struct list_entry *e)
+{
+	struct head *h = head(f->table);
+	uint32_t depth = e->len <= 16 ? 0 : (e->len - 1u) / 8, n = 1u << (-e->len & 7);
+	uint32_t number = h->next_entry, *at;
+
+	if (!list_table_has_room(f->table))
+		return false;
+	h->next_entry++;
+	f->table->entry[number] = *e;
+	while (f->_last && !holds(&f->table->entry[f->_last], e))
+		f->_last = f->table->entry[f->_last].parent;
+	f->table->entry[number].parent = f->_last;
+	f->_last = number;
+	h->n[e->family == 6]++;
+
+	fill_open(f, e, depth);
+	if (depth) {
+		at = &f->_v[depth][e->addr[depth]];
+	} else {
+		at = &dir_of(f->table, e->family)[load_be16(e->addr)];
+		n = 1u << (16 - e->len);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		at[i] = number;
+	return true;
+}
+
+void list_fill_end(struct list_fill *f)
+{
+	fill_close(f, 0);
+	for (uint32_t net = 0; net < 1u << 16; net++) {
+		bitmap_renew(f->table, 4, net);
+		bitmap_renew(f->table, 6, net);
+	}
+}
+
+/* ---- all of it ----------------------------------------------------------------------- */
+
+void list_table_format(struct list_table *t)
+{
+	assert(t->blocks > LIST_POOL_BLOCK && t->entries > 0);
+	head(t)->next_block = LIST_POOL_BLOCK;
+	head(t)->next_entry = 1;
+}
+
+void list_table_fini(struct list_table *t)
+{
+	free(t->_waiting);
+	memset(t, 0, sizeof(*t));
+}
+
+bool list_table_has_room(const struct list_table *t)
+{
+	const struct head *h = head(t);
+
+	return h->next_block + LIST_CHANGE_BLOCKS <= t->blocks &&
+	       (h->free_entry || h->next_entry < t->entries);
+}
+
+uint32_t list_table_count(const struct list_table *t, unsigned family)
+{
+	return head(t)->n[family == 6];
+}
+
+uint32_t list_table_blocks(const struct list_table *t)
+{
+	return head(t)->next_block;
+}
+
+uint32_t list_table_end(const struct list_table *t)
+{
+	return head(t)->next_entry;
+}
+
+int list_entry_compare(const struct list_entry *a, const struct list_entry *b)
+{
+	int c = (a->family > b->family) - (a->family < b->family);
+
+	if (c == 0)
+		c = memcmp(a->addr, b->addr, sizeof(a->addr));
+	if (c == 0)
+		c = (a->len > b->len) - (a->len < b->len);
+	return c ? c : (a->set > b->set) - (a->set < b->set);
+}
