@@ -71,19 +71,31 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-int handover_memfd(const char *name, const void *data, size_t n)
+int handover_memfd_open(const char *name)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
-	int err;
 
 	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
 		fd = memfd_create(name, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+int handover_memfd_seal(int fd)
+{
+	return lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
+}
+
+int handover_memfd(const char *name, const void *data, size_t n)
+{
+	int fd = handover_memfd_open(name);
+	int err;
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	err = write_all(fd, data, n);
-	if (!err && (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0))
-		err = -errno;
+	if (!err)
+		err = handover_memfd_seal(fd);
 	if (err) {
 		close(fd);
 		return err;

@@ -18,6 +18,9 @@ ssize_t handover_recv(int sock, void *buf, size_t cap, int *fd);
 
 /* A sealed memfd with these bytes, close-on-exec, to be read from its begin; or -errno. */
 int handover_memfd(const char *name, const void *data, size_t n);
+/* The same in steps, for what is not in one piece. 0 or -errno from the latter. */
+int handover_memfd_open(const char *name);
+int handover_memfd_seal(int fd);
 /* Is it one? Its size, at most `max`; -EINVAL for anything whose bytes or size could still change, -EFBIG. */
 ssize_t handover_sealed(int fd, size_t max);
 /* All n bytes from the begin, whatever its offset. 0 or -errno. */
