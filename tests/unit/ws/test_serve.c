@@ -80,11 +80,7 @@ static void assert_heard(const char *const *lines, const char *want, bool ends)
 TEST(serve, a_close_is_answered_with_its_code_and_nothing_after_it)
 {
 	little_open(SETTINGS);
-	assert_heard(SCRIPT("t:a",
-			    "x:\x03\xe8"
-			    "bye",
-			    "t:b", "p:c"),
-		     "t:a x:03e8 ", true);
+	assert_heard(SCRIPT("t:a", "x:\x03\xe8 bye", "t:b", "p:c"), "t:a x:03e8 ", true);
 	assert_heard(SCRIPT("x:"), "x:0000 ", true);
 	assert_heard(SCRIPT("x:\x0f\xa1"), "x:0fa1 ", true);
 	assert_heard(SCRIPT("T:a", "p:between", "x:\x03\xe9", "C:b"), "o:between x:03e9 ", true);
