@@ -399,10 +399,12 @@ struct shield_iface {
 	enum shield_mode mode;
 	__u32 loopback; /* 1: sources 127/8 and ::1 are at home here */
 	__u32 mtu;      /* what our SYN-ACKs tell the other side */
+	__u32 deaf;     /* 1: what XDP sends here may never arrive; COOKIES_AUTO sends nothing */
+	__u32 _zero;
 	__u64 passed;
 	__u64 dropped;
 };
-_Static_assert(sizeof(struct shield_iface) == 32, "shield_iface");
+_Static_assert(sizeof(struct shield_iface) == 40, "shield_iface");
 
 /* ---- which worker accepts --------------------------------------------------- */
 

@@ -86,6 +86,7 @@ struct packet {
 	__u8 tcp_header; /* its length in bytes, as it says itself */
 	__u8 loopback;   /* came in on a loopback interface; sluice_xdp.bpf.c fills it */
 	__u8 iface;      /* its slot in the map iface; SHIELD_IFACES_MAX: none. Likewise */
+	__u8 deaf;       /* its interface is, see struct shield_iface */
 	__u8 answered;   /* the frame is our answer now; shield_syn.h */
 	__u32 mtu;       /* of the interface; 0: not ours. sluice_xdp.bpf.c */
 	__u8 asked;      /* explain.h: look and touch nothing. No hit, token, count or entry */

@@ -12,6 +12,9 @@
  * second, and gives up again after ten calm seconds; an answer by cookie is a full answer, so
  * that to decide wrongly costs nobody a thing.
  *
+ * A veth refuses what XDP sends unless its other end, which we cannot see, has an XDP program too: there
+ * only COOKIES_ALWAYS answers, because somebody has said so.
+ *
  * Not answered here but passed up: two VLAN tags (the kernel could not take the cookie back on
  * this interface), headers that do not lie in the frame's linear part. A SYN's payload is
  * dropped, as RFC 9293 allows. */
@@ -400,7 +403,7 @@ static __always_inline enum drop_reason shield_syn(struct xdp_md *ctx, const str
 	if (!synack_within(r, p, now))
 		return DROP_SYN_LIMIT;
 	if (r->syn != RULE_ENFORCE || r->cookies == COOKIES_OFF ||
-	    (r->cookies == COOKIES_AUTO && !attack))
+	    (r->cookies == COOKIES_AUTO && (!attack || p->deaf)))
 		return DROP_NONE;
 	did = syn_answer(ctx, p, now);
 	if (did != SYN_ANSWERED)

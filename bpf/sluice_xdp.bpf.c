@@ -145,6 +145,7 @@ int sluice_xdp(struct xdp_md *ctx)
 	at = iface_find(&p, ctx->ingress_ifindex);
 	p.loopback = at && at->loopback;
 	p.mtu = at ? at->mtu : 0;
+	p.deaf = at && at->deaf;
 	return settle(ctx, &p, at, judge(ctx, r, &p));
 }
 

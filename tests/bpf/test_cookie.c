@@ -742,6 +742,29 @@ TEST(syn, automatically_means_from_a_rate_on_until_it_has_been_calm)
 	run_close(&run);
 }
 
+TEST(syn, on_a_veth_only_always_answers)
+{
+	struct shield_rules r = strict();
+	struct shield_iface *all = calloc(256, sizeof(*all));
+	struct synack s;
+	__u32 slot = 0;
+
+	begin();
+	for (unsigned c = 0; c < run.shield.cpus; c++)
+		all[c] = (struct shield_iface){.mtu = 1500, .deaf = 1};
+	assert_int_equal(bpf_map__update_elem(run.shield.xdp->maps.iface, &slot, sizeof(slot), all,
+					      run.shield.cpus * sizeof(*all), BPF_ANY),
+			 0);
+	free(all);
+	assert_true(answer("ip4 tcp S", &s));
+	r.cookies = COOKIES_AUTO;
+	r.syn_attack = 0;
+	policy(r);
+	for (int i = 0; i < 3; i++)
+		assert_false(answer("ip4 tcp S", &s));
+	run_close(&run);
+}
+
 TEST(syn, off_and_observe_leave_every_syn_to_the_kernel)
 {
 	struct shield_rules r = strict();

@@ -177,6 +177,7 @@ static uint64_t do_what_is_due(struct keeper *k)
 	if (k->shield_used) {
 		if (now >= k->reap_at_ns) {
 			shield_reap(k->shield);
+			shield_tick(k->shield);
 			k->reap_at_ns = now + KEEPER_REAP_MS * 1000000ull;
 		}
 		next = MIN(next, k->reap_at_ns);

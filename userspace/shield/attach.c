@@ -67,6 +67,7 @@ static const char *refusal(int err)
 struct device {
 	bool ethernet; /* frames begin with an Ethernet header */
 	bool loopback;
+	bool veth;
 	unsigned mtu;
 };
 
@@ -90,6 +91,7 @@ static int device_read(const char *name, struct device *out)
 	if (!err && ioctl(fd, SIOCGIFMTU, &r))
 		err = -errno;
 	out->mtu = (unsigned)r.ifr_mtu;
+	out->veth = steer_is_veth(name);
 	close(fd);
 	return err;
 }
@@ -102,7 +104,7 @@ static int slot_read(struct shield *s, __u32 slot, struct shield_iface *all)
 }
 
 /* Keeps the counters if the slot was this interface's before. */
-static int slot_write(struct shield *s, size_t i, bool loopback)
+static int slot_write(struct shield *s, size_t i, const struct device *dev)
 {
 	const struct shield_attachment *a = &s->iface[i];
 	struct shield_iface *all = calloc(s->cpus, sizeof(*all));
@@ -116,7 +118,9 @@ static int slot_write(struct shield *s, size_t i, bool loopback)
 	for (unsigned c = 0; c < s->cpus; c++) {
 		all[c].ifindex = a->ifindex;
 		all[c].mode = a->mode;
-		all[c].loopback = loopback;
+		all[c].loopback = dev->loopback;
+		all[c].mtu = dev->mtu;
+		all[c].deaf = dev->veth && a->mode == SHIELD_NATIVE;
 	}
 	if (!err)
 		err = bpf_map_update_elem(bpf_map__fd(s->xdp->maps.iface), &s->slot[i], all,
@@ -324,13 +328,14 @@ static void attach_one(struct shield *s, size_t i)
 		return;
 	}
 	/* before the first packet is judged */
-	err = slot_write(s, i, dev.loopback);
+	err = slot_write(s, i, &dev);
 	if (err)
 		log_warn("shield: %s: no counters: %s", a->name, strerror(-err));
 	link_name(a->ifindex, pin);
 	if (take_over(s, i, pin))
 		attach_fresh(s, i, pin, dev.mtu);
-	slot_write(s, i, dev.loopback);
+	slot_write(s, i, &dev);
+	s->mtu[i] = dev.mtu;
 }
 
 static void say(const struct shield_attachment *a)
@@ -362,6 +367,20 @@ void attach_all(struct shield *s)
 	for (size_t i = 0; i < s->n_ifaces; i++) {
 		attach_one(s, i);
 		say(&s->iface[i]);
+	}
+}
+
+/* Counters may lose what the cores count while they are written: so only if it must be. */
+void attach_refresh(struct shield *s)
+{
+	struct device dev;
+
+	for (size_t i = 0; i < s->n_ifaces; i++) {
+		if (s->iface[i].mode == SHIELD_OFF || device_read(s->iface[i].name, &dev) ||
+		    dev.mtu == s->mtu[i])
+			continue;
+		s->mtu[i] = dev.mtu;
+		slot_write(s, i, &dev);
 	}
 }
 

@@ -193,6 +193,7 @@ static int load_xdp(struct shield *s)
 static void unload(struct shield *s)
 {
 	lists_close(s);
+	cookies_close(s);
 	sluice_xdp_bpf__destroy(s->xdp);
 	sluice_reuseport_bpf__destroy(s->pick);
 	s->xdp = NULL;
@@ -211,6 +212,7 @@ static bool wants_xdp(const struct shield_config *cfg)
 static int load_all(struct shield *s, const struct shield_config *cfg)
 {
 	struct shield_policy now = {};
+	struct rehearsal rehearsal;
 	int err;
 
 	drop_foreign_maps(s);
@@ -234,13 +236,16 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 	if (!wants_xdp(cfg)) {
 		off(s, "%s",
 		    cfg->mode == SHIELD_WANT_OFF ? "mode = \"off\"" : "no interface is named");
+		cookies_detach(s);
 		detach_all(s); /* what a keeper with another configuration left behind */
 		return 0;
 	}
+	rehearsal_begin(&rehearsal);
 	err = load_xdp(s);
 	if (err) {
 		off(s, "the kernel refused the program: %s%s%s", strerror(-err), *said ? "; " : "",
 		    said);
+		rehearsal_end(&rehearsal, NULL, 0);
 		return err;
 	}
 	err = shield_manage_set(s, cfg->manage, cfg->n_manage, cfg->manage_port,
@@ -251,9 +256,11 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		err = shield_deny_config(s, cfg->deny, cfg->n_deny, 0);
 	if (err) {
 		off(s, "its maps could not be filled: %s", strerror(-err));
+		rehearsal_end(&rehearsal, NULL, 0);
 		return err;
 	}
 	attach_all(s);
+	cookies_open(s, &rehearsal);
 	return 0;
 }
 
@@ -316,7 +323,7 @@ int shield_open(const struct shield_config *cfg, struct shield **out)
 		return -ENOMEM;
 	s->lock_fd = -1;
 	for (size_t i = 0; i < SHIELD_IFACES_MAX; i++)
-		s->link_fd[i] = -1;
+		s->link_fd[i] = s->tcx_fd[i] = -1;
 	s->cpus = (unsigned)libbpf_num_possible_cpus();
 	libbpf_set_print(listen_to_libbpf);
 
@@ -342,6 +349,7 @@ int shield_open(const struct shield_config *cfg, struct shield **out)
 
 static void take_down(struct shield *s)
 {
+	cookies_detach(s);
 	detach_all(s);
 	pin_each(s, "reuseport_", pin_remove);
 	pin_remove(s, "xdp");

@@ -43,7 +43,7 @@
  *                     for packets judged and passed; add up over the CPUs. Key 1: what
  *                     rules in observe mode would have dropped
  *   iface             {"key":0,"values":[{"cpu":0,"value":{"ifindex":2,
- *                     "mode":"SHIELD_NATIVE","loopback":0,"_zero":0,"passed":9,
+ *                     "mode":"SHIELD_NATIVE","loopback":0,"mtu":1500,"deaf":0,"_zero":0,"passed":9,
  *                     "dropped":3}},…]}; the key is a slot, ifindex 0 an unused one;
  *                     packets to protected destinations only
  *   policy            {"key":0,"value":{"abi":2,"bank":1,"trial_ends_ns":0,
@@ -69,6 +69,12 @@
  *                     "by_kernel":0}},…]}
  *   listener          a REUSEPORT_SOCKARRAY: carries no BTF; key group*1024+worker as hex
  *                     bytes, value the socket's cookie
+ *   cookie            {"key":0,"value":{"how":"COOKIE_OWN","offer":7,"wscale":7,"window":65483}}
+ *   cookie_key        SYN cookies' keys: whoever reads them can forge connections
+ *   cookie_last       when the last cookie was given out
+ *   syn_state         {"key":0,"values":[{"cpu":0,"value":{"window_ends_ns":0,"syns":0,"calm":0,
+ *                     "attack":0,…}},…]}; synack_cell, syn_scratch: the program's own
+ *   tcx_IFINDEX       the link of the tc program that takes cookies back
  *   xdp               the program;  link_IFINDEX  the link that attaches it;
  *   reuseport_GROUP   the copy of the sk_reuseport program of that listen address */
 #ifndef SLUICE_SHIELD_SHIELD_H
@@ -307,6 +313,19 @@ struct shield_stats {
 
 /* Sums over all CPUs since the maps were made (they outlive keepers). */
 int shield_stats_read(struct shield *s, struct shield_stats *out);
+
+struct shield_cookie_stats {
+	enum shield_cookie_how how;
+	char why[160];               /* why no better kind, or why untested; "" */
+	unsigned cores_under_attack; /* they answer by cookie */
+	uint64_t attacks, answered, returned, made, refused; /* sums of struct syn_state */
+};
+
+int shield_cookies_read(const struct shield *s, struct shield_cookie_stats *out);
+const char *shield_cookie_word(enum shield_cookie_how how); /* "own", "kernel", "none" */
+
+/* To be called every few seconds: turns the cookies' keys, follows MTUs, logs attacks. */
+void shield_tick(struct shield *s);
 
 /* "bad-tcp-flags", and the sentence on it; "?" beyond the list */
 const char *shield_reason_word(enum drop_reason why);

@@ -11,6 +11,7 @@
 
 struct sluice_xdp_bpf;
 struct sluice_reuseport_bpf;
+struct sluice_cookie_bpf;
 
 #define SHIELD_PIN_DIR  "/sys/fs/bpf/sluice"
 #define SHIELD_PATH_MAX 256
@@ -36,13 +37,22 @@ struct shield {
 	enum shield_want want;
 	enum shield_steer_want steer;
 	struct shield_attachment iface[SHIELD_IFACES_MAX];
-	int link_fd[SHIELD_IFACES_MAX]; /* -1: not attached */
-	__u32 slot[SHIELD_IFACES_MAX];  /* in the map `iface` */
+	int link_fd[SHIELD_IFACES_MAX];  /* -1: not attached */
+	__u32 slot[SHIELD_IFACES_MAX];   /* in the map `iface` */
+	unsigned mtu[SHIELD_IFACES_MAX]; /* as slot `slot[i]` has it */
 	size_t n_ifaces;
 
 	struct shield_list *lists;  /* the map of that name; NULL: not looked at yet */
 	struct shield_set *list_sets; /* likewise */
 	struct list list[LISTS];
+
+	/* cookie.c */
+	struct shield_cookie cookies;     /* what the map `cookie` holds */
+	struct sluice_cookie_bpf *cookie; /* NULL unless COOKIE_OWN */
+	int tcx_fd[SHIELD_IFACES_MAX];    /* its links; -1 */
+	char cookie_why[160];             /* why not COOKIE_OWN, or not tested; "" */
+	bool attacked;                    /* when we last looked */
+	uint64_t attack_answered;         /* syn_state.answered when it began */
 
 	/* what the map `worker` holds */
 	struct shield_worker worker[SHIELD_WORKERS_MAX];
@@ -81,7 +91,12 @@ void attach_all(struct shield *s);
 /* Detaches everything that is pinned, ours or a dead keeper's. */
 void detach_all(struct shield *s);
 
+/* MTUs may have changed. */
+void attach_refresh(struct shield *s);
+
 /* ---- steer.c ----------------------------------------------------------------- */
+
+bool steer_is_veth(const char *name);
 
 /* With s->worker as it is now: decides how each interface is steered, fills the cpumap, tells the
  * program that picks workers. */
@@ -110,6 +125,34 @@ const char *list_word(enum shield_list_id id); /* "deny", "allow" */
 
 /* Host bits off, IPv4 in IPv6 clothes undressed. False: no prefix at all. */
 bool shield_prefix_canonical(struct shield_prefix *p);
+
+/* ---- rehearse.c: own cookies tried out, in a child, beside the start ---------------- */
+
+struct rehearsal {
+	pid_t pid;
+	int fd; /* what it has to say; -1 */
+	uint64_t ends_ns;
+};
+
+void rehearsal_begin(struct rehearsal *r);
+/* Waits for its end, which is bounded, and makes an end of it. False: own cookies do not work
+ * here. `why` gets that, or why it could not be tried; NULL: nobody asks any more. */
+bool rehearsal_end(struct rehearsal *r, char *why, size_t cap);
+
+/* ---- cookie.c -------------------------------------------------------------------------- */
+
+/* After attach_all(): chooses the kind of cookie, attaches what takes it back. Ends r. Logs. */
+void cookies_open(struct shield *s, struct rehearsal *r);
+/* Forgets; what is pinned stays. */
+void cookies_close(struct shield *s);
+/* Detaches everything that is pinned. */
+void cookies_detach(struct shield *s);
+
+/* The pieces of it, for the rehearsal. 0 or -errno. */
+int cookie_keys_turn(const struct bpf_map *map);
+int cookie_probe(struct shield_cookie *out); /* all but `how` */
+struct sluice_cookie_bpf *cookie_load(const struct sluice_xdp_bpf *xdp, int *err);
+int cookie_link(const struct sluice_cookie_bpf *c, unsigned ifindex);
 
 /* ---- open.c ------------------------------------------------------------------ */
 

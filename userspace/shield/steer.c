@@ -182,7 +182,7 @@ static unsigned queues_of(const char *name)
 	return c.rx_count + c.combined_count;
 }
 
-static bool is_veth(const char *name)
+bool steer_is_veth(const char *name)
 {
 	struct ethtool_drvinfo d = {.cmd = ETHTOOL_GDRVINFO};
 
@@ -230,7 +230,7 @@ static void choose(struct shield_attachment *a, unsigned cores)
 		is(a, STEER_RSS, "%u receive queues for %u cores", queues, cores);
 	else if (a->mode == SHIELD_GENERIC)
 		is(a, STEER_NOTHING, GENERIC_WHY);
-	else if (is_veth(a->name))
+	else if (steer_is_veth(a->name))
 		is(a, STEER_NOTHING,
 		   "a veth's peer may leave checksums open: see steer in sluice.conf");
 	else
@@ -247,7 +247,7 @@ static void decide(const struct shield *s, struct shield_attachment *a, unsigned
 		is(a, STEER_RSS, "as configured");
 	else if (s->steer == SHIELD_STEER_WANT_CPUMAP && a->mode == SHIELD_GENERIC)
 		is(a, STEER_NOTHING, GENERIC_WHY);
-	else if (s->steer == SHIELD_STEER_WANT_CPUMAP && is_veth(a->name))
+	else if (s->steer == SHIELD_STEER_WANT_CPUMAP && steer_is_veth(a->name))
 		is(a, STEER_CPUMAP, "as configured; its peer must compute checksums (tx off)");
 	else if (s->steer == SHIELD_STEER_WANT_CPUMAP)
 		is(a, STEER_CPUMAP, "as configured");
