@@ -174,8 +174,10 @@ struct protect_class {
 	__u32 any_v4; /* 1: every IPv4 destination */
 	__u32 any_v6;
 	__u64 prefixes; /* else bit i: protect_addr[bank].at[i] */
+	__u32 rate;     /* class of rule 4: rates[bank * SHIELD_RATES_MAX + rate] */
+	__u32 _zero;
 };
-_Static_assert(sizeof(struct protect_class) == 16, "protect_class");
+_Static_assert(sizeof(struct protect_class) == 24, "protect_class");
 
 /* protect_port: the same once more, for people; the program reads port_class */
 struct protect_key {
@@ -208,6 +210,66 @@ struct shield_manage {
 	__u64 port[1024]; /* bit port % 64 of [port / 64]; TCP and UDP alike */
 };
 _Static_assert(sizeof(struct shield_manage) == 8 + 40 * SHIELD_MANAGE_MAX + 8192, "manage");
+
+/* ---- rates ------------------------------------------------------------------ */
+
+#define SHIELD_RATES_MAX 16         /* classes; 0 is for what names none */
+#define SHIELD_CELLS     (1u << 16) /* of each kind and core; fewer where there are many cores */
+#define SHIELD_VALIDATED 65536      /* sources and nets that are known to be real */
+
+/* A token bucket: a token per interval. It gives one while it will be full again within
+ * ahead_ns, which is the burst in time, less one interval. */
+struct shield_limit {
+	__u64 interval_ns; /* 0: no limit */
+	__u64 ahead_ns;    /* at most SHIELD_AHEAD_MAX, which is also "no limit" */
+};
+#define SHIELD_AHEAD_MAX (1ull << 62)
+
+/* rates: per source (IPv4 address, IPv6 /64) and per net (/24, /48), and for each core. */
+struct shield_rate {
+	char name[16];
+	struct shield_limit packets, syns, connections;
+	struct shield_limit net_packets, net_syns, net_connections;
+};
+_Static_assert(sizeof(struct shield_rate) == 112, "shield_rate");
+
+/* cell, per core: [hash] for sources, [cells + hash] for nets. A bucket is the time at which it
+ * will be full again. */
+struct shield_cell {
+	__u64 packets, syns, connections;
+	__u64 refused_ns; /* when it last cost somebody a packet */
+};
+_Static_assert(sizeof(struct shield_cell) == 32, "shield_cell");
+
+enum shield_source_kind {
+	SOURCE_HOST, /* an IPv4 address, or an IPv6 /64 */
+	SOURCE_NET,  /* a /24, or a /48 */
+};
+
+/* An IPv4 address stands in the last four bytes, and the first four are zero. */
+struct shield_source {
+	__u8 addr[8];
+	enum shield_source_kind kind;
+};
+_Static_assert(sizeof(struct shield_source) == 12, "shield_source");
+
+/* validated, an LRU: who has proved to be where he says, with buckets of his own. Cores share
+ * them without a lock, so a token may be lost now and then. */
+struct shield_validated {
+	struct shield_cell
+		buckets; /* first: clang would compute its address before the null check */
+	__u64 since_ns;
+};
+_Static_assert(sizeof(struct shield_validated) == 40, "shield_validated");
+
+/* appeal_count, one entry per CPU: packets that found their cell full */
+struct appeal_count {
+	__u64 granted;   /* a validated source's, within its own limits */
+	__u64 refused;   /* a validated source's, beyond them */
+	__u64 strangers; /* nobody knows whether the source is real */
+	__u64 validated; /* entries made in `validated`; those that are gone were evicted */
+};
+_Static_assert(sizeof(struct appeal_count) == 32, "appeal_count");
 
 /* ---- lists: deny and allow --------------------------------------------------- */
 

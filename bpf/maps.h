@@ -138,6 +138,35 @@ struct {
 	__type(value, struct drop_count);
 } drop_count SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * SHIELD_RATES_MAX); /* [bank * SHIELD_RATES_MAX + class] */
+	__type(key, __u32);
+	__type(value, struct shield_rate);
+} rates SEC(".maps");
+
+/* see shield_bucket.h; the daemon sets max_entries to twice `cells` */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2 * SHIELD_CELLS);
+	__type(key, __u32);
+	__type(value, struct shield_cell);
+} cell SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SHIELD_VALIDATED);
+	__type(key, struct shield_source);
+	__type(value, struct shield_validated);
+} validated SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct appeal_count);
+} appeal_count SEC(".maps");
+
 /* by slot: see iface_find() */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -90,7 +90,8 @@ struct packet {
 	__u8 answered;   /* the frame is our answer now; shield_syn.h */
 	__u32 mtu;       /* of the interface; 0: not ours. sluice_xdp.bpf.c */
 	__u8 asked;      /* explain.h: look and touch nothing. No hit, token, count or entry */
-	__u8 bank;       /* of the policy it is judged by; for explain.h, as is all from here on */
+	__u8 bank;       /* of the policy it is judged by */
+	__u8 rate;       /* its class in rule 4; shield_protect.h */
 	__u64 observed;  /* see struct shield_ask */
 	__u32 entry;     /* of the list that holds it, and 1 */
 };

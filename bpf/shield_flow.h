@@ -16,6 +16,7 @@
 
 #include "maps.h"
 #include "parse.h"
+#include "shield_bucket.h"
 #include "shield_cookie.h"
 
 static __always_inline bool tcp_begins(const struct packet *p)
@@ -127,6 +128,33 @@ static __always_inline bool flow_has_cookie(const struct packet *p, struct syn_s
 	return cookie_check(&s->flow, bpf_ntohl(s->head.word[2]) - 1, &s->said, now, &s->terms);
 }
 
+/* The ACK that our kernel's own SYN-ACK waits for: it proves the source as a cookie would. */
+static __always_inline bool flow_ends_handshake(struct xdp_md *ctx, const struct packet *p,
+						struct bpf_sock *sk, struct syn_scratch *s)
+{
+	const struct tcp_request_sock *asked;
+
+	if (sk->state != BPF_TCP_NEW_SYN_RECV ||
+	    (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_ACK ||
+	    !head_read(ctx, p, &s->head))
+		return false;
+	asked = bpf_skc_to_tcp_request_sock(sk);
+	return asked && asked->snt_isn + 1 == bpf_ntohl(s->head.word[2]);
+}
+
+/* One packet in so many of an established connection says that its source is still real. */
+#define FLOW_REMIND 64
+
+/* Rule 4 is to know whom it may trust. */
+static __always_inline void flow_vouch(struct xdp_md *ctx, const struct packet *p,
+				       struct bpf_sock *sk, struct syn_scratch *s)
+{
+	if (flow_ends_handshake(ctx, p, sk, s))
+		shield_validate(p, true);
+	else if (sk->state == BPF_TCP_ESTABLISHED && !p->asked && s->known++ % FLOW_REMIND == 0)
+		shield_validate(p, false);
+}
+
 enum flow { FLOW_UNKNOWN, FLOW_KNOWN, FLOW_COOKIE };
 
 /* A function of its own: its stack is not the judge's, and the verifier walks it once. */
@@ -157,10 +185,14 @@ __noinline int flow_find_out(struct xdp_md *ctx, const struct packet *p, __u64 n
 			       !bpf_tcp_check_syncookie(sk, &s->ip, sizeof(s->ip.v6),
 							(void *)&s->head, sizeof(struct tcphdr));
 	}
+	if (sk && !listener)
+		flow_vouch(ctx, p, sk, s);
 	if (sk)
 		bpf_sk_release(sk);
 	if (can && cookies->how == COOKIE_OWN)
 		good = flow_has_cookie(p, s, now);
+	if (good)
+		shield_validate(p, true);
 	return !listener ? FLOW_KNOWN : good ? FLOW_COOKIE : FLOW_UNKNOWN;
 }
 

@@ -49,7 +49,7 @@ static __always_inline __u32 shield_bank(void)
 	return bank;
 }
 
-static __always_inline bool shield_protects(const struct packet *p, __u32 bank)
+static __always_inline bool shield_protects(struct packet *p, __u32 bank)
 {
 	const struct protect_class *class;
 	const struct protect_addr *addr;
@@ -63,6 +63,7 @@ static __always_inline bool shield_protects(const struct packet *p, __u32 bank)
 	class = bpf_map_lookup_elem(&protect_class, &key);
 	if (!class)
 		return false;
+	p->rate = class->rate & (SHIELD_RATES_MAX - 1);
 	if (p->family == 4 ? class->any_v4 : class->any_v6)
 		return true;
 

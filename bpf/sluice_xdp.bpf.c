@@ -20,6 +20,7 @@
 #include "maps.h"
 #include "explain.h"
 #include "parse.h"
+#include "shield_bucket.h"
 #include "shield_flow.h"
 #include "shield_list.h"
 #include "shield_manage.h"
@@ -67,6 +68,11 @@ static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct s
 	allowed = r->allow != RULE_OFF && shield_lists(LIST_ALLOW, p) && r->allow == RULE_ENFORCE;
 	if (r->deny != RULE_OFF && !allowed && shield_lists(LIST_DENY, p)) {
 		why = holds(p, r->deny, DROP_DENIED);
+		if (why)
+			return why;
+	}
+	if (r->rate != RULE_OFF) {
+		why = holds(p, r->rate, shield_bucket(p));
 		if (why)
 			return why;
 	}

@@ -63,6 +63,7 @@ struct syn_scratch {
 	} ip;             /* just enough of it for the kernel's helpers */
 	__u32 isn, tsval; /* ours */
 	__u32 words;      /* of our header */
+	__u32 known;      /* packets of established connections; shield_flow.h */
 };
 
 #define WORD(a, b, c, d) bpf_htonl((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))

@@ -14,6 +14,7 @@
 #include "bpf/sluice_xdp.skel.h"
 #include "packet.h"
 #include "shield/explain.h"
+#include "shield/rate.h"
 #include "shield/state.h"
 
 #define UNJUDGED (-1) /* passed without having met a rule */
@@ -22,6 +23,7 @@ struct run {
 	struct shield shield; /* not opened: nothing pinned, nothing attached */
 	int prog;
 	uint64_t before[DROP_REASONS];
+	struct shield_rate rate; /* the default class; its own default if it has no name */
 };
 
 static inline bool run_may(void)
@@ -57,7 +59,13 @@ static inline struct shield_rules run_rules(void)
 
 static inline int run_policy(struct run *r, const struct shield_protect *list, size_t n)
 {
-	struct shield_plan plan = {.protect = list, .n_protect = n, .rules = run_rules()};
+	struct shield_plan plan = {
+		.protect = list,
+		.n_protect = n,
+		.rules = run_rules(),
+		.rates = r->rate.name[0] ? &r->rate : NULL,
+		.n_rates = r->rate.name[0] != 0,
+	};
 
 	return shield_policy_set(&r->shield, &plan, 0);
 }
@@ -109,6 +117,7 @@ static inline void run_open(struct run *r)
 	r->shield.xdp->rodata->iface_index[0] = 1; /* whence a test run's packets claim to come */
 	r->shield.xdp->rodata->ifaces = 1;
 	bpf_map__set_max_entries(r->shield.xdp->maps.steer_cpu, r->shield.cpus);
+	rate_prepare(&r->shield);
 	assert(sluice_xdp_bpf__load(r->shield.xdp) == 0);
 	r->shield.policy = r->shield.xdp->maps.policy;
 	r->prog = bpf_program__fd(r->shield.xdp->progs.sluice_xdp);

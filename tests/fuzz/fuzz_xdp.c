@@ -135,7 +135,12 @@ static int expect_l4(const struct view *v, size_t src, size_t dst, bool v6, int 
 		if (!flags_are_possible(u8(v, l4 + 13)))
 			return DROP_BAD_TCP_FLAGS;
 	}
-	return is_denied(v, src, v6) ? DROP_DENIED : DROP_NONE;
+	if (is_denied(v, src, v6))
+		return DROP_DENIED;
+	/* the class of port 8443 gives out no SYN at all */
+	if (proto == 6 && dport == 8443 && (u8(v, l4 + 13) & 0x12) == 2)
+		return DROP_RATE_SYNS;
+	return DROP_NONE;
 }
 
 static int expect_v4(struct view *v, size_t at)
@@ -268,6 +273,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		{"192.0.2.0/28", 4433, L4_UDP},   {"2001:db8::/48", 4433, L4_UDP},
 	};
 	struct shield_protect protect[ARRAY_SIZE(list)];
+	struct shield_rate rates[2] = {{.name = "open"}, {.name = "no SYNs"}};
+	struct shield_plan plan = {.protect = protect,
+				   .n_protect = ARRAY_SIZE(protect),
+				   .rules = run_rules(),
+				   .rates = rates,
+				   .n_rates = ARRAY_SIZE(rates)};
 	struct shield_prefix deny[] = {run_prefix("100.66.0.0/16"),
 				       run_prefix("2001:db8:dead::/64")};
 
@@ -279,9 +290,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	run_open(&run);
 	run_loopback(&run, false);
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
-		protect[i] = (struct shield_protect){
-			.to = run_prefix(list[i].to), .port = list[i].port, .proto = list[i].proto};
-	assert(run_policy(&run, protect, ARRAY_SIZE(protect)) == 0);
+		protect[i] = (struct shield_protect){.to = run_prefix(list[i].to),
+						     .port = list[i].port,
+						     .proto = list[i].proto,
+						     .rate = list[i].port == 8443};
+	for (size_t i = 0; i < ARRAY_SIZE(rates); i++)
+		for (struct shield_limit *l = &rates[i].packets; l <= &rates[i].net_connections;
+		     l++)
+			l->ahead_ns = SHIELD_AHEAD_MAX;
+	rates[1].syns.ahead_ns = 1ull << 63; /* never */
+	assert(shield_policy_set(&run.shield, &plan, 0) == 0);
 	assert(shield_deny_config(&run.shield, deny, ARRAY_SIZE(deny), 0) == 0);
 	return 0;
 }

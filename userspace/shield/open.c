@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "bpf/sluice_reuseport.skel.h"
 #include "bpf/sluice_xdp.skel.h"
+#include "shield/rate.h"
 
 #define NEED_CAPS (1ull << CAP_BPF | 1ull << CAP_NET_ADMIN | 1ull << CAP_PERFMON)
 
@@ -159,6 +160,7 @@ static int load_xdp_as(struct shield *s, bool frags)
 				       bpf_program__flags(xdp->progs.sluice_xdp) &
 					       ~BPF_F_XDP_HAS_FRAGS);
 	bpf_map__set_max_entries(xdp->maps.steer_cpu, s->cpus);
+	rate_prepare(s); /* before a pinned map's size is compared */
 	err = pin_maps_adopt(s, xdp->obj, &missing);
 	if (!err) {
 		attach_prepare(s);

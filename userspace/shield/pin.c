@@ -235,6 +235,7 @@ void pin_remove_maps(struct shield *s)
 		"synack_cell",  "syn_scratch",
 		"steer_to",     "steer_cpu",
 		"list_heap",    "list_entry",
+		"rates",        "cell",       "validated",     "appeal_count",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bpf/sluice_xdp.skel.h"
+#include "shield/rate.h"
 
 struct bank {
 	__u32 number;
@@ -79,6 +80,11 @@ static void cover(struct protect_class *c, const struct shield_prefix *to, int p
 		c->any_v6 = 1;
 }
 
+static bool is_covered(const struct protect_class *c)
+{
+	return c->any_v4 || c->any_v6 || c->prefixes;
+}
+
 static int bank_add(struct bank *b, const struct shield_protect *p)
 {
 	struct protect_class *port = b->port[p->proto == L4_UDP];
@@ -86,6 +92,11 @@ static int bank_add(struct bank *b, const struct shield_protect *p)
 
 	if (prefix < 0)
 		return -E2BIG;
+	for (unsigned i = p->port; i <= MAX(p->port, p->last); i++) {
+		if (is_covered(&port[i]) && port[i].rate != p->rate)
+			return -EEXIST;
+		port[i].rate = p->rate;
+	}
 	cover(&b->any, &p->to, prefix);
 	cover(&port[0], &p->to, prefix);
 	for (unsigned i = p->port; i <= MAX(p->port, p->last); i++)
@@ -134,18 +145,23 @@ static bool is_sound(const struct shield_protect *p)
 	       (p->proto == L4_TCP || p->proto == L4_UDP);
 }
 
-static int bank_fill(struct bank *b, const struct shield_protect *list, size_t n)
+static int bank_fill(struct bank *b, const struct shield_plan *plan)
 {
-	for (size_t i = 0; i < n; i++) {
+	const struct shield_protect *list = plan->protect;
+
+	for (size_t i = 0; i < plan->n_protect; i++) {
 		char text[SHIELD_PREFIX_TEXT_MAX];
-		int err = is_sound(&list[i]) ? bank_add(b, &list[i]) : -EINVAL;
+		int err = is_sound(&list[i]) && list[i].rate < MAX(plan->n_rates, 1) ?
+				  bank_add(b, &list[i]) :
+				  -EINVAL;
 
 		if (err) {
 			log_error("shield: cannot protect %s port %u: %s",
 				  shield_prefix_str(&list[i].to, text), list[i].port,
-				  err == -E2BIG ? "too many; use shorter prefixes or fewer ports" :
-						  "no such prefix, port or protocol");
-			return err;
+				  err == -E2BIG  ? "too many; use shorter prefixes or fewer ports" :
+				  err == -EEXIST ? "the port has another rate class elsewhere" :
+						   "no such prefix, port, protocol or rate class");
+			return err == -EEXIST ? -EINVAL : err;
 		}
 	}
 	return 0;
@@ -254,7 +270,7 @@ static int bank_verify(struct shield *s, const struct bank *b, const struct shie
 
 static int bank_build(struct shield *s, struct bank *b, const struct shield_plan *plan)
 {
-	int err = bank_fill(b, plan->protect, plan->n_protect);
+	int err = bank_fill(b, plan);
 
 	if (err)
 		return err;
@@ -266,6 +282,8 @@ static int bank_build(struct shield *s, struct bank *b, const struct shield_plan
 		return err;
 	}
 	err = bank_store(s, b);
+	if (!err)
+		err = rate_store(s, b->number, plan);
 	if (!err)
 		err = put(s->xdp->maps.rules, &b->number, sizeof(b->number), &plan->rules,
 			  sizeof(plan->rules));

@@ -101,6 +101,7 @@ struct shield_protect {
 	struct shield_prefix to;
 	uint16_t port; /* host order, 1..65535 */
 	uint16_t last; /* port..last; 0: only `port` */
+	uint8_t rate;  /* index into the plan's rates; 0 if there are none */
 	enum l4_proto proto;
 };
 
@@ -109,6 +110,11 @@ struct shield_plan {
 	const struct shield_protect *protect;
 	size_t n_protect;
 	struct shield_rules rules;
+	/* Classes of rule 4. The first is for packets that show no port, and for what names no
+	 * other; none at all: shield_rate_default() is the first. Ports are what classes go by: one
+	 * port has one, -EINVAL if the plan says otherwise. */
+	const struct shield_rate *rates;
+	size_t n_rates; /* at most SHIELD_RATES_MAX */
 };
 
 enum shield_want {
@@ -179,6 +185,11 @@ const struct shield_attachment *shield_attachments(const struct shield *s, size_
 
 /* Every rule enforced: what a sluice.conf without a word about rules means. */
 struct shield_rules shield_rules_default(void);
+
+/* Tokens per second, and how many seconds' worth may come at once; 0 a second: no limit. */
+struct shield_limit shield_limit_of(uint64_t per_s, uint64_t burst_ms);
+/* Far above what any honest host or net sends, and far below what hurts. */
+struct shield_rate shield_rate_default(void);
 
 /* Builds the plan beside the policy in force, reads it back, and switches to it in one
  * step. trial_ms 0: for good. Else the kernel itself goes back to the policy before when

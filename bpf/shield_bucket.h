@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* shield_bucket.h - rule 4: no source and no net sends more than its rate class allows.
+ *
+ *   source (/32, /64) ─hash─► cell ─┐ both within their limits ─► pass, and both are charged
+ *   net    (/24, /48) ─hash─► cell ─┘ one is not ─► validated? its own buckets ─► pass or drop
+ *
+ * The cells are fixed, each core has its own, and strangers share them: a flood from forged sources
+ * can fill cells, but not memory. Whoever falls because somebody else has filled his cell
+ * appeals, if he is known to be real: his entry in `validated` holds buckets that nobody shares.
+ * Only there is the LRU looked at, so a source that was never over its limit costs two cells.
+ *
+ * A bucket is one time: when it will be full again. Each token moves that by the time between
+ * two, and the bucket is empty when it lies a whole burst ahead. Who is refused is not charged, so
+ * that a limit is a rate and no penalty. The clock is the coarse one, a tick is no more than 10 ms.
+ *
+ * Limits hold per core: cores that compared notes for each packet would spend more on that than
+ * on the packet. Collateral is bounded by arithmetic: a flood of forged sources spreads over all
+ * cells, so nobody else is touched before it exceeds limit times cells. */
+#ifndef SLUICE_BPF_SHIELD_BUCKET_H
+#define SLUICE_BPF_SHIELD_BUCKET_H
+
+#include "maps.h"
+#include "parse.h"
+
+/* Set by the daemon: as many as the map has of each kind, and what the hash is keyed by. */
+const volatile __u32 cells = SHIELD_CELLS;
+const volatile __u64 cell_seed = 0;
+
+/* A source as an IPv6 /64, an IPv4 address in the low half of it: ::/32 is nobody's. In a register,
+ * bytes in network order: building it in memory byte by byte stalls what reads it as a word. */
+static __always_inline __u64 host_of(const struct packet *p)
+{
+	return p->family == 4 ? bpf_cpu_to_be64(bpf_ntohl(p->src.word[0])) : p->src.half[0];
+}
+
+static __always_inline __u64 net_of(const struct packet *p)
+{
+	__u64 host = host_of(p);
+
+	return p->family == 4 ? host & bpf_cpu_to_be64(~0xffull) :
+				host & bpf_cpu_to_be64(~0xffffull);
+}
+
+/* Multiply and fold, keyed, so that nobody can choose his neighbours. Each class has cells of
+ * its own: times ahead mean nothing under another class's burst. */
+static __always_inline struct shield_cell *cell_of(__u64 source, enum shield_source_kind kind,
+						   __u8 class)
+{
+	__u64 h = (source ^ cell_seed) * 0x9e3779b97f4a7c15ull;
+	__u32 at;
+
+	h = ((h ^ h >> 32) + class) * 0xbf58476d1ce4e5b9ull;
+	at = h >> 32 & (cells - 1);
+	if (kind == SOURCE_NET)
+		at += cells;
+	return bpf_map_lookup_elem(&cell, &at);
+}
+
+/* 1: nothing left. Without a branch: each would double what the verifier has to walk. */
+static __always_inline __u64 is_empty(const struct shield_limit *l, __u64 full_ns, __u64 now)
+{
+	return (l->ahead_ns - (full_ns - now)) >> 63;
+}
+
+static __always_inline void take(const struct shield_limit *l, __u64 *full_ns, __u64 now)
+{
+	__u64 ahead = *full_ns - now;
+
+	ahead &= ~(__u64)((__s64)ahead >> 63); /* in the past: full */
+	*full_ns = now + ahead + l->interval_ns;
+}
+
+/* The limits that have nothing left: bit 0 to 5, in the order of their reasons. */
+static __always_inline __u64 cells_refuse(const struct shield_rate *r,
+					  const struct shield_cell *host,
+					  const struct shield_cell *net, bool begins, __u64 now)
+{
+	__u64 why = is_empty(&r->packets, host->packets, now) |
+		    is_empty(&r->net_packets, net->packets, now) << 3;
+
+	if (begins)
+		why |= is_empty(&r->syns, host->syns, now) << 1 |
+		       is_empty(&r->connections, host->connections, now) << 2 |
+		       is_empty(&r->net_syns, net->syns, now) << 4 |
+		       is_empty(&r->net_connections, net->connections, now) << 5;
+	return why;
+}
+
+static __always_inline void cells_charge(const struct shield_rate *r, struct shield_cell *host,
+					 struct shield_cell *net, bool begins, __u64 now)
+{
+	take(&r->packets, &host->packets, now);
+	take(&r->net_packets, &net->packets, now);
+	if (!begins)
+		return;
+	take(&r->syns, &host->syns, now);
+	take(&r->net_syns, &net->syns, now);
+}
+
+static __always_inline struct shield_validated *validated_find(__u64 source,
+							       enum shield_source_kind kind)
+{
+	struct shield_source s = {.kind = kind};
+
+	__builtin_memcpy(s.addr, &source, sizeof(s.addr));
+	return bpf_map_lookup_elem(&validated, &s);
+}
+
+/* The source is real: what it sent could only come from somebody who hears what is sent there.
+ * The one place where a packet makes an entry. */
+static __always_inline void validated_make(__u64 source, enum shield_source_kind kind, __u64 now)
+{
+	struct shield_validated fresh = {.since_ns = now};
+	struct shield_source s = {.kind = kind};
+	struct appeal_count *count;
+	__u32 zero = 0;
+
+	__builtin_memcpy(s.addr, &source, sizeof(s.addr));
+	if (bpf_map_update_elem(&validated, &s, &fresh, BPF_NOEXIST))
+		return; /* another core was faster, or memory is short */
+	count = bpf_map_lookup_elem(&appeal_count, &zero);
+	if (count)
+		count->validated++;
+}
+
+static __always_inline const struct shield_rate *rate_of(const struct packet *p)
+{
+	__u32 class = p->bank * SHIELD_RATES_MAX + p->rate;
+
+	return bpf_map_lookup_elem(&rates, &class);
+}
+
+/* This source, or net, is real, and `connection`: has one more. */
+static __always_inline void validate_one(const struct packet *p, __u64 source,
+					 enum shield_source_kind kind, const struct shield_limit *l,
+					 bool connection, __u64 now)
+{
+	struct shield_validated *v = validated_find(source, kind);
+	struct shield_cell *c;
+
+	if (!v)
+		validated_make(source, kind, now);
+	if (!connection)
+		return;
+	if (v)
+		take(l, &v->buckets.connections, now);
+	c = cell_of(source, kind, p->rate);
+	if (c)
+		take(l, &c->connections, now);
+}
+
+/* For rules 5 and 6: this packet proves its source, by a cookie or an established socket.
+ * `connection`: it begins one, which is charged. */
+__noinline int shield_validate(const struct packet *p, bool connection)
+{
+	const struct shield_rate *r;
+	__u64 now;
+
+	if (!p || p->asked)
+		return 0;
+	r = rate_of(p);
+	if (!r)
+		return 0;
+	now = bpf_ktime_get_coarse_ns();
+	validate_one(p, host_of(p), SOURCE_HOST, &r->connections, connection, now);
+	validate_one(p, net_of(p), SOURCE_NET, &r->net_connections, connection, now);
+	return 0;
+}
+
+/* Somebody has filled the cell. If the source is known to be real, its own buckets decide. */
+static __always_inline bool appeal(const struct packet *p, const struct shield_rate *r, bool begins,
+				   __u64 now)
+{
+	struct shield_validated *host, *net;
+	struct appeal_count *count;
+	__u32 zero = 0;
+	bool good;
+
+	count = bpf_map_lookup_elem(&appeal_count, &zero);
+	if (!count)
+		return false;
+	host = validated_find(host_of(p), SOURCE_HOST);
+	if (!host) {
+		count->strangers += !p->asked;
+		return false;
+	}
+	net = validated_find(net_of(p), SOURCE_NET);
+	if (!net && !p->asked) { /* evicted; the source is real, and so is its net */
+		validated_make(net_of(p), SOURCE_NET, now);
+		net = validated_find(net_of(p), SOURCE_NET);
+	}
+	if (!net)
+		return false;
+	good = !cells_refuse(r, &host->buckets, &net->buckets, begins, now);
+	if (p->asked)
+		return good;
+	count->granted += good;
+	count->refused += !good;
+	if (good)
+		cells_charge(r, &host->buckets, &net->buckets, begins, now);
+	return good;
+}
+
+/* Some limit has nothing left: an enum drop_reason, unless the appeal is granted. A function of its
+ * own: few packets come here, and a call costs ten nanoseconds where returns are guarded. */
+__noinline int shield_refused(const struct packet *p, __u64 why, bool begins, __u64 now)
+{
+	const struct shield_rate *r;
+	struct shield_cell *host, *net;
+
+	if (!p)
+		return DROP_NONE;
+	r = rate_of(p);
+	host = cell_of(host_of(p), SOURCE_HOST, p->rate);
+	net = cell_of(net_of(p), SOURCE_NET, p->rate);
+	if (!r || !host || !net || appeal(p, r, begins, now))
+		return DROP_NONE;
+	if (!p->asked) {
+		host->refused_ns = now;
+		net->refused_ns = now;
+	}
+	for (int i = 0; i < 6; i++)
+		if (why >> i & 1)
+			return DROP_RATE_PACKETS + i;
+	return DROP_NONE;
+}
+
+static __always_inline enum drop_reason shield_bucket(const struct packet *p)
+{
+	const struct shield_rate *r = rate_of(p);
+	struct shield_cell *host, *net;
+	__u64 now, why;
+	bool begins;
+
+	host = cell_of(host_of(p), SOURCE_HOST, p->rate);
+	net = cell_of(net_of(p), SOURCE_NET, p->rate);
+	if (!r || !host || !net)
+		return DROP_NONE;
+	now = bpf_ktime_get_coarse_ns();
+	begins = p->proto == L4_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	why = cells_refuse(r, host, net, begins, now);
+	if (why)
+		return shield_refused(p, why, begins, now);
+	if (!p->asked)
+		cells_charge(r, host, net, begins, now);
+	return DROP_NONE;
+}
+
+_Static_assert(DROP_NET_CONNECTIONS == DROP_RATE_PACKETS + 5, "reasons in the order of the bits");
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* rate.c - rate classes into maps, and how full rule 4 is.
+ *
+ * The default class is so wide that nobody honest meets it: a whole office behind one address
+ * that loses its connections comes back at once, some thousand browsers each with a few SYNs. It is
+ * there against the one host that does nothing else. */
+#include "shield/rate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "bpf/sluice_xdp.skel.h"
+#include "shield/state.h"
+
+#define CELLS_BYTES_MAX (256ull << 20)
+#define REFUSED_NS      1000000000ull /* a cell that refused so lately counts as full */
+#define CHUNK           4096u
+
+struct shield_limit shield_limit_of(uint64_t per_s, uint64_t burst_ms)
+{
+	struct shield_limit l = {.ahead_ns = SHIELD_AHEAD_MAX};
+	uint64_t depth_ns = burst_ms * 1000000u;
+
+	if (per_s == 0)
+		return l;
+	l.interval_ns = MAX(1000000000u / per_s, 1u);
+	l.ahead_ns = depth_ns > l.interval_ns ? depth_ns - l.interval_ns :
+						0; /* one token always fits */
+	return l;
+}
+
+struct shield_rate shield_rate_default(void)
+{
+	return (struct shield_rate){
+		.name = "default",
+		.packets = shield_limit_of(200000, 2000),
+		.syns = shield_limit_of(2000, 5000),
+		.connections = shield_limit_of(1000, 10000),
+		.net_packets = shield_limit_of(1000000, 2000),
+		.net_syns = shield_limit_of(10000, 5000),
+		.net_connections = shield_limit_of(5000, 10000),
+	};
+}
+
+void rate_prepare(struct shield *s)
+{
+	unsigned cells = SHIELD_CELLS;
+
+	while (cells > 1024 &&
+	       2ull * cells * sizeof(struct shield_cell) * s->cpus > CELLS_BYTES_MAX)
+		cells /= 2;
+	s->xdp->rodata->cells = cells;
+	bpf_map__set_max_entries(s->xdp->maps.cell, 2 * cells);
+	random_bytes(&s->xdp->rodata->cell_seed, sizeof(s->xdp->rodata->cell_seed));
+}
+
+int rate_store(struct shield *s, __u32 bank, const struct shield_plan *plan)
+{
+	int err = 0;
+
+	if (plan->n_rates > SHIELD_RATES_MAX)
+		return -E2BIG;
+	for (__u32 i = 0; i < SHIELD_RATES_MAX && !err; i++) {
+		struct shield_rate r = {}, back;
+		__u32 at = bank * SHIELD_RATES_MAX + i;
+
+		if (i < plan->n_rates)
+			r = plan->rates[i];
+		else if (i == 0)
+			r = shield_rate_default();
+		err = bpf_map__update_elem(s->xdp->maps.rates, &at, sizeof(at), &r, sizeof(r),
+					   BPF_ANY);
+		if (!err)
+			err = bpf_map__lookup_elem(s->xdp->maps.rates, &at, sizeof(at), &back,
+						   sizeof(back), 0);
+		if (!err && memcmp(&r, &back, sizeof(r)))
+			err = -EIO;
+	}
+	return err;
+}
+
+/* ---- how full it is -------------------------------------------------------------------------- */
+
+/* Walks a map in chunks; calls each(value) for every entry of every chunk. -errno if the kernel
+ * has no batches for it. */
+static int walk(int map, size_t key_bytes, size_t value_bytes,
+		void (*each)(const void *value, void *out), void *out)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	void *keys = calloc(CHUNK, key_bytes), *values = calloc(CHUNK, value_bytes);
+	__u64 cursor[4]; /* an index or a bucket, whatever the kernel makes of it */
+	bool first = true;
+	int err = keys && values ? 0 : -ENOMEM;
+
+	while (!err) {
+		__u32 n = CHUNK;
+
+		err = bpf_map_lookup_batch(map, first ? NULL : cursor, cursor, keys, values, &n,
+					   &opts);
+		for (__u32 i = 0; (!err || err == -ENOENT) && i < n; i++)
+			each((const char *)values + i * value_bytes, out);
+		first = false;
+	}
+	free(keys);
+	free(values);
+	return err == -ENOENT ? 0 : err; /* that is its word for the end */
+}
+
+struct fill {
+	struct shield_rate_gauges *g;
+	unsigned cpus;
+	uint64_t now;
+};
+
+static void see_cell(const void *value, void *out)
+{
+	const struct shield_cell *cell = value;
+	struct fill *f = out;
+
+	for (unsigned c = 0; c < f->cpus; c++) {
+		f->g->cells++;
+		f->g->cells_full += cell[c].refused_ns && f->now < cell[c].refused_ns + REFUSED_NS;
+	}
+}
+
+static void see_validated(const void *value, void *out)
+{
+	struct fill *f = out;
+
+	(void)value;
+	f->g->validated++;
+}
+
+int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_rate_gauges *out)
+{
+	unsigned cpus = (unsigned)libbpf_num_possible_cpus();
+	struct appeal_count *counts = calloc(cpus, sizeof(*counts));
+	struct fill f = {.g = out, .cpus = cpus, .now = clock_mono_ns()};
+	__u32 zero = 0;
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	if (!counts)
+		return -ENOMEM;
+	err = bpf_map_lookup_elem(appeal_count, &zero, counts) ? -errno : 0;
+	for (unsigned c = 0; !err && c < cpus; c++) {
+		out->granted += counts[c].granted;
+		out->refused += counts[c].refused;
+		out->strangers += counts[c].strangers;
+		out->made += counts[c].validated;
+	}
+	free(counts);
+	if (!err)
+		err = walk(cell, sizeof(__u32), cpus * sizeof(struct shield_cell), see_cell, &f);
+	if (!err)
+		err = walk(validated, sizeof(struct shield_source), sizeof(struct shield_validated),
+			   see_validated, &f);
+	out->validated_max = SHIELD_VALIDATED;
+	out->evicted = out->made > out->validated ? out->made - out->validated : 0;
+	return err;
+}
