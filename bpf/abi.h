@@ -79,6 +79,99 @@ struct shield_ask {
 };
 _Static_assert(sizeof(struct shield_ask) == 32, "shield_ask");
 
+/* ---- seeing --------------------------------------------------------------------- */
+
+#define SAMPLE_BYTES_MAX 2016 /* of a frame, in the ring buffer */
+#define SAMPLE_QUEUES    64   /* receive queues per interface that sockets are bound to */
+#define SAMPLE_MARK      0x70696c73u
+
+enum shield_sample_via {
+	SAMPLE_RING, /* a copy, into `samples` */
+	SAMPLE_XSK, /* the frame itself, to an AF_XDP socket in `sample_xsk`; frames in pieces as above */
+};
+
+/* sample, one entry: what drops somebody wants to see. His to write, while until_ns lies in the
+ * past; `left` and `lost` are counted by the program. */
+struct shield_sample {
+	__u64 until_ns; /* CLOCK_MONOTONIC; 0: nothing is wanted */
+	__u64 reasons;  /* bit i: enum drop_reason i */
+	__s64 left;     /* packets wanted still; below 1: enough */
+	__u64 lost;     /* for which the ring buffer had no room */
+	__u32 one_in;   /* of so many, chosen at random */
+	enum shield_sample_via via;
+};
+_Static_assert(sizeof(struct shield_sample) == 40, "shield_sample");
+
+/* Before a sampled frame: in the ring buffer, or as its metadata where the driver can. */
+struct shield_mark {
+	__u32 magic; /* SAMPLE_MARK */
+	__u64 ns;    /* CLOCK_MONOTONIC */
+	__u32 ifindex;
+	__u32 reason; /* enum drop_reason */
+} __attribute__((packed, aligned(4)));
+_Static_assert(sizeof(struct shield_mark) == 20, "shield_mark");
+
+struct shield_sampled {
+	struct shield_mark mark;
+	__u32 wire; /* bytes of the frame, and how many of them are here */
+	__u32 here;
+	__u8 frame[SAMPLE_BYTES_MAX];
+};
+_Static_assert(sizeof(struct shield_sampled) == 2044, "shield_sampled");
+
+#define TALKER_ROWS         4
+#define TALKER_COLUMNS      4096
+#define TALKERS             256 /* per window */
+#define TALKER_ONE_IN       32  /* packets */
+#define TALKER_WINDOW_SHIFT 33  /* 2^33 ns: 8.6 s */
+
+struct talker_row {
+	__u32 at[TALKER_COLUMNS];
+};
+
+/* talker, per CPU: the list of even windows, then that of odd ones. Counts are of sampled
+ * packets: TALKER_ONE_IN times as many were sent. */
+struct shield_talker {
+	__u8 addr[8] __attribute__((aligned(8))); /* as in struct shield_source */
+	__u32 window;                             /* CLOCK_MONOTONIC >> TALKER_WINDOW_SHIFT */
+	__u32 packets;
+	__u32 dropped;
+	__u32 _zero;
+};
+_Static_assert(sizeof(struct shield_talker) == 24, "shield_talker");
+
+enum shield_event_kind {
+	EVENT_NONE,
+	EVENT_ATTACK_BEGINS, /* a core answers SYNs by cookie; number: how many SYNs it saw in a window */
+	EVENT_ATTACK_ENDS, /* number: the SYNs that it answered so far */
+	/* the keeper's own */
+	EVENT_START,
+	EVENT_STOP,
+	EVENT_POLICY,  /* set, tried, confirmed, reverted */
+	EVENT_CAPTURE, /* somebody looks at dropped packets */
+};
+
+/* events: from the program */
+struct shield_said {
+	__u64 ns; /* CLOCK_MONOTONIC */
+	__u64 number;
+	enum shield_event_kind kind;
+	__u32 cpu;
+};
+_Static_assert(sizeof(struct shield_said) == 24, "shield_said");
+
+#define SHIELD_EVENTS 256
+
+/* event_log, by number % SHIELD_EVENTS: the keeper writes, people read */
+struct shield_event {
+	__u64 number;  /* from 1; 0: none yet */
+	__u64 wall_ms; /* since 1970 */
+	enum shield_event_kind kind;
+	__u32 _zero;
+	char text[104];
+};
+_Static_assert(sizeof(struct shield_event) == 128, "shield_event");
+
 /* ---- policy: what is protected -------------------------------------------- */
 
 /* The rules, in the order of judgement. Protection and the management door stand before

@@ -167,6 +167,56 @@ struct {
 	__type(value, struct appeal_count);
 } appeal_count SEC(".maps");
 
+/* ---- seeing: sample.h, talker.h, event.h ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shield_sample);
+} sample SEC(".maps");
+
+/* struct shield_sampled */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} samples SEC(".maps");
+
+/* [slot of `iface` * SAMPLE_QUEUES + queue]; the kernel empties it when its socket closes */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, SHIELD_IFACES_MAX * SAMPLE_QUEUES);
+	__type(key, __u32);
+	__type(value, __u32);
+} sample_xsk SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TALKER_ROWS);
+	__type(key, __u32);
+	__type(value, struct talker_row);
+} talker_row SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2 * TALKERS);
+	__type(key, __u32);
+	__type(value, struct shield_talker);
+} talker SEC(".maps");
+
+/* struct shield_said */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIELD_EVENTS);
+	__type(key, __u32);
+	__type(value, struct shield_event);
+} event_log SEC(".maps");
+
 /* by slot: see iface_find() */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

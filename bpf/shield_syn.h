@@ -21,6 +21,7 @@
 #ifndef SLUICE_BPF_SHIELD_SYN_H
 #define SLUICE_BPF_SHIELD_SYN_H
 
+#include "event.h"
 #include "maps.h"
 #include "parse.h"
 #include "shield_cookie.h"
@@ -80,8 +81,10 @@ static __always_inline bool syn_attack(struct syn_state *here, const struct shie
 			here->calm += late > SYN_CALM_S * SYN_WINDOWS_PER_S ?
 					      SYN_CALM_S * SYN_WINDOWS_PER_S :
 					      1 + (__u32)late;
-		if (here->calm >= SYN_CALM_S * SYN_WINDOWS_PER_S)
+		if (here->attack && here->calm >= SYN_CALM_S * SYN_WINDOWS_PER_S) {
 			here->attack = 0;
+			event(EVENT_ATTACK_ENDS, here->answered);
+		}
 		here->syns = 0;
 		here->window_ends_ns = now + SYN_WINDOW_NS;
 	}
@@ -91,6 +94,7 @@ static __always_inline bool syn_attack(struct syn_state *here, const struct shie
 		here->calm = 0;
 		here->since_ns = now;
 		here->attacks++;
+		event(EVENT_ATTACK_BEGINS, here->syns);
 	}
 	return here->attack;
 }

@@ -26,6 +26,8 @@
 #include "shield_manage.h"
 #include "shield_malformed.h"
 #include "shield_protect.h"
+#include "sample.h"
+#include "talker.h"
 #include "shield_syn.h"
 #include "steer.h"
 
@@ -71,7 +73,7 @@ static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct s
 		if (why)
 			return why;
 	}
-	if (r->rate != RULE_OFF) {
+	if (r->rate != RULE_OFF && !allowed) {
 		why = holds(p, r->rate, shield_bucket(p));
 		if (why)
 			return why;
@@ -124,6 +126,10 @@ static __always_inline int settle(struct xdp_md *ctx, const struct packet *p,
 		at->dropped++;
 	else if (at)
 		at->passed++;
+	if (at && (at->passed + at->dropped) % TALKER_ONE_IN == 0)
+		talker_hears(p, why != DROP_NONE);
+	if (why)
+		return drop(ctx, p, why);
 	return action == XDP_PASS ? steer(p) : action;
 }
 

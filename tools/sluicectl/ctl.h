@@ -41,6 +41,7 @@ extern const struct object status_object, worker_object, conn_object, channel_ob
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);
+int drop_capture(struct ctl *ctl, int argc, char **argv);
 
 /* ── messages: to stderr in text mode, as {"error":…} on stdout with -j ── */
 int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)

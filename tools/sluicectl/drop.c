@@ -122,6 +122,13 @@ static const struct verb verbs[] = {
 	 "Ethernet header on, or a capture file (as tcpdump -w writes it), or either on standard "
 	 "input; with interface: as if they came in there. Nothing is counted by asking",
 	 VIA_KERNEL},
+	{"capture", drop_capture,
+	 "out FILE [reason WORD[,WORD]...] [count N] [for TIME] [one-in N] [via ring|xsk]",
+	 "dropped packets into a capture file for tcpdump or Wireshark, `-` for standard output: up to "
+	 "1000 within 60s if nothing else is said; with one-in: one of so many, at random. They come by "
+	 "AF_XDP sockets, whole, where the interfaces' drivers have them, else by a ring buffer, cut "
+	 "at 2016 bytes",
+	 VIA_KERNEL},
 	{0},
 };
 const struct object drop_object = {
@@ -130,5 +137,7 @@ const struct object drop_object = {
 	.help = "what the shield dropped, by reason",
 	.examples = "  sluicectl drop show\n  sluicectl -jp drop show\n"
 		    "  sluicectl --show-command drop show\n"
-		    "  sluicectl drop explain odd.pcap interface eth0\n",
+		    "  sluicectl drop explain odd.pcap interface eth0\n"
+		    "  sluicectl drop capture out denied.pcap reason denied count 100\n"
+		    "  sluicectl drop capture out - for 10s | tcpdump -nr -\n",
 };

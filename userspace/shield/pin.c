@@ -235,6 +235,8 @@ void pin_remove_maps(struct shield *s)
 		"synack_cell",  "syn_scratch",
 		"steer_to",     "steer_cpu",
 		"list_heap",    "list_entry",
+		"sample",       "samples",    "sample_xsk",    "talker_row",
+		"talker",       "events",     "event_log",
 		"rates",        "cell",       "validated",     "appeal_count",
 	};
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* sample.h - what is dropped, shown to whoever asks: `sluicectl drop capture`.
+ *
+ *   drop ─► does somebody capture, and this? ─► AF_XDP: the frame itself, its story as metadata
+ *                                           └► else a copy of its head into a ring buffer
+ *
+ * It ends by itself, by count and by clock, with the one who asked alive or dead. Nobody
+ * is woken up for it: under a flood that would cost more than the drop; he comes and looks. */
+#ifndef SLUICE_BPF_SAMPLE_H
+#define SLUICE_BPF_SAMPLE_H
+
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline void sample_lost(struct shield_sample *s)
+{
+	__sync_fetch_and_add(&s->lost, 1);
+}
+
+static __always_inline int sample_to_ring(struct xdp_md *ctx, struct shield_sample *s, __u32 why,
+					  __u64 now)
+{
+	__u32 wire = bpf_xdp_get_buff_len(ctx), here = wire;
+	struct shield_sampled *to;
+
+	to = bpf_ringbuf_reserve(&samples, sizeof(*to), 0);
+	if (!to) {
+		sample_lost(s);
+		return XDP_DROP;
+	}
+	if (here > SAMPLE_BYTES_MAX)
+		here = SAMPLE_BYTES_MAX;
+	barrier_var(here); /* or clang proves the next line needless, and no verifier follows */
+	if (here < 1 || here > SAMPLE_BYTES_MAX || bpf_xdp_load_bytes(ctx, 0, to->frame, here)) {
+		bpf_ringbuf_discard(to, BPF_RB_NO_WAKEUP);
+		return XDP_DROP;
+	}
+	to->mark = (struct shield_mark){SAMPLE_MARK, now, ctx->ingress_ifindex, why};
+	to->wire = wire;
+	to->here = here;
+	bpf_ringbuf_submit(to, BPF_RB_NO_WAKEUP);
+	return XDP_DROP;
+}
+
+/* The frame goes to whoever has bound a socket to this queue; without one it is dropped. Its last
+ * word here: no frame may be looked at any more. */
+static __always_inline int sample_to_xsk(struct xdp_md *ctx, struct shield_sample *s, __u32 why,
+					 __u32 slot, __u64 now)
+{
+	__u32 key = slot * SAMPLE_QUEUES + (ctx->rx_queue_index & (SAMPLE_QUEUES - 1));
+	struct shield_mark *mark;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*mark)) == 0) {
+		mark = (void *)(long)ctx->data_meta;
+		if ((void *)(mark + 1) <= (void *)(long)ctx->data)
+			*mark = (struct shield_mark){SAMPLE_MARK, now, ctx->ingress_ifindex, why};
+	}
+	return bpf_redirect_map(&sample_xsk, key, XDP_DROP);
+}
+
+__noinline int sample_take(struct xdp_md *ctx, __u32 why, __u32 slot)
+{
+	struct shield_sample *s;
+	__u64 now = bpf_ktime_get_ns();
+	__u32 zero = 0;
+
+	if (!ctx)
+		return XDP_DROP;
+	s = bpf_map_lookup_elem(&sample, &zero);
+	if (!s || s->until_ns <= now || !(s->reasons >> (why & 63) & 1))
+		return XDP_DROP;
+	if (s->one_in > 1 && bpf_get_prandom_u32() % s->one_in)
+		return XDP_DROP;
+	if (s->left <= 0 || __sync_fetch_and_add(&s->left, -1) <= 0)
+		return XDP_DROP;
+	if (s->via == SAMPLE_XSK && slot < SHIELD_IFACES_MAX &&
+	    bpf_xdp_get_buff_len(ctx) == ctx->data_end - ctx->data)
+		return sample_to_xsk(ctx, s, why, slot, now);
+	return sample_to_ring(ctx, s, why, now);
+}
+
+/* What becomes of a packet that falls: an enum xdp_action. */
+static __always_inline int drop(struct xdp_md *ctx, const struct packet *p, enum drop_reason why)
+{
+	const struct shield_sample *s;
+	__u32 zero = 0;
+
+	s = bpf_map_lookup_elem(&sample, &zero);
+	return s && s->until_ns ? sample_take(ctx, why, p->iface) : XDP_DROP;
+}
+
+#endif
