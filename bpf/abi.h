@@ -589,7 +589,24 @@ struct pick_count {
 	__u64 by_core;   /* a worker of the wanted core */
 	__u64 elsewhere; /* that core had none that was ready */
 	__u64 by_kernel; /* nobody is ready: the kernel's own choice */
+	__u64 migrated;  /* of them all: had waited at a listener that was closed */
 };
-_Static_assert(sizeof(struct pick_count) == 24, "pick_count");
+_Static_assert(sizeof(struct pick_count) == 32, "pick_count");
+
+/* ---- prefixes that a listener serves ----------------------------------------- */
+
+#define SHIELD_SERVE_MAX 64
+
+/* In sluice_lookup's read-only data. Connections to these addresses and ports go to the listen
+ * address `group`, whatever else listens there. */
+struct serve_rule {
+	__u32 addr[4]; /* network order; IPv4 in the first */
+	__u32 mask[4];
+	__u32 family; /* 2 or 10, as AF_INET and AF_INET6 are here */
+	__u32 port;   /* host byte order */
+	__u32 last;
+	__u32 group;
+};
+_Static_assert(sizeof(struct serve_rule) == 48, "serve_rule");
 
 #endif

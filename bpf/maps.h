@@ -294,15 +294,21 @@ struct {
 
 #endif
 
-#ifdef MAPS_REUSEPORT
+#if defined(MAPS_REUSEPORT) || defined(MAPS_LOOKUP)
 
-/* [group * SHIELD_WORKERS_MAX + worker]; the kernel empties a slot when its socket closes */
+/* [group * SHIELD_WORKERS_MAX + worker]; the kernel empties a slot when its socket closes. A
+ * socket is in an array of this kind or in a SOCKMAP, never in both, and sluice_lookup can read
+ * SOCKMAPs only: where listeners serve prefixes the daemon makes it one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
 	__uint(max_entries, SHIELD_LISTENERS);
 	__type(key, __u32);
 	__type(value, __u64);
 } listener SEC(".maps");
+
+#endif
+
+#ifdef MAPS_REUSEPORT
 
 /* by worker number; read by people only, see core_worker */
 struct {

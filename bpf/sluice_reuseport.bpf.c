@@ -8,6 +8,9 @@
  * already put the flow where it should be; then packet, socket and event loop
  * share a cache. Otherwise it comes from the flow hash.
  *
+ * When a listener closes, the connections that wait at it are not lost: the kernel asks once more,
+ * and they move to whoever stands in the slots now (a replacement's workers, or other ones).
+ *
  * A connection is never refused here: as long as any listener of the group is
  * open, the kernel has a choice of its own, by hash over all of them.
  *
@@ -74,7 +77,10 @@ static __always_inline __u32 wanted_core(const struct sk_reuseport_md *ctx)
 	return core ? *core : 0;
 }
 
-SEC("sk_reuseport")
+/* Also asked for a connection that waits at a listener which is being closed: a successor's listener
+ * stands in the slot by then. Its worker closes it on its own core, so "this CPU" is
+ * still the flow's. */
+SEC("sk_reuseport/migrate")
 int sluice_reuseport(struct sk_reuseport_md *ctx)
 {
 	struct pick_count *count;
@@ -84,6 +90,8 @@ int sluice_reuseport(struct sk_reuseport_md *ctx)
 	count = bpf_map_lookup_elem(&pick_count, &zero);
 	if (!count)
 		return SK_PASS;
+	if (ctx->migrating_sk)
+		count->migrated++;
 	if (pick_from(ctx, wanted_core(ctx), hash))
 		count->by_core++;
 	else if (pick_from(ctx, cpus, hash))

@@ -6,6 +6,23 @@
 #include "shield/shield.h"
 #include "worker/worker.h"
 
+/* "203.0.113.0/24 8000-8999" */
+static void put_serves(struct json_out *o, const struct config_listener *l)
+{
+	if (l->n_serves == 0)
+		return;
+	json_key(o, "serves");
+	json_put_open(o, '[');
+	for (uint32_t i = 0; i < l->n_serves; i++) {
+		char text[CONFIG_PREFIX_STRLEN + 16], prefix[CONFIG_PREFIX_STRLEN];
+		snprintf(text, sizeof(text), "%s %u-%u",
+			 config_prefix_str(&l->serves[i].prefix, prefix), l->serves[i].ports.first,
+			 l->serves[i].ports.last);
+		json_put_str(o, bytes_str(text));
+	}
+	json_put_close(o, ']');
+}
+
 static void put_self(struct json_out *o, const struct worker *w, const struct keeper_piece_self *s)
 {
 	json_key(o, "keeper");
@@ -26,6 +43,7 @@ static void put_self(struct json_out *o, const struct worker *w, const struct ke
 		json_key_str(o, "address", bytes_str(l->address));
 		json_key_u64(o, "port", l->port);
 		json_key_bool(o, "tls", l->tls);
+		put_serves(o, l);
 		json_put_close(o, '}');
 	}
 	json_put_close(o, ']');

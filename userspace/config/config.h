@@ -37,6 +37,7 @@
 #define CONFIG_MAX_MESSAGE      (64u << 20)
 #define CONFIG_MAX_PAGE_BYTES   (1u << 20)
 #define CONFIG_MAX_PROTECT      256
+#define CONFIG_MAX_SERVES       64 /* of all listeners together */
 #define CONFIG_MAX_DENY         16384
 #define CONFIG_MAX_CHANNEL_NAME 100 /* bytes, as in tools/doc/protocol.md */
 #define CONFIG_MAX_FIELD_NAME   64  /* bytes, of a relay's name or field */
@@ -60,6 +61,17 @@ struct config_certificate {
 	uint32_t conf_line;
 };
 
+/* first..last, both in; 1..65535 */
+struct config_ports {
+	uint16_t first, last;
+};
+
+/* Ports of a whole prefix that a listener serves beside its own address. */
+struct config_serve {
+	struct config_prefix prefix;
+	struct config_ports ports;
+};
+
 struct config_listener {
 	const char *name;             /* default "ADDRESS:PORT", as show prints it */
 	const char *address;          /* numeric, as written */
@@ -76,6 +88,9 @@ struct config_listener {
 	/* peers whose X-Forwarded-For / X-Real-IP we believe */
 	const struct config_prefix *trusted_proxies;
 	uint32_t n_trusted_proxies;
+	/* of the address's family; no two of any listeners overlap, and no listener lies in another's */
+	const struct config_serve *serves;
+	uint32_t n_serves;
 };
 
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
@@ -163,11 +178,6 @@ enum config_steer {
 	CONFIG_STEER_CPUMAP,
 	CONFIG_STEER_RSS,
 	CONFIG_STEER_OFF,
-};
-
-/* first..last, both in; 1..65535 */
-struct config_ports {
-	uint16_t first, last;
 };
 
 struct config_protect {

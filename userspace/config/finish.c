@@ -133,6 +133,7 @@ void finish_listener(struct load *l, const config_setting_t *set, void *obj)
 {
 	struct config_listener *s = obj;
 	const struct config *cfg = l->cfg;
+	char buf[CONFIG_PREFIX_STRLEN];
 
 	if (s->address && s->port) {
 		bool v6 = strchr(s->address, ':');
@@ -149,6 +150,13 @@ void finish_listener(struct load *l, const config_setting_t *set, void *obj)
 	if (given(set, "name"))
 		no_duplicate(l, set, group_named("listener"), "name", cfg->listeners,
 			     cfg->n_listeners, s->name);
+	for (uint32_t i = 0; s->addr_len && i < s->n_serves; i++)
+		if (s->serves[i].prefix.family != s->addr.ss_family)
+			complain(
+				l, place(set, "serves"),
+				"serves: prefix = \"%s\" is not of the family of address = \"%s\": that "
+				"takes a listener of its own",
+				config_prefix_str(&s->serves[i].prefix, buf), s->address);
 	if (!s->tls && s->n_certificates)
 		complain(l, place(set, "certificates"),
 			 "certificates are of no use without tls = true");
@@ -428,15 +436,94 @@ static struct config_protect protect_of(const struct config_listener *s)
 	return p;
 }
 
+static uint32_t count_serves(const struct config *cfg)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < cfg->n_listeners; i++)
+		n += cfg->listeners[i].n_serves;
+	return n;
+}
+
 static void protect_listeners(struct load *l)
 {
 	struct config *cfg = l->cfg;
-	struct config_protect *list = load_alloc(l, (cfg->n_listeners + 1) * sizeof(*list));
+	uint32_t n = 0, max = cfg->n_listeners + count_serves(cfg);
+	struct config_protect *list = load_alloc(l, (max + 1) * sizeof(*list));
 
-	for (uint32_t i = 0; i < cfg->n_listeners; i++)
-		if (cfg->listeners[i].addr_len)
-			list[cfg->shield.n_protect++] = protect_of(&cfg->listeners[i]);
+	for (uint32_t i = 0; i < cfg->n_listeners; i++) {
+		const struct config_listener *s = &cfg->listeners[i];
+
+		if (s->addr_len)
+			list[n++] = protect_of(s);
+		for (uint32_t k = 0; k < s->n_serves; k++)
+			list[n++] =
+				(struct config_protect){s->serves[k].prefix, s->serves[k].ports};
+	}
 	cfg->shield.protect = list;
+	cfg->shield.n_protect = n;
+}
+
+static bool prefixes_meet(const struct config_prefix *a, const struct config_prefix *b)
+{
+	unsigned bits = MIN(a->bits, b->bits);
+
+	if (a->family != b->family || memcmp(a->addr, b->addr, bits / 8) != 0)
+		return false;
+	return bits % 8 == 0 || (a->addr[bits / 8] ^ b->addr[bits / 8]) >> (8 - bits % 8) == 0;
+}
+
+static bool protects_meet(const struct config_protect *a, const struct config_protect *b)
+{
+	return a->port.first <= b->port.last && b->port.first <= a->port.last &&
+	       prefixes_meet(&a->prefix, &b->prefix);
+}
+
+/* What is served must be one listener's, or the order in the file would decide. */
+static void check_serve(struct load *l, const config_setting_t *at, uint32_t i,
+			const struct config_serve *serve)
+{
+	const struct config *cfg = l->cfg;
+	const struct config_protect mine = {serve->prefix, serve->ports};
+	char buf[CONFIG_PREFIX_STRLEN];
+
+	for (uint32_t k = 0; k < cfg->n_listeners; k++) {
+		const struct config_listener *other = &cfg->listeners[k];
+		struct config_protect its = other->addr_len ? protect_of(other) : mine;
+		bool meets = k != i && other->addr_len && its.prefix.bits &&
+			     protects_meet(&mine, &its);
+
+		for (uint32_t j = 0; j < other->n_serves && !meets; j++) {
+			const struct config_serve *o = &other->serves[j];
+
+			its = (struct config_protect){o->prefix, o->ports};
+			meets = (k < i || (k == i && o < serve)) && protects_meet(&mine, &its);
+		}
+		if (meets)
+			complain(
+				l, at,
+				"listener %s: serves: %s, ports %u to %u: some of it is listener %s's",
+				cfg->listeners[i].name, config_prefix_str(&serve->prefix, buf),
+				serve->ports.first, serve->ports.last, other->name);
+	}
+}
+
+static void check_serves(struct load *l, const config_setting_t *set)
+{
+	const struct config *cfg = l->cfg;
+	const config_setting_t *list =
+		given(set, "listeners") ? config_setting_get_member(set, "listeners") : NULL;
+
+	if (count_serves(cfg) > CONFIG_MAX_SERVES)
+		complain(l, list, "serves: %u prefixes; all listeners together may have %d",
+			 count_serves(cfg), CONFIG_MAX_SERVES);
+	for (uint32_t i = 0; i < cfg->n_listeners; i++) {
+		const struct config_listener *s = &cfg->listeners[i];
+		const config_setting_t *e = config_setting_get_elem(list, i);
+
+		for (uint32_t k = 0; k < s->n_serves; k++)
+			check_serve(l, place(e, "serves"), i, &s->serves[k]);
+	}
 }
 
 static void admin_path(struct load *l, const config_setting_t *admin, const char *option,
@@ -522,6 +609,7 @@ void finish_root(struct load *l, const config_setting_t *set, void *obj)
 	assert(obj == cfg);
 	add_built_in_relays(l);
 	number_spaces(l);
+	check_serves(l, set);
 	if (cfg->shield.n_protect == 0)
 		protect_listeners(l);
 	check_admin(l, set);

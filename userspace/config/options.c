@@ -236,6 +236,21 @@ static const struct option_group endpoint_group = {
 
 /* ---- listeners ---- */
 
+static const struct option serve_options[] = {
+	{"prefix", OPT_PREFIX, AT(config_serve, prefix), .required = true,
+	 .sample = "\"203.0.113.0/24\"", .help = "Addresses of ours."},
+	{"ports", OPT_PORT, AT(config_serve, ports), .required = true, .sample = "\"8000-8999\"",
+	 .help = "A TCP port, or a range of them."},
+};
+
+static const struct option_group serve_group = {
+	.name = "serves",
+	.key = "prefix",
+	.size = sizeof(struct config_serve),
+	OPTIONS(serve_options),
+	.help = "Each is { prefix = \"203.0.113.0/24\"; ports = \"8000-8999\"; }.",
+};
+
 static const struct option listener_options[] = {
 	{"name", OPT_STRING, AT(config_listener, name), .check = check_name,
 	 .unset = "ADDRESS:PORT", .sample = "\"public\"",
@@ -267,6 +282,14 @@ static const struct option listener_options[] = {
 	{"defer_accept", OPT_BOOL, AT(config_listener, defer_accept), .def = "false",
 	 .help = "TCP_DEFER_ACCEPT: a connection is handed over when its first bytes are there.",
 	 .price = "saves a wakeup per connection; probes that only connect are not seen"},
+	{"serves", OPT_GROUPS, LIST_AT(config_listener, serves), .max = CONFIG_MAX_SERVES,
+	 .group = &serve_group, .def = "()",
+	 .sample = "( { prefix = \"203.0.113.0/24\"; ports = \"8000-8999\"; } )",
+	 .help = "Whole prefixes and ranges of ports that are served here as well, without a socket for "
+		 "each, in this network namespace. The host must take them as its own (ip route add local "
+		 "203.0.113.0/24 dev lo). It needs BPF, comes before any other program that listens on these "
+		 "ports, and if sluiced is killed they are refused until the next one runs.",
+	 .price = "some ns for each packet without a connection that this host gets"},
 };
 
 static const struct option_group listener_group = {

@@ -9,6 +9,7 @@
  * are made in the same way, by the same code, with the same rights. */
 #include "keeper/keeper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -192,6 +193,14 @@ static int manage_of(const struct config_manage *m, struct shield_config *out)
 	return 0;
 }
 
+static bool serves_any(const struct config *cfg)
+{
+	for (uint32_t l = 0; l < cfg->n_listeners; l++)
+		if (cfg->listeners[l].n_serves)
+			return true;
+	return false;
+}
+
 static int open_shield_with(struct keeper *k, const struct plan *plan)
 {
 	static const enum shield_want want[] = {
@@ -210,6 +219,7 @@ static int open_shield_with(struct keeper *k, const struct plan *plan)
 		.deny = plan->deny,
 		.n_deny = plan->n_deny,
 		.steer = (enum shield_steer_want)cfg->shield.steer,
+		.serves = serves_any(cfg),
 	};
 	int err = manage_of(&cfg->shield.manage, &sc);
 	if (!err)
@@ -240,6 +250,30 @@ static void open_groups(struct keeper *k)
 	free(cpu);
 }
 
+/* Prefixes that listeners serve beside their own addresses. */
+static void open_serves(struct keeper *k)
+{
+	struct shield_serve list[CONFIG_MAX_SERVES];
+	size_t n = 0;
+	int err;
+	for (uint32_t l = 0; l < k->cfg->n_listeners; l++) {
+		const struct config_listener *c = &k->cfg->listeners[l];
+		for (uint32_t i = 0; i < c->n_serves && l < SHIELD_GROUPS_MAX; i++) {
+			assert(n < ARRAY_SIZE(list)); /* the configuration says so */
+			list[n++] = (struct shield_serve){
+				.to = plan_prefix(&c->serves[i].prefix),
+				.port = c->serves[i].ports.first,
+				.last = c->serves[i].ports.last,
+				.group = l,
+			};
+			listener_check_local(c, &c->serves[i]);
+		}
+	}
+	err = shield_serve_set(k->shield, list, n);
+	if (err == -EOPNOTSUPP && n)
+		log_warn("serves: not without BPF: listeners serve their own addresses only");
+}
+
 static int open_shield(struct keeper *k)
 {
 	struct plan *plan = malloc(sizeof(*plan));
@@ -253,6 +287,7 @@ static int open_shield(struct keeper *k)
 		return err;
 	k->shield_used = shield_is_on(k->shield);
 	open_groups(k);
+	open_serves(k);
 	const struct config_offences *o = &k->cfg->shield.offences;
 	const struct offence_rules rules = {o->points, o->window_ms, o->first_ms, o->longest_ms};
 	if (o->points && !(k->offences = offences_new(&rules, k->hash_key)))

@@ -14,7 +14,9 @@
 #include "shield/shield.h"
 
 #define PLAN_PROTECT_MAX                                                                           \
-	(CONFIG_MAX_PROTECT > CONFIG_MAX_LISTENERS ? CONFIG_MAX_PROTECT : CONFIG_MAX_LISTENERS)
+	(CONFIG_MAX_PROTECT > CONFIG_MAX_LISTENERS + CONFIG_MAX_SERVES ?                           \
+		 CONFIG_MAX_PROTECT :                                                              \
+		 CONFIG_MAX_LISTENERS + CONFIG_MAX_SERVES)
 
 struct plan {
 	uint32_t n_protect, n_deny;

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -98,6 +99,30 @@ int listener_open_group(const struct config_listener *l, int *fds, unsigned n)
 		return err;
 	}
 	return 0;
+}
+
+/* An address is local if a socket can be bound to it; a whole prefix by its first one. */
+void listener_check_local(const struct config_listener *l, const struct config_serve *s)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	bool is_v4 = s->prefix.family == AF_INET;
+	char text[CONFIG_PREFIX_STRLEN];
+	int fd = socket(s->prefix.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	memcpy(&v4.sin_addr, s->prefix.addr, sizeof(v4.sin_addr));
+	memcpy(&v6.sin6_addr, s->prefix.addr, sizeof(v6.sin6_addr));
+	if (fd >= 0 &&
+	    bind(fd, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+		 is_v4 ? sizeof(v4) : sizeof(v6)) != 0 &&
+	    errno == EADDRNOTAVAIL) {
+		config_prefix_str(&s->prefix, text);
+		log_warn(
+			"listener %s: serves %s, which this host does not take as its own: ip route add "
+			"local %s dev lo",
+			l->name, text, text);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Tells the keeper when room has become scarce, and when there is some again. If it cannot be told

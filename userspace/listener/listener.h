@@ -22,6 +22,9 @@ int listener_check_free(const struct config_listener *l);
  * -errno, with a log line that names the address and what to do. */
 int listener_open_group(const struct config_listener *l, int *fds, unsigned n);
 
+/* Says so if this host does not take the prefix as its own: then no packet to it comes this far. */
+void listener_check_local(const struct config_listener *l, const struct config_serve *s);
+
 /* Begins to accept on this worker's descriptors. NULL: no memory. */
 struct listener *listener_start(struct worker *w, const int *fds);
 /* Stops accepting; descriptors are closed. */

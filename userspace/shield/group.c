@@ -149,6 +149,7 @@ static int share_maps(struct shield *s, struct sluice_reuseport_bpf *copy)
 		if (bpf_map__is_internal(map))
 			continue;
 		ours = bpf_object__find_map_by_name(s->pick->obj, bpf_map__name(map));
+		bpf_map__set_type(map, bpf_map__type(ours));
 		err = bpf_map__reuse_fd(map, bpf_map__fd(ours));
 		if (err)
 			return err;

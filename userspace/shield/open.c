@@ -121,7 +121,7 @@ static void drop_foreign_maps(struct shield *s)
 /* ---- programs ------------------------------------------------------------------ */
 
 /* The maps of the pick program; its code is loaded per listen address in group.c. */
-static int load_pick(struct shield *s)
+static int load_pick(struct shield *s, bool serves)
 {
 	struct sluice_reuseport_bpf *pick = sluice_reuseport_bpf__open();
 	bool missing;
@@ -133,6 +133,8 @@ static int load_pick(struct shield *s)
 	bpf_program__set_autoload(pick->progs.sluice_reuseport, false);
 	bpf_map__set_max_entries(pick->maps.core_worker, s->cpus + 1);
 	bpf_map__set_max_entries(pick->maps.core_nth, s->cpus);
+	if (serves)
+		bpf_map__set_type(pick->maps.listener, BPF_MAP_TYPE_SOCKMAP);
 	err = pin_maps_adopt(s, pick->obj, &missing);
 	if (!err)
 		err = sluice_reuseport_bpf__load(pick);
@@ -218,7 +220,7 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 	int err;
 
 	drop_foreign_maps(s);
-	err = load_pick(s);
+	err = load_pick(s, cfg->serves);
 	if (!err)
 		err = policy_read(s, &now);
 	if (!err) {
@@ -353,6 +355,7 @@ static void take_down(struct shield *s)
 {
 	cookies_detach(s);
 	detach_all(s);
+	serve_release(s);
 	pin_each(s, "reuseport_", pin_remove);
 	pin_remove(s, "xdp");
 	pin_remove_maps(s);

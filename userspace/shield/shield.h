@@ -66,9 +66,9 @@
  *                     last entry stands for all CPUs; the first n numbers count
  *   core_nth          {"key":0,"value":0}: CPUs with a ready worker, policy.cores of them
  *   pick_count        {"key":0,"values":[{"cpu":0,"value":{"by_core":5,"elsewhere":0,
- *                     "by_kernel":0}},…]}
- *   listener          a REUSEPORT_SOCKARRAY: carries no BTF; key group*1024+worker as hex
- *                     bytes, value the socket's cookie
+ *                     "by_kernel":0,"migrated":0}},…]}
+ *   listener          a REUSEPORT_SOCKARRAY, or a SOCKMAP if listeners serve prefixes: carries no
+ *                     BTF; key group*1024+worker as hex bytes, value the socket's cookie
  *   cookie            {"key":0,"value":{"how":"COOKIE_OWN","offer":7,"wscale":7,"window":65483}}
  *   cookie_key        SYN cookies' keys: whoever reads them can forge connections
  *   cookie_last       when the last cookie was given out
@@ -76,6 +76,7 @@
  *                     "attack":0,…}},…]}; synack_cell, syn_scratch: the program's own
  *   tcx_IFINDEX       the link of the tc program that takes cookies back
  *   xdp               the program;  link_IFINDEX  the link that attaches it;
+ *   serve, serve_link the sk_lookup program and its link, if listeners serve prefixes
  *   reuseport_GROUP   the copy of the sk_reuseport program of that listen address */
 #ifndef SLUICE_SHIELD_SHIELD_H
 #define SLUICE_SHIELD_SHIELD_H
@@ -146,6 +147,7 @@ struct shield_config {
 	const struct shield_prefix *deny; /* sluice.conf's, without expiry */
 	size_t n_deny;
 	enum shield_steer_want steer;
+	bool serves; /* shield_serve_set() will be called with prefixes */
 };
 
 /* What spreads the flows of an interface over the cores. */
@@ -303,6 +305,19 @@ int shield_worker_mark(struct shield *s, unsigned worker, enum shield_worker_sta
  * still live from an earlier keeper are no longer chosen. Descriptors stay
  * the caller's. A worker's successor that inherits the descriptor needs nothing. */
 int shield_group_attach(struct shield *s, unsigned group, const int *fds, size_t n);
+
+/* Connections to port..last of `to` go to the listen address `group`, whoever else listens there, and to
+ * nobody (they are refused) while `group` has no listener: pinned, it stays so when the keeper dies. The host must take
+ * the prefix as its own (ip route add local PREFIX dev lo). */
+struct shield_serve {
+	struct shield_prefix to;
+	uint16_t port, last; /* host order */
+	unsigned group;
+};
+
+/* Exactly these from now on, in one step; n 0: none. Groups must have been attached. At most
+ * SHIELD_SERVE_MAX, else -E2BIG. */
+int shield_serve_set(struct shield *s, const struct shield_serve *list, size_t n);
 
 /* ---- counters ------------------------------------------------------------------- */
 

@@ -154,6 +154,11 @@ int cookie_probe(struct shield_cookie *out); /* all but `how` */
 struct sluice_cookie_bpf *cookie_load(const struct sluice_xdp_bpf *xdp, int *err);
 int cookie_link(const struct sluice_cookie_bpf *c, unsigned ifindex);
 
+/* ---- serve.c ----------------------------------------------------------------- */
+
+/* No prefix is served from now on, ours or a dead keeper's. */
+void serve_release(struct shield *s);
+
 /* ---- open.c ------------------------------------------------------------------ */
 
 /* Read, change, write back the one entry of `policy`. */

@@ -356,6 +356,54 @@ TEST(config, chat_and_typing_are_built_in_and_may_be_replaced)
 	config_free(cfg);
 }
 
+#define SERVES(more, port, serves)                                                                 \
+	"{ address = \"" more "\"; port = " port "; serves = ( " serves " ); }"
+
+TEST(config, what_listeners_serve_is_protected_with_what_they_listen_on)
+{
+	struct config *cfg = good(
+		"listeners = (" SERVES("127.0.0.1", "8080",
+				       "{ prefix = \"203.0.113.0/24\"; ports = \"8000-8999\"; }, "
+				       "{ prefix = \"192.0.2.7\"; ports = 443; }") ");");
+
+	assert_int_equal(cfg->listeners[0].n_serves, 2);
+	assert_int_equal(cfg->shield.n_protect, 3);
+	assert_int_equal(cfg->shield.protect[1].prefix.bits, 24);
+	assert_int_equal(cfg->shield.protect[1].port.last, 8999);
+	assert_int_equal(cfg->shield.protect[2].port.first, 443);
+	config_free(cfg);
+}
+
+TEST(config, what_is_served_is_of_one_family_and_of_one_listener)
+{
+	refused("listeners = (" SERVES("127.0.0.1", "8080",
+				       "{ prefix = \"2001:db8::/32\"; ports = 443; }") ");",
+		"is not of the family of address");
+	refused("listeners = (" SERVES(
+			"127.0.0.1", "8080",
+			"{ prefix = \"203.0.113.0/24\"; ports = \"400-500\"; }") ", "
+										 "{ address = \"203.0.113.9\"; port = 443; });",
+		"some of it is listener 203.0.113.9:443's");
+	refused("listeners = (" SERVES("127.0.0.1", "8080", "{ prefix = \"203.0.113.0/24\"; ports = \"400-500\"; }") ", " SERVES(
+			"127.0.0.2", "8080", "{ prefix = \"203.0.112.0/22\"; ports = 443; }") ");",
+		"some of it is listener 127.0.0.1:8080's");
+	refused("listeners = (" SERVES(
+			"127.0.0.1", "8080",
+			"{ prefix = \"203.0.113.0/24\"; ports = 443; }, "
+			"{ prefix = \"203.0.113.8/30\"; ports = \"443-444\"; }") ");",
+		"some of it is listener 127.0.0.1:8080's");
+}
+
+TEST(config, neighbouring_prefixes_and_ports_may_be_served_by_different_listeners)
+{
+	config_free(good(
+		"listeners = (" SERVES("127.0.0.1", "8080", "{ prefix = \"203.0.113.0/25\"; ports = \"400-500\"; }") ", " SERVES(
+			"127.0.0.2", "8080",
+			"{ prefix = \"203.0.113.128/25\"; ports = \"400-500\"; }, "
+			"{ prefix = \"203.0.113.0/25\"; ports = 501; }") ", "
+									 "{ address = \"0.0.0.0\"; port = 443; });"));
+}
+
 /* ---- mistakes ---- */
 
 TEST(config, an_unknown_option_comes_with_the_nearest_known_one)
