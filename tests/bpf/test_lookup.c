@@ -127,6 +127,30 @@ NET_TEST(lookup, and_those_at_listeners_that_serve_prefixes, 1500)
 	replaced_with_a_full_queue(n, true, false);
 }
 
+NET_TEST(lookup, a_listener_goes_back_into_its_slot_whoever_stood_there_meanwhile, 1500)
+{
+	for (int serves = 0; serves < 2; serves++) {
+		struct fleet old = {.shield = pick_only(n, serves)}, next = old;
+		int c;
+
+		fleet_listen(&old, "192.0.2.1", 7000, false);
+		check(shield_group_attach(old.shield, 0, old.fd, WORKERS) == 0); /* nobody */
+		fleet_listen(&next, "192.0.2.1", 7000, false);
+		check(shield_group_attach(old.shield, 0, old.fd, WORKERS) == 0); /* one who lives */
+		fleet_close(&next);
+		fleet_listen(&next, "192.0.2.1", 7000, false);
+		fleet_close(&next);
+		check(shield_group_attach(old.shield, 0, old.fd, WORKERS) == 0); /* one who died */
+		net_enter(n->client);
+		c = net_connect("192.0.2.1", 7000, 3000);
+		net_enter(n->edge);
+		check(c >= 0 && fleet_take(&old) == 1 && answered(c));
+		close(c);
+		fleet_close(&old);
+		shield_close(old.shield, true);
+	}
+}
+
 /* Clients that come all the time, in a process of their own: its exit code is how many failed. */
 static pid_t storm(struct net *n, struct fleet *f, unsigned clients)
 {

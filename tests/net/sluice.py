@@ -156,7 +156,7 @@ listeners = ( {", ".join(lines)} );
             full = ["nsenter", f"--net=/run/netns/{self.netns}", *full]
         return full
 
-    def spawn(self):
+    def spawn(self, *args):
         """Starts it and does not wait."""
         if self.notify:
             self.notify.close()
@@ -169,7 +169,7 @@ listeners = ( {", ".join(lines)} );
         self.notify.setblocking(False)
         env = dict(os.environ, NOTIFY_SOCKET=name, **self.env)
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen(self.command(*args), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=env, start_new_session=True)
 
     def start(self, seconds=15):
@@ -181,6 +181,20 @@ listeners = ( {", ".join(lines)} );
             raise AssertionError(f"sluiced ended with {self.process.returncode}:\n{self.log()[-4000:]}")
         self.members()
         return self
+
+    def replace(self, seconds=20):
+        """Has another one take over; waits until it is ready and returns the process of the old one, which
+        may still be letting its clients go."""
+        old, seen = self.process, len(self.log())
+        self.members()
+        self.spawn("--replace")
+        wait_for("the new sluiced is ready", seconds,
+                 lambda: "READY=1" in self.hear() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            new, self.process = self.process, old
+            raise AssertionError(f"the new sluiced ended with {new.returncode}:\n{self.log()[seen:]}")
+        self.members()
+        return old
 
     def hear(self):
         """All that it has told its service manager so far."""

@@ -219,7 +219,7 @@ static void upgrade(struct worker *w, struct conn *c, const struct http_head *h,
 		refuse(w, c, 403, "this Origin is not allowed here");
 		return;
 	}
-	if (w->phase != WORKER_RUNNING) {
+	if (w->phase >= WORKER_DRAINING) {
 		refuse(w, c, 503, "shutting down");
 		return;
 	}

@@ -23,7 +23,7 @@ enum keeper_msg_kind {
 	/* keeper → process */
 	KEEPER_PEER_DOWN = 1, /* member has died */
 	KEEPER_PEER_UP,       /* member lives, with this incarnation; its rings may be used */
-	KEEPER_SHUTDOWN,      /* close every client with 1001 and exit 0 */
+	KEEPER_SHUTDOWN,      /* close every client with 1001 and exit 0; value: which, see below */
 	KEEPER_REPLY,      /* to a request: `status` 0 or -errno, `ask` as asked, `text` says why */
 	KEEPER_PIECE_SELF, /* of the answer to KEEPER_STATUS: `self` */
 	KEEPER_PIECE_MEMBER, /* `life` of `member`, in its life `incarnation` */
@@ -51,6 +51,13 @@ enum keeper_msg_kind {
 						* before it, 'E' a mistake, 'N' a remark */
 #define KEEPER_OFFENCE_MAX   1000u  /* points of one message */
 #define KEEPER_TRY_MAX_S     86400u /* longest trial of a policy */
+/* How clients go at KEEPER_SHUTDOWN. */
+enum keeper_shutdown {
+	KEEPER_SHUTDOWN_NOW,      /* all at once: nobody else serves them */
+	KEEPER_SHUTDOWN_REPLACED, /* one after the other: they come back to a successor */
+	KEEPER_SHUTDOWN_ALONE,    /* likewise; and what waits at our listeners would be lost */
+};
+
 #define KEEPER_STATUS_PIECES 16u
 #define KEEPER_NOTE_MAX      63u             /* bytes of a denial's note in `text` */
 #define KEEPER_DENY_MAX_S    (366u * 86400u) /* longest denial that ends by itself */

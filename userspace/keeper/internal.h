@@ -6,6 +6,7 @@
  *    child.c      what the new process does before it is a worker
  *    serve.c      what members ask
  *    policy.c     the shield's policy while it runs
+ *    replace.c    one keeper takes over from another
  *    supervise.c  the loop: signals, channels, deadlines */
 #ifndef SLUICE_KEEPER_INTERNAL_H
 #define SLUICE_KEEPER_INTERNAL_H
@@ -20,6 +21,7 @@
 #include "keeper/offence.h"
 #include "keeper/plan.h"
 #include "keeper/privilege.h"
+#include "keeper/replace.h"
 #include "keeper/request.h"
 #include "keeper/runtime.h"
 #include "shield/shield.h"
@@ -101,6 +103,8 @@ struct keeper {
 	bool shield_used;          /* something of it is loaded: its capabilities are kept */
 	struct offences *offences; /* NULL: nobody is denied by them */
 	struct policy policy;
+	struct replace replace;
+	struct shield_rehearsal rehearsed; /* as a guest */
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
 	int control_fd;
@@ -108,6 +112,7 @@ struct keeper {
 	int signal_fd;
 	struct member *members;
 
+	int ready_fd;   /* a byte goes here when all is ready; -1: nobody waits for it */
 	bool announced; /* every member was ready at once: the outside has been told */
 	bool shutting_down;
 	bool hurry; /* asked twice: no more patience */
@@ -156,6 +161,19 @@ void policy_describe(const struct keeper *k, struct keeper_piece_self *out);
 /* A process that has been reaped: was it ours? */
 bool policy_reaped(struct keeper *k, pid_t pid, int wait_status);
 void policy_close(struct keeper *k);
+
+/* What the shield is to think of it now. */
+enum shield_worker_state member_shield_state(const struct member *m);
+
+/* Loads the shield, puts our listeners into its slots. 0 or -errno, logged. */
+int keeper_open_shield(struct keeper *k);
+/* Somebody else may have written to the maps and is gone: makes them ours again, and tells in
+ * runtime_dir what has happened meanwhile. */
+void keeper_reclaim(struct keeper *k);
+/* All are ready, and in charge: tells the outside. */
+void keeper_announce(struct keeper *k);
+/* Closes the ports and has everybody end; supervise() returns when they have. */
+void keeper_shut_down(struct keeper *k);
 
 /* Reads what the member has asked, as far as its bucket goes, and answers. */
 void serve_member(struct keeper *k, uint32_t id, uint64_t now_ns);

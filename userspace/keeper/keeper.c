@@ -136,7 +136,8 @@ static int open_listeners(struct keeper *k)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		k->listener_fds[i] = -1;
-	for (uint32_t l = 0; l < k->cfg->n_listeners; l++) {
+	/* Whom we replace listens there, and is to go on until we are ready. */
+	for (uint32_t l = 0; l < k->cfg->n_listeners && !replace_hands_off(k); l++) {
 		int err = listener_check_free(&k->cfg->listeners[l]);
 		if (err)
 			return err;
@@ -220,6 +221,8 @@ static int open_shield_with(struct keeper *k, const struct plan *plan)
 		.n_deny = plan->n_deny,
 		.steer = (enum shield_steer_want)cfg->shield.steer,
 		.serves = serves_any(cfg),
+		.pin_lock = k->replace.pin_lock,
+		.rehearsed = &k->rehearsed,
 	};
 	int err = manage_of(&cfg->shield.manage, &sc);
 	if (!err)
@@ -274,7 +277,7 @@ static void open_serves(struct keeper *k)
 		log_warn("serves: not without BPF: listeners serve their own addresses only");
 }
 
-static int open_shield(struct keeper *k)
+int keeper_open_shield(struct keeper *k)
 {
 	struct plan *plan = malloc(sizeof(*plan));
 	int err = -ENOMEM;
@@ -293,6 +296,17 @@ static int open_shield(struct keeper *k)
 	if (o->points && !(k->offences = offences_new(&rules, k->hash_key)))
 		return -ENOMEM;
 	return 0;
+}
+
+void keeper_reclaim(struct keeper *k)
+{
+	keeper_write_members(k);
+	if (!k->shield_used)
+		return;
+	open_groups(k);
+	open_serves(k);
+	for (uint32_t i = 0; i < k->n_workers; i++)
+		member_mark(k, i, member_shield_state(&k->members[i]));
 }
 
 /* ---- shared memory ----------------------------------------------------------------------------------- */
@@ -367,7 +381,8 @@ static void free_members(struct keeper *k)
 
 static int start_and_supervise(struct keeper *k)
 {
-	int err = privilege_reduce(k->shield_used, k->user.change);
+	/* whoever takes over loads his shield last of all */
+	int err = privilege_reduce(k->shield_used || replace_hands_off(k), k->user.change);
 	if (err) {
 		log_error("cannot drop privileges: %s", strerror(-err));
 		return 1;
@@ -399,12 +414,17 @@ static int with_runtime(struct keeper *k)
 	k->control_fd = runtime_control_open(&k->runtime, k->cfg);
 	if (k->control_fd < 0)
 		goto no_listeners;
-	if (open_shield(k))
+	if (!replace_hands_off(k) && keeper_open_shield(k))
 		goto no_shield;
+	if (replace_hands_off(k) && k->cfg->shield.mode != CONFIG_SHIELD_OFF &&
+	    k->cfg->shield.n_interfaces && privilege_has(CAP_SYS_ADMIN))
+		shield_rehearse(&k->rehearsed);
+	replace_open(k);
 	if (!open_memory(k))
 		code = start_and_supervise(k);
-	shield_close(k->shield, true);
+	shield_close(k->shield, !replace_hands_off(k));
 no_shield:
+	replace_close(k);
 	policy_close(k);
 	free(k->offences);
 	close(k->control_fd);
@@ -430,10 +450,30 @@ bool keeper_check(const struct config *cfg)
 	return ok;
 }
 
-int keeper_run(const struct config *cfg)
+/* The directory is ours, or the one who has it gives way. */
+static int enter(struct keeper *k, bool replace)
 {
-	struct keeper k = {
-		.cfg = cfg, .started_wall_ms = clock_wall_ms(), .control_fd = -1, .null_fd = -1};
+	int lock_fd, err = replace ? replace_ask(k, &lock_fd) : -ENOENT;
+	if (replace && err == -ENOENT)
+		log_info("nobody runs on %s: an ordinary start", k->cfg->runtime_dir);
+	if (err == -ENOENT)
+		return runtime_open(&k->runtime, k->cfg);
+	if (!err)
+		err = runtime_share(&k->runtime, k->cfg, lock_fd);
+	if (err)
+		replace_close(k);
+	return err;
+}
+
+int keeper_run(const struct config *cfg, const struct keeper_how *how)
+{
+	struct keeper k = {.cfg = cfg,
+			   .started_wall_ms = clock_wall_ms(),
+			   .control_fd = -1,
+			   .null_fd = -1,
+			   .ready_fd = how->ready_fd,
+			   .replace = {.door = -1, .peer = -1, .pin_lock = -1},
+			   .runtime = {.dir_fd = -1, .lock_fd = -1}};
 	log_init("keeper", cfg->log_level, cfg->log_json);
 	random_bytes(k.hash_key, sizeof(k.hash_key));
 	tzset();    /* workers cannot open the file that it reads */
@@ -444,7 +484,7 @@ int keeper_run(const struct config *cfg)
 	    privilege_find_user(cfg->user, cfg->group, &k.user))
 		goto no_runtime;
 	privilege_say_user(&k.user);
-	if (runtime_open(&k.runtime, cfg))
+	if (enter(&k, how->replace))
 		goto no_runtime;
 	code = with_runtime(&k);
 	runtime_close(&k.runtime);

@@ -12,9 +12,14 @@
  * to each other? False after a line that says what is wrong. Changes nothing. */
 bool keeper_check(const struct config *cfg);
 
-/* Runs the daemon in the foreground until it is told to stop. Returns sluiced's exit code: 0 after an
+struct keeper_how {
+	bool replace; /* take over from the sluiced that runs on this runtime_dir, if any does */
+	int ready_fd; /* is written a byte, and closed, when all is ready; -1: none */
+};
+
+/* Runs the daemon in the foreground until it is told to stop, or replaced. Returns sluiced's exit code: 0 after an
  * orderly end, 1 if it could not start or had to give up; the reason has been logged. `cfg`
  * stays the caller's. */
-int keeper_run(const struct config *cfg);
+int keeper_run(const struct config *cfg, const struct keeper_how *how);
 
 #endif

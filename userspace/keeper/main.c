@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -22,7 +23,7 @@
 enum { EXIT_FINE, EXIT_FAILED, EXIT_WRONG };
 
 static const char help_text[] =
-	"usage: sluiced [-c FILE] [-t | -T [-j]]\n"
+	"usage: sluiced [-c FILE] [-t | -T [-j] | [-r] [-b]]\n"
 	"\n"
 	"Terminates TLS and WebSocket at the network edge. Stays in the foreground.\n"
 	"\n"
@@ -30,6 +31,10 @@ static const char help_text[] =
 	"  -t, --test          check the configuration and its certificates, and exit\n"
 	"  -T, --show          print the effective configuration, defaults included, and exit\n"
 	"  -j, --json          with -T: as JSON\n"
+	"  -r, --replace       take over from the sluiced that runs on the same runtime_dir, if one\n"
+	"                      does: new clients come here, its own hear 1001; if this one fails\n"
+	"                      to start, that one goes on\n"
+	"  -b, --background    return when the daemon is ready, or has failed to become so\n"
 	"  -V, --version       print the version and exit\n"
 	"  -h, --help          print this and exit\n"
 	"\n"
@@ -37,6 +42,7 @@ static const char help_text[] =
 	"  sluiced -t -c sluice.conf           is this file right?\n"
 	"  sluiced -T -j | jq .listeners       what would it listen on?\n"
 	"  sluiced -c sluice.conf              run; Ctrl-C closes every client and ends\n"
+	"  sluiced -rb -c sluice.conf          another version or configuration, nobody refused\n"
 	"\n"
 	"Signals: TERM and INT close every client with 1001 and end; a second one ends at once.\n"
 	"Exit codes: 0 fine, 1 could not run, 2 the command line or the configuration is wrong.\n";
@@ -47,6 +53,7 @@ struct options {
 	const char *file;
 	enum task task;
 	bool json;
+	bool replace, background;
 };
 
 static int wrong(const char *why)
@@ -63,11 +70,13 @@ static int parse(int argc, char **argv, struct options *o)
 		{"test", no_argument, NULL, 't'},
 		{"show", no_argument, NULL, 'T'},
 		{"json", no_argument, NULL, 'j'},
+		{"replace", no_argument, NULL, 'r'},
+		{"background", no_argument, NULL, 'b'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	for (int c; (c = getopt_long(argc, argv, "c:tTjVh", known, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "c:tTjrbVh", known, NULL)) != -1;) {
 		switch (c) {
 		case 'c': o->file = optarg; break;
 		case 't':
@@ -77,6 +86,8 @@ static int parse(int argc, char **argv, struct options *o)
 			o->task = c == 't' ? TEST : SHOW;
 			break;
 		case 'j': o->json = true; break;
+		case 'r': o->replace = true; break;
+		case 'b': o->background = true; break;
 		case 'V': printf("sluiced " SLUICE_VERSION "\n"); return EXIT_FINE;
 		case 'h': fputs(help_text, stdout); return EXIT_FINE;
 		default: /* getopt has said which option it was */
@@ -92,6 +103,8 @@ static int parse(int argc, char **argv, struct options *o)
 	}
 	if (o->json && o->task != SHOW)
 		return wrong("-j goes with -T");
+	if ((o->replace || o->background) && o->task != RUN)
+		return wrong("-r and -b go with neither -t nor -T");
 	return -1;
 }
 
@@ -157,13 +170,45 @@ static int show(const char *file, bool json)
 	return EXIT_FINE;
 }
 
-static int run(const char *file)
+/* In the parent: -1 in the child, with *ready_fd to write to; else the exit code, when the child is
+ * ready or has ended. */
+static int go_behind(int *ready_fd)
 {
-	struct config *cfg = load(file);
+	int end[2], status;
+	if (pipe2(end, O_CLOEXEC) < 0) {
+		fprintf(stderr, "sluiced: cannot go to the background: %s\n", strerror(errno));
+		return EXIT_FAILED;
+	}
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(end[0]);
+		setsid(); /* whoever started us may end with his terminal */
+		*ready_fd = end[1];
+		return -1;
+	}
+	close(end[1]);
+	char byte;
+	ssize_t n = pid < 0 ? -1 : TEMP_FAILURE_RETRY(read(end[0], &byte, 1));
+	close(end[0]);
+	if (n == 1)
+		return EXIT_FINE;
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+		return EXIT_FAILED;
+	return WEXITSTATUS(status);
+}
+
+static int run(const struct options *o)
+{
+	struct keeper_how how = {.replace = o->replace, .ready_fd = -1};
+	struct config *cfg = load(o->file);
 	if (!cfg)
 		return EXIT_WRONG;
 	log_init("keeper", cfg->log_level, cfg->log_json);
-	int code = keeper_check(cfg) ? keeper_run(cfg) : EXIT_WRONG;
+	int code = keeper_check(cfg) ? -1 : EXIT_WRONG;
+	if (code < 0 && o->background)
+		code = go_behind(&how.ready_fd);
+	if (code < 0)
+		code = keeper_run(cfg, &how);
 	config_free(cfg);
 	return code;
 }
@@ -191,5 +236,5 @@ int main(int argc, char **argv)
 	case SHOW: return show(o.file, o.json);
 	case RUN: break;
 	}
-	return run(o.file);
+	return run(&o);
 }

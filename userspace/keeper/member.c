@@ -48,8 +48,15 @@ void member_kill(struct keeper *k, uint32_t id, const char *why)
 
 void member_mark(struct keeper *k, uint32_t id, enum shield_worker_state state)
 {
-	if (k->shield_used && !member_is_admin(k, id))
+	if (k->shield_used && !member_is_admin(k, id) && !replace_hands_off(k))
 		shield_worker_mark(k->shield, id, state);
+}
+
+enum shield_worker_state member_shield_state(const struct member *m)
+{
+	return m->pid == 0 || m->state < KEEPER_MEMBER_READY ? SHIELD_WORKER_DOWN :
+	       m->state == KEEPER_MEMBER_FULL                ? SHIELD_WORKER_FULL :
+							       SHIELD_WORKER_UP;
 }
 
 /* ---- what it is told -------------------------------------------------------------------------- */
@@ -81,7 +88,8 @@ void member_tell_others(struct keeper *k, uint32_t id, const struct keeper_msg *
 
 void keeper_write_members(struct keeper *k)
 {
-	struct runtime_member *list = calloc(k->n_members, sizeof(*list));
+	struct runtime_member *list = replace_hands_off(k) ? NULL :
+							     calloc(k->n_members, sizeof(*list));
 	if (!list)
 		return;
 	for (uint32_t i = 0; i < k->n_members; i++) {

@@ -90,6 +90,15 @@ static int open_dir(struct runtime *r, const char *path)
 	return 0;
 }
 
+/* Who holds it. */
+static void sign_lock(struct runtime *r, const char *path)
+{
+	char pid[16];
+	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(r->lock_fd, 0) < 0 || pwrite(r->lock_fd, pid, (size_t)n, 0) != n)
+		log_warn("cannot write to %s/" LOCK_NAME ": %s", path, strerror(errno));
+}
+
 static int take_lock(struct runtime *r, const char *path)
 {
 	r->lock_fd = openat(r->dir_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -108,10 +117,7 @@ static int take_lock(struct runtime *r, const char *path)
 			  *who ? who : "unknown", path);
 		return err == EWOULDBLOCK ? -EBUSY : -err;
 	}
-	char pid[16];
-	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	if (ftruncate(r->lock_fd, 0) < 0 || pwrite(r->lock_fd, pid, (size_t)n, 0) != n)
-		log_warn("cannot write to %s/" LOCK_NAME ": %s", path, strerror(errno));
+	sign_lock(r, path);
 	return 0;
 }
 
@@ -172,6 +178,45 @@ int runtime_open(struct runtime *r, const struct config *cfg)
 	unlinkat(r->dir_fd, MEMBERS_NAME, 0);
 	unlinkat(r->dir_fd, PID_NAME, 0);
 	return 0;
+}
+
+int runtime_share(struct runtime *r, const struct config *cfg, int lock_fd)
+{
+	struct stat mine, his;
+	int err = open_dir(r, cfg->runtime_dir);
+	r->lock_fd = lock_fd;
+	r->guest = true;
+	if (!err &&
+	    (fstatat(r->dir_fd, LOCK_NAME, &mine, AT_SYMLINK_NOFOLLOW) < 0 ||
+	     fstat(lock_fd, &his) < 0 || mine.st_dev != his.st_dev || mine.st_ino != his.st_ino)) {
+		log_error("%s/" LOCK_NAME " is not what the running sluiced holds",
+			  cfg->runtime_dir);
+		err = -EPROTO;
+	}
+	if (err) {
+		close(r->lock_fd);
+		if (r->dir_fd >= 0)
+			close(r->dir_fd);
+		r->dir_fd = r->lock_fd = -1;
+	}
+	return err;
+}
+
+void runtime_settle(struct runtime *r, const struct config *cfg)
+{
+	r->guest = false;
+	sign_lock(r, cfg->runtime_dir);
+	if (!*r->control_beside)
+		return;
+	if (rename(r->control_beside, cfg->admin.control_socket) < 0) {
+		log_error("admin.control_socket: cannot move %s to %s: %s", r->control_beside,
+			  cfg->admin.control_socket, strerror(errno));
+		snprintf(r->control_path, sizeof(r->control_path), "%.*s",
+			 (int)sizeof(r->control_path) - 1, r->control_beside);
+	} else {
+		strcpy(r->control_path, cfg->admin.control_socket);
+	}
+	*r->control_beside = '\0';
 }
 
 /* ---- files ------------------------------------------------------------------------------------- */
@@ -283,6 +328,28 @@ static int bind_closed(int fd, const struct sockaddr_un *sa)
 	return err;
 }
 
+static uint64_t inode_of(const char *path)
+{
+	struct stat st;
+	return lstat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+/* The place is taken by the one whom we replace. */
+static int name_beside(struct runtime *r, struct sockaddr_un *sa)
+{
+	size_t n = strlen(sa->sun_path);
+	if (n + sizeof(".new") > sizeof(sa->sun_path)) {
+		log_error(
+			"admin.control_socket: %s is too long for a replacement, which needs four bytes "
+			"more until it is ready",
+			sa->sun_path);
+		return -ENAMETOOLONG;
+	}
+	strcpy(sa->sun_path + n, ".new");
+	unlink(sa->sun_path);
+	return 0;
+}
+
 int runtime_control_open(struct runtime *r, const struct config *cfg)
 {
 	const char *path = cfg->admin.control_socket;
@@ -295,7 +362,8 @@ int runtime_control_open(struct runtime *r, const struct config *cfg)
 		return -ENAMETOOLONG;
 	}
 	strcpy(sa.sun_path, path);
-	int err = clear_stale(&sa);
+	bool beside = r->guest && strcmp(r->old_control, path) == 0;
+	int err = beside ? name_beside(r, &sa) : clear_stale(&sa);
 	if (err)
 		return err;
 
@@ -304,8 +372,10 @@ int runtime_control_open(struct runtime *r, const struct config *cfg)
 	if (err) {
 		log_error("admin.control_socket: cannot bind %s: %s", path, strerror(-err));
 	} else {
-		strcpy(r->control_path, path); /* ours from here on: runtime_close() removes it */
-		err = set_owner(path, cfg);
+		/* ours from here on: runtime_close() removes it */
+		strcpy(beside ? r->control_beside : r->control_path, sa.sun_path);
+		r->control_inode = inode_of(sa.sun_path);
+		err = set_owner(sa.sun_path, cfg);
 		if (!err && listen(fd, 64) < 0)
 			err = -errno;
 	}
@@ -321,10 +391,15 @@ void runtime_close(struct runtime *r)
 {
 	if (r->dir_fd < 0)
 		return;
-	if (*r->control_path && unlink(r->control_path) < 0 && errno != ENOENT)
+	if (*r->control_beside)
+		unlink(r->control_beside);
+	if (*r->control_path && inode_of(r->control_path) == r->control_inode &&
+	    unlink(r->control_path) < 0 && errno != ENOENT)
 		log_warn("cannot remove %s: %s", r->control_path, strerror(errno));
-	unlinkat(r->dir_fd, MEMBERS_NAME, 0);
-	unlinkat(r->dir_fd, PID_NAME, 0);
+	if (!r->guest && !r->given_away) {
+		unlinkat(r->dir_fd, MEMBERS_NAME, 0);
+		unlinkat(r->dir_fd, PID_NAME, 0);
+	}
 	close(r->lock_fd);
 	close(r->dir_fd);
 	*r = (struct runtime){.dir_fd = -1, .lock_fd = -1};

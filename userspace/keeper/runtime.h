@@ -4,6 +4,7 @@
  *    keeper.lock   held (flock) by the keeper that lives; its content names it
  *    sluiced.pid   the keeper's process id, for scripts
  *    members       one line per process: name, process id, its start time
+ *    keeper.sock   where a successor asks the keeper to give way (replace.h)
  *    control.sock  where sluicectl knocks (unless sluice.conf puts it elsewhere)
  *
  * The lock ends with its holder however that ends, so a start needs no courage: who gets the
@@ -18,10 +19,18 @@
 
 #include "config/config.h"
 
+#define RUNTIME_DOOR "keeper.sock"
+
 struct runtime {
 	int dir_fd; /* -1: not open */
 	int lock_fd;
 	char control_path[108]; /* as bound; "" if there is none of ours */
+	uint64_t control_inode; /* so that a successor's of the same name is not removed */
+	/* while another keeper runs on the directory, too */
+	bool guest;               /* not ours yet: no file of it is touched */
+	char old_control[112];    /* where his control socket is */
+	char control_beside[112]; /* ours, until runtime_settle() puts it into that place; "" */
+	bool given_away;          /* no longer ours */
 };
 
 /* One line of `members`. */
@@ -35,6 +44,12 @@ struct runtime_member {
  * seconds; stragglers are killed) and removes its files. 0, or -errno after a line that
  * says who or what is in the way and what to do. */
 int runtime_open(struct runtime *r, const struct config *cfg);
+
+/* Likewise beside another keeper, who has handed over the descriptor that holds his lock (it becomes ours)
+ * and set r->old_control. Touches no file until runtime_settle(). */
+int runtime_share(struct runtime *r, const struct config *cfg, int lock_fd);
+/* From now on the directory is ours alone. */
+void runtime_settle(struct runtime *r, const struct config *cfg);
 
 /* The listening control socket, or -errno after a line. A socket that somebody still answers on
  * is not taken away from him. */

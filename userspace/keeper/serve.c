@@ -197,6 +197,22 @@ static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg 
 
 /* ---- state ------------------------------------------------------------------------------------------ */
 
+void keeper_announce(struct keeper *k)
+{
+	char text[64];
+	k->announced = true;
+	log_info("ready: %u worker%s, %u listener%s", k->n_workers, k->n_workers == 1 ? "" : "s",
+		 k->cfg->n_listeners, k->cfg->n_listeners == 1 ? "" : "s");
+	snprintf(text, sizeof(text), "READY=1\nMAINPID=%d", (int)getpid());
+	notify_supervisor(text);
+	if (k->ready_fd >= 0) {
+		if (write(k->ready_fd, "", 1) != 1)
+			log_debug("nobody waits for us to be ready any more");
+		close(k->ready_fd);
+	}
+	k->ready_fd = -1;
+}
+
 /* The daemon is ready when all members are, for the first time. */
 static void announce(struct keeper *k)
 {
@@ -205,10 +221,10 @@ static void announce(struct keeper *k)
 			return;
 	if (k->announced || k->shutting_down)
 		return;
-	k->announced = true;
-	log_info("ready: %u worker%s, %u listener%s", k->n_workers, k->n_workers == 1 ? "" : "s",
-		 k->cfg->n_listeners, k->cfg->n_listeners == 1 ? "" : "s");
-	notify_supervisor("READY=1");
+	if (replace_hands_off(k))
+		replace_go_on(k); /* which announces when all is ours */
+	else
+		keeper_announce(k);
 }
 
 static void serve_ready(struct keeper *k, uint32_t id)
@@ -270,6 +286,12 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		return;
 	case REQUEST_REFUSED: reply(k, id, &m, -EINVAL, why); return;
 	case REQUEST_OK: break;
+	}
+	if (replace_hands_off(k) && m.kind != KEEPER_READY && m.kind != KEEPER_FULL &&
+	    m.kind != KEEPER_BAD_PEER) {
+		if (m.kind != KEEPER_OFFENCE) /* nobody waits for an answer to that */
+			reply(k, id, &m, -EAGAIN, "another sluiced is taking over: ask once more");
+		return;
 	}
 	if (m.kind == KEEPER_READY)
 		serve_ready(k, id);

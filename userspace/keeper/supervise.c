@@ -41,19 +41,24 @@ static void kill_all(struct keeper *k, const char *why)
 		member_kill(k, i, why);
 }
 
-static void shut_down(struct keeper *k)
+void keeper_shut_down(struct keeper *k)
 {
+	bool replaced = k->replace.state == REPLACE_IS_OLD;
 	k->shutting_down = true;
 	k->shutdown_end_ns =
 		clock_mono_ns() + (k->cfg->shutdown_timeout_ms + KEEPER_GRACE_MS) * 1000000ull;
-	notify_supervisor("STOPPING=1");
+	if (!replace_hands_off(k)) /* the service goes on, with another process */
+		notify_supervisor("STOPPING=1");
 	/* Our copies would keep the ports open, and newcomers waiting, until the very end. */
 	for (uint32_t i = 0; i < k->cfg->n_listeners * k->n_workers; i++) {
 		if (k->listener_fds[i] >= 0)
 			close(k->listener_fds[i]);
 		k->listener_fds[i] = -1;
 	}
-	struct keeper_msg m = {.kind = KEEPER_SHUTDOWN};
+	struct keeper_msg m = {.kind = KEEPER_SHUTDOWN,
+			       .value = !replaced      ? KEEPER_SHUTDOWN_NOW :
+					k->shield_used ? KEEPER_SHUTDOWN_REPLACED :
+							 KEEPER_SHUTDOWN_ALONE};
 	for (uint32_t i = 0; i < k->n_members; i++) {
 		k->members[i].start_at_ns = UINT64_MAX;
 		member_tell(k, i, &m);
@@ -69,7 +74,7 @@ static void asked_to_stop(struct keeper *k, int sig)
 		k->asked_ns = now;
 		log_info("SIG%s: closing every client, at most %u ms", sigabbrev_np(sig),
 			 k->cfg->shutdown_timeout_ms);
-		shut_down(k);
+		keeper_shut_down(k);
 	} else if (!k->hurry && !echo) {
 		log_warn("SIG%s again: ending at once", sigabbrev_np(sig));
 		k->hurry = true;
@@ -112,6 +117,8 @@ static void hear_signals(struct keeper *k)
 	while (read(k->signal_fd, &s, sizeof(s)) == sizeof(s)) {
 		if (s.ssi_signo == SIGCHLD)
 			reap(k);
+		else if (s.ssi_signo == SIGHUP && replace_hands_off(k))
+			log_warn("SIGHUP: another sluiced is taking over: send it to that one");
 		else if (s.ssi_signo == SIGHUP && !k->shutting_down)
 			policy_reload(k);
 		else if (s.ssi_signo != SIGHUP)
@@ -147,7 +154,7 @@ static void give_up_if_hopeless(struct keeper *k)
 			continue;
 		log_error("%s cannot start, see above: giving up", member_name(k, i));
 		k->exit_code = 1;
-		shut_down(k);
+		keeper_shut_down(k);
 	}
 }
 
@@ -174,7 +181,9 @@ static uint64_t do_what_is_due(struct keeper *k)
 	}
 	uint64_t policy = policy_due(k, now);
 	next = MIN(next, policy);
-	if (k->shield_used) {
+	uint64_t replace = replace_due(k, now);
+	next = MIN(next, replace);
+	if (k->shield_used && !replace_hands_off(k)) {
 		if (now >= k->reap_at_ns) {
 			shield_reap(k->shield);
 			shield_tick(k->shield);
@@ -196,25 +205,33 @@ static int timeout_ms(uint64_t due_ns)
 
 int supervise(struct keeper *k)
 {
-	struct pollfd *p = calloc(1 + k->n_members, sizeof(*p));
+	enum { SIGNALS, DOOR, PEER, FIRST };
+	struct pollfd *p = calloc(FIRST + k->n_members, sizeof(*p));
 	if (!p)
 		return 1;
 	while (!k->shutting_down || anybody_left(k)) {
 		uint64_t due = do_what_is_due(k), now = clock_mono_ns();
-		p[0] = (struct pollfd){.fd = k->signal_fd, .events = POLLIN};
+		p[SIGNALS] = (struct pollfd){.fd = k->signal_fd, .events = POLLIN};
+		p[DOOR] = (struct pollfd){.fd = k->replace.door, .events = POLLIN};
+		p[PEER] = (struct pollfd){.fd = k->replace.peer, .events = POLLIN};
 		for (uint32_t i = 0; i < k->n_members; i++) {
 			struct member *m = &k->members[i];
 			bool heard = m->channel >= 0 && !request_bucket_wait_ns(&m->bucket, now);
-			p[1 + i] = (struct pollfd){.fd = heard ? m->channel : -1, .events = POLLIN};
+			p[FIRST + i] =
+				(struct pollfd){.fd = heard ? m->channel : -1, .events = POLLIN};
 		}
-		if (poll(p, 1 + k->n_members, timeout_ms(due)) < 0 && errno != EINTR) {
+		if (poll(p, FIRST + k->n_members, timeout_ms(due)) < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			break;
 		}
 		now = clock_mono_ns();
 		for (uint32_t i = 0; i < k->n_members; i++)
-			if (p[1 + i].fd >= 0 && p[1 + i].revents)
+			if (p[FIRST + i].fd >= 0 && p[FIRST + i].revents)
 				serve_member(k, i, now);
+		if (p[PEER].fd >= 0 && p[PEER].revents && k->replace.peer >= 0)
+			replace_hear(k);
+		if (p[DOOR].fd >= 0 && p[DOOR].revents)
+			replace_knock(k);
 		hear_signals(k);
 	}
 	free(p);

@@ -203,6 +203,19 @@ struct listener *listener_start(struct worker *w, const int *fds)
 	return l;
 }
 
+void listener_take(struct worker *w)
+{
+	struct listener *l = w->listeners;
+	for (uint32_t i = 0; l != NULL && i < l->n; i++)
+		for (uint32_t n = 0, before; n < w->cfg->listeners[i].backlog;
+		     n += ACCEPTS_PER_EVENT) {
+			before = w->slab.live;
+			on_accept(l->one[i].fd, EV_READ, &l->one[i]);
+			if (w->slab.live == before)
+				break;
+		}
+}
+
 void listener_stop(struct worker *w)
 {
 	struct listener *l = w->listeners;

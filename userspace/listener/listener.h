@@ -27,6 +27,8 @@ void listener_check_local(const struct config_listener *l, const struct config_s
 
 /* Begins to accept on this worker's descriptors. NULL: no memory. */
 struct listener *listener_start(struct worker *w, const int *fds);
+/* Accepts what waits, as far as there is room: before listener_stop(), where nobody else gets it. */
+void listener_take(struct worker *w);
 /* Stops accepting; descriptors are closed. */
 void listener_stop(struct worker *w);
 /* Newcomers are better off at another worker: a few slots are left, or it is stopping. */

@@ -120,6 +120,17 @@ int shield_worker_mark(struct shield *s, unsigned worker, enum shield_worker_sta
 
 /* ---- listen sockets ----------------------------------------------------------- */
 
+/* A socket that is in a SOCKARRAY cannot be put there again, not even into its own slot. */
+static bool slot_holds(const struct shield *s, __u32 slot, int fd)
+{
+	__u64 there = 0, cookie = 0;
+	socklen_t n = sizeof(cookie);
+
+	return bpf_map__lookup_elem(s->pick->maps.listener, &slot, sizeof(slot), &there,
+				    sizeof(there), 0) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) == 0 && there == cookie;
+}
+
 static int listeners_write(struct shield *s, unsigned group, const int *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -127,7 +138,7 @@ static int listeners_write(struct shield *s, unsigned group, const int *fds, siz
 		__u64 fd = (__u64)fds[i];
 		int err;
 
-		if (fds[i] < 0)
+		if (fds[i] < 0 || slot_holds(s, slot, fds[i]))
 			continue;
 		err = bpf_map__update_elem(s->pick->maps.listener, &slot, sizeof(slot), &fd,
 					   sizeof(fd), BPF_ANY);

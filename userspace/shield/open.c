@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -244,7 +245,7 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		detach_all(s); /* what a keeper with another configuration left behind */
 		return 0;
 	}
-	rehearsal_begin(&rehearsal);
+	rehearsal_begin(&rehearsal, cfg->rehearsed);
 	err = load_xdp(s);
 	if (err) {
 		off(s, "the kernel refused the program: %s%s%s", strerror(-err), *said ? "; " : "",
@@ -325,7 +326,7 @@ int shield_open(const struct shield_config *cfg, struct shield **out)
 	*out = NULL;
 	if (!s)
 		return -ENOMEM;
-	s->lock_fd = -1;
+	s->lock_fd = cfg->pin_lock > 0 ? fcntl(cfg->pin_lock, F_DUPFD_CLOEXEC, 3) : -1;
 	for (size_t i = 0; i < SHIELD_IFACES_MAX; i++)
 		s->link_fd[i] = s->tcx_fd[i] = -1;
 	s->cpus = (unsigned)libbpf_num_possible_cpus();
@@ -375,6 +376,11 @@ void shield_close(struct shield *s, bool clean)
 	unload(s);
 	pin_dir_close(s);
 	free(s);
+}
+
+int shield_lock_fd(const struct shield *s)
+{
+	return s ? s->lock_fd : -1;
 }
 
 bool shield_is_on(const struct shield *s)

@@ -90,6 +90,8 @@ int pin_dir_open(struct shield *s)
 		err = mount_bpffs(s);
 	if (err)
 		return err;
+	if (s->lock_fd >= 0) /* handed over by the keeper that we replace */
+		return 0;
 	s->lock_fd = open(s->pin_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->lock_fd < 0) {
 		err = -errno;

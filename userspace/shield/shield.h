@@ -133,6 +133,13 @@ enum shield_steer_want {
 	SHIELD_STEER_WANT_OFF,    /* not at all; workers are picked by flow hash */
 };
 
+/* What the start-up test of SYN cookies has found. */
+struct shield_rehearsal {
+	bool over; /* it was tried */
+	bool good;
+	char why[160]; /* why not, or why it could not be tried; "" */
+};
+
 /* Borrowed during the call only. */
 struct shield_config {
 	const char *pin_dir; /* absolute; made if missing; NULL: /sys/fs/bpf/sluice */
@@ -147,7 +154,9 @@ struct shield_config {
 	const struct shield_prefix *deny; /* sluice.conf's, without expiry */
 	size_t n_deny;
 	enum shield_steer_want steer;
-	bool serves; /* shield_serve_set() will be called with prefixes */
+	bool serves;  /* shield_serve_set() will be called with prefixes */
+	const struct shield_rehearsal *rehearsed; /* by shield_rehearse(); NULL: to be done */
+	int pin_lock; /* pin_dir's lock, as shield_lock_fd() of another keeper; 0 or less: none */
 };
 
 /* What spreads the flows of an interface over the cores. */
@@ -175,6 +184,14 @@ int shield_open(const struct shield_config *cfg, struct shield **out);
  * notice. Not clean: only forget it, the kernel's side stays as it is (what a
  * forked worker does, too, before it closes its descriptors). NULL is fine. */
 void shield_close(struct shield *s, bool clean);
+
+/* The start-up test ahead of shield_open(), for who will have lost CAP_SYS_ADMIN by then, which a
+ * network namespace takes. Five seconds at most: another sluiced serves meanwhile. */
+void shield_rehearse(struct shield_rehearsal *out);
+
+/* What holds the lock on pin_dir, for a keeper that takes over: it stays held until the last copy of
+ * the descriptor is closed. -1: there is none. Stays the shield's. */
+int shield_lock_fd(const struct shield *s);
 
 /* Is XDP loaded? If not, why: one line, good until shield_close(), else "". */
 bool shield_is_on(const struct shield *s);

@@ -132,9 +132,10 @@ struct rehearsal {
 	pid_t pid;
 	int fd; /* what it has to say; -1 */
 	uint64_t ends_ns;
+	const struct shield_rehearsal *before; /* it is over already; NULL */
 };
 
-void rehearsal_begin(struct rehearsal *r);
+void rehearsal_begin(struct rehearsal *r, const struct shield_rehearsal *before);
 /* Waits for its end, which is bounded, and makes an end of it. False: own cookies do not work
  * here. `why` gets that, or why it could not be tried; NULL: nobody asks any more. */
 bool rehearsal_end(struct rehearsal *r, char *why, size_t cap);

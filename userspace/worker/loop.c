@@ -209,6 +209,16 @@ static void member_up(struct worker *w, unsigned k, uint32_t incarnation)
 		w->engine_ops->worker_up(w, k);
 }
 
+static void shutdown_asked(struct worker *w, uint64_t how)
+{
+	if (how == KEEPER_SHUTDOWN_ALONE)
+		listener_take(w);
+	if (how == KEEPER_SHUTDOWN_NOW || w->is_admin)
+		worker_drain(w, CLOSE_SHUTDOWN);
+	else
+		worker_leave(w, CLOSE_SHUTDOWN);
+}
+
 static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
@@ -228,7 +238,7 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 		if (n != sizeof(m) || m.member > w->n_workers)
 			m.kind = 0;
 		if (m.kind == KEEPER_SHUTDOWN)
-			worker_drain(w, CLOSE_SHUTDOWN);
+			shutdown_asked(w, m.value);
 		else if (m.kind == KEEPER_PEER_DOWN && m.member != w->id)
 			member_down(w, m.member);
 		else if (m.kind == KEEPER_PEER_UP && m.member != w->id)
@@ -244,16 +254,47 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 
 void worker_drain(struct worker *w, enum close_reason reason)
 {
-	if (w->phase != WORKER_RUNNING)
+	if (w->phase >= WORKER_DRAINING)
 		return;
-	w->phase = WORKER_DRAINING;
-	w->shutdown_reason = reason;
 	uint64_t ms = w->cfg->shutdown_timeout_ms;
+	if (w->phase == WORKER_LEAVING)
+		ms /= 4;
 	if (reason == CLOSE_KEEPER_GONE)
 		ms = MIN(ms, 4000u);
+	w->phase = WORKER_DRAINING;
+	w->shutdown_reason = reason;
 	w->shutdown_ns = w->now_ns + ms * 1000000u;
 	w->_drain_at = 0;
 	listener_stop(w);
+}
+
+void worker_leave(struct worker *w, enum close_reason reason)
+{
+	if (w->phase != WORKER_RUNNING)
+		return;
+	w->phase = WORKER_LEAVING;
+	w->shutdown_reason = reason;
+	w->_leave_ns = w->now_ns;
+	w->_left_ns = w->now_ns + w->cfg->shutdown_timeout_ms * 750000ull;
+	w->_drain_at = 0;
+	listener_stop(w); /* what waits there moves to the successor */
+}
+
+/* As many as their share of the time says, so that they do not all come back at once; those in the
+ * middle of a handshake or of a request are left to end it. */
+static void leave_some(struct worker *w)
+{
+	uint64_t span = w->_left_ns - w->_leave_ns, gone = w->now_ns - w->_leave_ns;
+	uint32_t to = (uint32_t)(MIN(gone, span) * w->slab.high / span);
+	for (unsigned told = 0; w->_drain_at < to && told < DRAIN_PER_TURN; w->_drain_at++) {
+		struct conn *c = conn_at(&w->slab, w->_drain_at);
+		if (c->state != CONN_OPEN)
+			continue;
+		conn_close(w, c, w->shutdown_reason);
+		told++;
+	}
+	if (w->now_ns >= w->_left_ns || w->slab.live == 0)
+		worker_drain(w, w->shutdown_reason);
 }
 
 /* Some clients are told per turn, so that their close frames leave in good order. */
@@ -298,6 +339,8 @@ static bool work(struct worker *w)
 	if (!fanout_congested(w))
 		mailbox_drain(w->mailbox, message_from, w, MAILBOX_BUDGET);
 	busy |= fanout_run(w, clock_mono_ns() + WORKER_TURN_NS);
+	if (w->phase == WORKER_LEAVING)
+		leave_some(w);
 	if (w->phase == WORKER_DRAINING) {
 		drain_some(w);
 		busy |= w->_drain_at < w->slab.high;

@@ -113,8 +113,10 @@ struct worker {
 	bool read_stopped;       /* the mailbox is congested: publishers are not read */
 	uint32_t n_read_stopped; /* conns with CONN_F_READ_STOP: those that spoke meanwhile */
 
-	enum { WORKER_RUNNING, WORKER_DRAINING, WORKER_DONE } phase;
-	uint64_t shutdown_ns; /* when draining must be over */
+	/* LEAVING: replaced by another sluiced; no listeners, and clients go one after the other */
+	enum { WORKER_RUNNING, WORKER_LEAVING, WORKER_DRAINING, WORKER_DONE } phase;
+	uint64_t shutdown_ns;         /* when draining must be over */
+	uint64_t _leave_ns, _left_ns; /* when leaving began, when it is over and draining begins */
 	enum close_reason shutdown_reason;
 
 	struct worker_stats stats;
@@ -136,6 +138,9 @@ bool worker_tell_keeper(struct worker *w, const struct keeper_msg *m);
 /* The same with a descriptor beside it, which stays the caller's. */
 bool worker_hand_keeper(struct worker *w, const struct keeper_msg *m, int fd);
 
+/* The same, gently: within three quarters of shutdown_timeout clients are told one after the other, and
+ * handshakes and requests that have begun come to their end; then worker_drain(). */
+void worker_leave(struct worker *w, enum close_reason reason);
 /* Asks every client to go (close frame `reason`), stops listening, ends within
  * shutdown_timeout. */
 void worker_drain(struct worker *w, enum close_reason reason);
