@@ -122,10 +122,10 @@ static const struct verb verbs[] = {
 	 "Ethernet header on, or a capture file (as tcpdump -w writes it), or either on standard "
 	 "input; with interface: as if they came in there. Nothing is counted by asking",
 	 VIA_KERNEL},
-	{"capture", drop_capture,
-	 "out FILE [reason WORD[,WORD]...] [count N] [for TIME] [one-in N] [via ring|xsk]",
+	{"capture", drop_capture, "out FILE [KEYWORD VALUE]...",
 	 "dropped packets into a capture file for tcpdump or Wireshark, `-` for standard output: up to "
-	 "1000 within 60s if nothing else is said; with one-in: one of so many, at random. They come by "
+	 "1000 within 60s if nothing else is said. Keywords: reason WORD[,WORD]..., count N, for TIME, "
+	 "via ring|xsk, and one-in N: one of so many, at random. They come by "
 	 "AF_XDP sockets, whole, where the interfaces' drivers have them, else by a ring buffer, cut "
 	 "at 2016 bytes",
 	 VIA_KERNEL},
