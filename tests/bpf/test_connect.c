@@ -134,7 +134,7 @@ NET_TEST(connect, the_rehearsal_finds_both_kinds_alike, 1500)
 	char why[160] = "";
 	uint64_t began = clock_mono_ns();
 
-	rehearsal_begin(&r);
+	rehearsal_begin(&r, NULL);
 	r.ends_ns += 20000000000; /* the machine may be busy, the test not hurried */
 	check(rehearsal_end(&r, why, sizeof(why)));
 	print_message("%.0f ms\n", (double)(clock_mono_ns() - began) / 1e6);
