@@ -248,6 +248,7 @@ struct config {
 
 	struct {
 		enum config_shield_mode mode;
+		bool coexist;                  /* by libxdp's dispatcher */
 		const char *const *interfaces; /* none: the shield is not attached */
 		uint32_t n_interfaces;
 		/* never empty if there is a listener: default is what we listen on */

@@ -485,6 +485,13 @@ static const struct option shield_options[] = {
 	{"interfaces", OPT_STRINGS, INNER_LIST_AT(shield, interfaces), .max = 64,
 	 .check = check_interface, .def = "[]", .sample = "[\"eth0\"]",
 	 .help = "Network interfaces to attach it to; none, no shield."},
+	{"coexist", OPT_BOOL, INNER_AT(shield, coexist), .def = "false",
+	 .help = "Attach by libxdp's dispatcher, beside other XDP programs that do so too. That needs BPF "
+		 "trampolines, and more on newer kernels; where it cannot be had the shield attaches alone, and "
+		 "sluicectl status says so.",
+	 .price =
+		 "one call more per packet; and a stopped daemon leaves a program there that passes "
+		 "everything, because taking it out needs CAP_SYS_ADMIN"},
 	{"protect", OPT_GROUPS, INNER_LIST_AT(shield, protect), .max = CONFIG_MAX_PROTECT,
 	 .reloadable = true, .group = &protect_group, .def = "()", .unset = "what is listened on",
 	 .sample = "( { prefix = \"203.0.113.7\"; port = 443; } )",

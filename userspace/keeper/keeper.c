@@ -214,6 +214,7 @@ static int open_shield_with(struct keeper *k, const struct plan *plan)
 	struct shield_config sc = {
 		.pin_dir = cfg->pin_dir,
 		.mode = want[cfg->shield.mode],
+		.coexist = cfg->shield.coexist,
 		.ifaces = cfg->shield.interfaces,
 		.n_ifaces = cfg->shield.n_interfaces,
 		.plan = plan_for_shield(plan),

@@ -115,6 +115,8 @@ static void report_fixed(struct policy_result *r, const struct config *now,
 
 	if (!same_interfaces(now, file))
 		report(r, 'N', "shield.interfaces %s", needs);
+	if (now->shield.coexist != file->shield.coexist)
+		report(r, 'N', "shield.coexist %s", needs);
 	if (now->shield.mode != file->shield.mode)
 		report(r, 'N', "shield.mode %s", needs);
 	if (now->shield.steer != file->shield.steer)

@@ -30,6 +30,8 @@
 #include "base/log.h"
 #include "bpf/sluice_xdp.skel.h"
 
+#define PAGE_MTU 3498 /* what all drivers take with a page per frame; veth takes 3506 */
+
 static void link_name(unsigned ifindex, char name[32])
 {
 	snprintf(name, 32, "link_%u", ifindex);
@@ -47,8 +49,11 @@ static void why(struct shield_attachment *a, const char *fmt, ...)
 }
 
 /* What an errno of attaching means to an operator. */
-static const char *refusal(int err)
+static const char *refusal(int err, unsigned mtu)
 {
+	if (err == -EINVAL && mtu > PAGE_MTU)
+		return "frames of this size do not fit into a page, and the driver (or a kernel before "
+		       "5.18) takes none in pieces: set the MTU to 3498 or less, or mode = \"generic\"";
 	switch (-err) {
 	case EOPNOTSUPP: return "the driver has none, or not with its present features (LRO)";
 	case EINVAL: return "the driver refuses (MTU, ring or channel settings)";
@@ -303,12 +308,43 @@ static void attach_fresh(struct shield *s, size_t i, const char *pin, unsigned m
 	if (s->want != SHIELD_WANT_NATIVE) {
 		generic = attach_as(s, i, pin, SHIELD_GENERIC);
 		if (!generic && native)
-			why(a, "no native XDP: %s; MTU is %u", refusal(native), mtu);
+			why(a, "no native XDP: %s; MTU is %u", refusal(native, mtu), mtu);
 		else if (!generic)
 			why(a, "as configured");
 	}
 	if (a->mode == SHIELD_OFF)
-		why(a, "%s; MTU is %u", refusal(generic ? generic : native), mtu);
+		why(a, "%s; MTU is %u", refusal(generic ? generic : native, mtu), mtu);
+}
+
+/* shield.coexist is wanted and not had: that is never silent. */
+static void alone(const struct shield *s, struct shield_attachment *a, const char *because)
+{
+	char before[sizeof(a->why)];
+
+	if (!s->coexist)
+		return;
+	memcpy(before, a->why, sizeof(before));
+	why(a, "%s: %s%s%s",
+	    a->mode == SHIELD_OFF ? "no dispatcher" : "alone, without a dispatcher", because,
+	    *before ? "; " : "", before);
+}
+
+/* By the dispatcher. Where there can be none, alone if the interface is free. */
+static void attach_beside(struct shield *s, size_t i, const char *pin, unsigned mtu)
+{
+	struct shield_attachment *a = &s->iface[i];
+	int err = coexist_attach(s, i);
+
+	if (!err)
+		return;
+	if (err != -EOPNOTSUPP && err != -ENOEXEC) {
+		why(a, "libxdp's dispatcher: %s; MTU is %u", refusal(err, mtu), mtu);
+		return;
+	}
+	attach_fresh(s, i, pin, mtu);
+	alone(s, a,
+	      err == -ENOEXEC ? "libxdp's cannot carry a program that answers SYNs here" :
+				"this kernel has no BPF trampolines");
 }
 
 static void attach_one(struct shield *s, size_t i)
@@ -332,7 +368,11 @@ static void attach_one(struct shield *s, size_t i)
 	if (err)
 		log_warn("shield: %s: no counters: %s", a->name, strerror(-err));
 	link_name(a->ifindex, pin);
-	if (take_over(s, i, pin))
+	if (take_over(s, i, pin) == 0)
+		alone(s, a, "an earlier keeper holds the interface; stop it cleanly first");
+	else if (s->coexist)
+		attach_beside(s, i, pin, dev.mtu);
+	else
 		attach_fresh(s, i, pin, dev.mtu);
 	slot_write(s, i, &dev);
 	s->mtu[i] = dev.mtu;
@@ -360,9 +400,18 @@ static void forget_link(struct shield *s, const char *name)
 	}
 }
 
+static void forget_member(struct shield *s, const char *name)
+{
+	unsigned long ifindex = strtoul(name + strlen("member_"), NULL, 10);
+
+	if (!s->coexist || !is_configured(s, (unsigned)ifindex))
+		coexist_detach(s, name);
+}
+
 void attach_all(struct shield *s)
 {
 	pin_each(s, "link_", forget_link);
+	pin_each(s, "member_", forget_member);
 	slots_forget_others(s);
 	for (size_t i = 0; i < s->n_ifaces; i++) {
 		attach_one(s, i);
@@ -387,6 +436,7 @@ void attach_refresh(struct shield *s)
 void detach_all(struct shield *s)
 {
 	pin_each(s, "link_", link_release);
+	pin_each(s, "member_", coexist_detach);
 	for (size_t i = 0; i < s->n_ifaces; i++) {
 		if (s->link_fd[i] >= 0)
 			close(s->link_fd[i]);

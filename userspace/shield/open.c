@@ -311,6 +311,7 @@ static int take_config(struct shield *s, const struct shield_config *cfg)
 	}
 	strcpy(s->pin_dir, dir);
 	s->want = cfg->mode;
+	s->coexist = cfg->coexist;
 	s->steer = cfg->steer;
 	s->n_ifaces = cfg->n_ifaces;
 	for (size_t i = 0; i < cfg->n_ifaces; i++)
@@ -354,13 +355,19 @@ int shield_open(const struct shield_config *cfg, struct shield **out)
 
 static void take_down(struct shield *s)
 {
+	static const struct shield_plan nothing; /* for a member of a dispatcher that has to stay */
+
+	if (s->coexist && s->xdp) {
+		shield_policy_revert(s);
+		shield_policy_set(s, &nothing, 0);
+	}
 	cookies_detach(s);
 	detach_all(s);
 	serve_release(s);
 	pin_each(s, "reuseport_", pin_remove);
 	pin_remove(s, "xdp");
 	pin_remove_maps(s);
-	if (rmdir(s->pin_dir) && errno != EBUSY)
+	if (rmdir(s->pin_dir) && errno != EBUSY && !(s->coexist && errno == ENOTEMPTY))
 		log_warn("shield: pin_dir %s stays: %s", s->pin_dir, strerror(errno));
 }
 

@@ -77,6 +77,7 @@
  *   tcx_IFINDEX       the link of the tc program that takes cookies back
  *   xdp               the program;  link_IFINDEX  the link that attaches it;
  *   serve, serve_link the sk_lookup program and its link, if listeners serve prefixes
+ *   member_IFINDEX    its copy in libxdp's dispatcher of that interface, instead of a link;
  *   reuseport_GROUP   the copy of the sk_reuseport program of that listen address */
 #ifndef SLUICE_SHIELD_SHIELD_H
 #define SLUICE_SHIELD_SHIELD_H
@@ -144,6 +145,7 @@ struct shield_rehearsal {
 struct shield_config {
 	const char *pin_dir; /* absolute; made if missing; NULL: /sys/fs/bpf/sluice */
 	enum shield_want mode;
+	bool coexist;              /* by libxdp's dispatcher, where the kernel has what it needs */
 	const char *const *ifaces; /* names; none is the same as SHIELD_WANT_OFF */
 	size_t n_ifaces;           /* at most SHIELD_IFACES_MAX */
 	struct shield_plan plan;
@@ -168,6 +170,7 @@ struct shield_attachment {
 	unsigned ifindex; /* 0: there is no such interface */
 	enum shield_mode mode;
 	bool taken_over; /* the link of an earlier keeper, updated in place */
+	bool beside;     /* in libxdp's dispatcher */
 	char why[160];   /* why generic, why off; "" if native */
 	/* as shield_workers_set() found it */
 	enum shield_steer_how steer;
@@ -276,7 +279,7 @@ struct list_batch {
 	char name[sizeof(((struct shield_set *)0)->name)];
 	char source[sizeof(((struct shield_set *)0)->source)];
 	const struct list_record *records;
-	size_t n; /* 0: the set goes away */
+	size_t n;                      /* 0: the set goes away */
 	const struct list_note *notes; /* [0] is not used */
 	size_t n_notes;
 };
@@ -284,10 +287,10 @@ struct list_batch {
 /* A list built beside the one in force. It belongs to whoever built it, who may be another
  * process than the one that switches to it: the descriptors are all there is. */
 struct list_built {
-	int heap_fd, entry_fd, note_fd; /* maps; -1: none */
+	int heap_fd, entry_fd, note_fd;  /* maps; -1: none */
 	uint32_t blocks, entries, notes; /* their sizes */
-	uint32_t set;       /* the number that the batch's set has now */
-	uint32_t v4, v6;    /* of the batch */
+	uint32_t set;                    /* the number that the batch's set has now */
+	uint32_t v4, v6;                 /* of the batch */
 	uint32_t build_ms;
 };
 

@@ -36,13 +36,14 @@ struct shield {
 
 	enum shield_want want;
 	enum shield_steer_want steer;
+	bool coexist;
 	struct shield_attachment iface[SHIELD_IFACES_MAX];
 	int link_fd[SHIELD_IFACES_MAX];  /* -1: not attached */
 	__u32 slot[SHIELD_IFACES_MAX];   /* in the map `iface` */
 	unsigned mtu[SHIELD_IFACES_MAX]; /* as slot `slot[i]` has it */
 	size_t n_ifaces;
 
-	struct shield_list *lists;  /* the map of that name; NULL: not looked at yet */
+	struct shield_list *lists;    /* the map of that name; NULL: not looked at yet */
 	struct shield_set *list_sets; /* likewise */
 	struct list list[LISTS];
 
@@ -93,6 +94,15 @@ void detach_all(struct shield *s);
 
 /* MTUs may have changed. */
 void attach_refresh(struct shield *s);
+
+/* ---- coexist.c ----------------------------------------------------------------- */
+
+/* Interface i by libxdp's dispatcher. 0, with its mode and `why`; -EOPNOTSUPP: this kernel makes no
+ * dispatcher; -ENOEXEC: it makes one that cannot carry our program; another error: it refused the
+ * interface. Nothing is attached then. */
+int coexist_attach(struct shield *s, size_t i);
+/* "member_IFINDEX" out of its dispatcher. Where that may not be done any more, it says so. */
+void coexist_detach(struct shield *s, const char *pin);
 
 /* ---- steer.c ----------------------------------------------------------------- */
 

@@ -245,6 +245,9 @@ static void decide(const struct shield *s, struct shield_attachment *a, unsigned
 		is(a, STEER_NOTHING, "as configured");
 	else if (s->steer == SHIELD_STEER_WANT_RSS)
 		is(a, STEER_RSS, "as configured");
+	else if (a->beside)
+		is(a, STEER_NOTHING,
+		   "in a dispatcher: programs behind ours would miss what it moves");
 	else if (s->steer == SHIELD_STEER_WANT_CPUMAP && a->mode == SHIELD_GENERIC)
 		is(a, STEER_NOTHING, GENERIC_WHY);
 	else if (s->steer == SHIELD_STEER_WANT_CPUMAP && steer_is_veth(a->name))
