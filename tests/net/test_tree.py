@@ -13,7 +13,7 @@ def files():
     for top, folders, names in os.walk(sluice.ROOT):
         folders[:] = [f for f in folders if not NOT_OURS.match(f)]
         for name in names:
-            if not name.startswith("LICENSE") and not name.endswith((".md", ".gitignore", ".pyc")):
+            if not NOT_OURS.match(name) and not name.startswith("LICENSE") and not name.endswith((".md", ".gitignore", ".pyc")):
                 yield os.path.relpath(os.path.join(top, name), sluice.ROOT)
 
 
