@@ -360,6 +360,25 @@ def test_a_replacement_that_is_killed_at_any_time_costs_nobody_a_connection(afte
 
 
 @needs_root
+@pytest.mark.parametrize("after", [0, 0.1, 0.3])
+def test_an_old_one_that_is_killed_while_it_is_replaced_is_replaced(after):
+    """Nobody has waited for it, so that its number is still taken."""
+    with Edge(endpoints=ENDPOINTS, shutdown_timeout="1 s") as edge:
+        old, edge.process = edge.process, None
+        with open(edge.log_path, "ab") as log:
+            new = subprocess.Popen(edge.command("--replace"), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   start_new_session=True)
+        edge.process = new
+        wait_for("the old one gives way", 20, lambda: "prepares to replace us" in edge.log())
+        time.sleep(after)
+        old.kill()
+        wait_for("the new one is in charge", 20, lambda: edge.log().count("ready: ") == 2)
+        old.wait()
+        wait_for("it serves", 20, lambda: ask_health(socket.create_connection(("127.0.0.1", edge.port["plain"]), 20)) is None)
+        is_whole(edge, new.pid)
+
+
+@needs_root
 def test_two_replacements_at_once_are_one_replacement():
     with Edge(endpoints=ENDPOINTS) as edge:
         old = edge.process

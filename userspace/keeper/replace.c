@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -252,6 +252,20 @@ void replace_go_on(struct keeper *k)
 	}
 }
 
+/* Its end of the conversation is closed: by its death? The socket of a dying process closes a moment
+ * before it is dead to others, and one that nobody has waited for still has a number. */
+static bool has_died(pid_t pid)
+{
+	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	bool dead;
+
+	if (p.fd < 0)
+		return errno == ESRCH;
+	dead = poll(&p, 1, REPLACE_DEATH_MS) == 1;
+	close(p.fd);
+	return dead;
+}
+
 static void hear_old(struct keeper *k)
 {
 	struct replace *r = &k->replace;
@@ -268,7 +282,7 @@ static void hear_old(struct keeper *k)
 	}
 	hang_up(r);
 	/* Dead, and its locks are ours: go on. A living one that hangs up does not want us. */
-	if (kill(r->pid, 0) != 0 && errno == ESRCH) {
+	if (has_died(r->pid)) {
 		log_warn("process %d has died while it was being replaced", r->pid);
 		if (r->state == REPLACE_ASKED_QUIET)
 			take(k);

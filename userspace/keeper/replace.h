@@ -30,6 +30,7 @@ struct keeper;
 #define REPLACE_MAGIC     0x736c7263u /* "slrc" */
 #define REPLACE_VERSION   1
 #define REPLACE_ANSWER_MS 5000  /* an old one that does not answer is no old one */
+#define REPLACE_DEATH_MS  500   /* from the end of its socket to its own */
 #define REPLACE_MS        60000 /* from ASK to TAKEN, or the old one hangs up */
 
 enum replace_kind {
