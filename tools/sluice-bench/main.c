@@ -603,11 +603,14 @@ int main(int argc, char **argv)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 		if (o.count / o.procs + 64 > rl.rlim_cur) {
+			uint64_t each = rl.rlim_cur > 64 ? rl.rlim_cur - 64 : 1;
+			uint64_t procs = (o.count + each - 1) / each;
+
 			fprintf(stderr,
-				"%u clients in %u processes: one has only %llu descriptors: use "
-				"-P %llu\n",
+				"%u clients in %u processes: one has only %llu descriptors: %s %llu\n",
 				o.count, o.procs, (unsigned long long)rl.rlim_cur,
-				(unsigned long long)o.count / (rl.rlim_cur - 64) + 1);
+				procs > PROCS_MAX ? "raise `ulimit -n`, or at most -n" : "use -P",
+				(unsigned long long)(procs > PROCS_MAX ? PROCS_MAX * each : procs));
 			return 2;
 		}
 	}

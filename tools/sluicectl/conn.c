@@ -132,8 +132,9 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	}
 	if (worker && !ctl_number(worker, 1023, &only))
 		return ctl_fail(ctl, CTL_USAGE, "worker must be a number, not '%s'", worker);
-	if (limit && !ctl_number(limit, 100000000, &l.left))
-		return ctl_fail(ctl, CTL_USAGE, "limit must be a number, not '%s'", limit);
+	if (limit && (!ctl_number(limit, 100000000, &l.left) || l.left < 1))
+		return ctl_fail(ctl, CTL_USAGE, "limit must be a number of at least 1, not '%s'",
+				limit);
 	int n = ctl_workers(ctl, &code);
 	if (n < 0)
 		return code;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <net/if.h>
 #include <stdlib.h>
 
 #include "config/bundle.h"
@@ -273,6 +274,20 @@ struct config *config_defaults(void)
 	return finish_load(&l, true);
 }
 
+/* What is no mistake, and hardly meant: another host may have what this one lacks. */
+static void print_doubts(const struct config *cfg, const char *path_name, FILE *out)
+{
+	if (!cfg->n_endpoints)
+		fprintf(out, "%s: note: without endpoints no client can open a WebSocket\n",
+			path_name);
+	for (uint32_t i = 0; i < cfg->shield.n_interfaces; i++)
+		if (!if_nametoindex(cfg->shield.interfaces[i]))
+			fprintf(out,
+				"%s: note: shield.interfaces: this host has no \"%s\" now: the "
+				"shield would stay off there\n",
+				path_name, cfg->shield.interfaces[i]);
+}
+
 int config_check(const char *path_name, FILE *out)
 {
 	struct config_errors errs = {0};
@@ -280,6 +295,7 @@ int config_check(const char *path_name, FILE *out)
 	bool ok = cfg != NULL;
 
 	if (ok) {
+		print_doubts(cfg, path_name, out);
 		fprintf(out, "%s: the configuration is valid\n", path_name);
 	} else {
 		config_error_print(&errs, out);

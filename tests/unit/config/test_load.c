@@ -787,4 +787,19 @@ TEST(config, check_returns_the_daemons_exit_code)
 	fclose(f);
 }
 
+TEST(config, check_tells_what_is_valid_and_hardly_meant)
+{
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	put("bare.conf", LISTENER("") "shield = { interfaces = [\"lo\", \"nosuch0\"]; };");
+	assert_int_equal(config_check(in_dir("bare.conf"), f), 0);
+	fclose(f);
+	assert_non_null(strstr(text, "without endpoints no client can open a WebSocket"));
+	assert_non_null(strstr(text, "this host has no \"nosuch0\""));
+	assert_null(strstr(text, "\"lo\""));
+	free(text);
+}
+
 TEST_MAIN()
