@@ -24,7 +24,7 @@
 #define SHIELD_PROTECT_MAX 64   /* distinct protected prefixes */
 #define SHIELD_PORTS_MAX   1024 /* runs of ports that are protected alike */
 #define SHIELD_IFACES_MAX  64
-#define SHIELD_MANAGE_MAX  16    /* management prefixes */
+#define SHIELD_MANAGE_MAX  16 /* management prefixes */
 
 /* ---- drops ---------------------------------------------------------------- */
 
@@ -91,16 +91,17 @@ enum shield_sample_via {
 };
 
 /* sample, one entry: what drops somebody wants to see. His to write, while until_ns lies in the
- * past; `left` and `lost` are counted by the program. */
+ * past; `left`, `lost` and `told` are the program's. */
 struct shield_sample {
 	__u64 until_ns; /* CLOCK_MONOTONIC; 0: nothing is wanted */
 	__u64 reasons;  /* bit i: enum drop_reason i */
 	__s64 left;     /* packets wanted still; below 1: enough */
 	__u64 lost;     /* for which the ring buffer had no room */
+	__u64 told;     /* 1: the keeper knows */
 	__u32 one_in;   /* of so many, chosen at random */
 	enum shield_sample_via via;
 };
-_Static_assert(sizeof(struct shield_sample) == 40, "shield_sample");
+_Static_assert(sizeof(struct shield_sample) == 48, "shield_sample");
 
 /* Before a sampled frame: in the ring buffer, or as its metadata where the driver can. */
 struct shield_mark {
@@ -121,9 +122,10 @@ _Static_assert(sizeof(struct shield_sampled) == 2044, "shield_sampled");
 
 #define TALKER_ROWS         4
 #define TALKER_COLUMNS      4096
-#define TALKERS             256 /* per window */
-#define TALKER_ONE_IN       32  /* packets */
-#define TALKER_WINDOW_SHIFT 33  /* 2^33 ns: 8.6 s */
+#define TALKERS             256 /* per window, of which a source has TALKER_WAYS to choose from */
+#define TALKER_WAYS         4
+#define TALKER_ONE_IN       32 /* packets */
+#define TALKER_WINDOW_SHIFT 33 /* 2^33 ns: 8.6 s */
 
 struct talker_row {
 	__u32 at[TALKER_COLUMNS];
@@ -144,11 +146,11 @@ enum shield_event_kind {
 	EVENT_NONE,
 	EVENT_ATTACK_BEGINS, /* a core answers SYNs by cookie; number: how many SYNs it saw in a window */
 	EVENT_ATTACK_ENDS, /* number: the SYNs that it answered so far */
+	EVENT_CAPTURE,     /* somebody gets dropped packets to see; number: at most so many */
 	/* the keeper's own */
 	EVENT_START,
-	EVENT_STOP,
-	EVENT_POLICY,  /* set, tried, confirmed, reverted */
-	EVENT_CAPTURE, /* somebody looks at dropped packets */
+	EVENT_POLICY, /* set, tried, confirmed, reverted */
+	EVENT_LIST,   /* a set of a list is another one now */
 };
 
 /* events: from the program */
@@ -558,8 +560,12 @@ struct shield_iface {
 	__u32 _zero;
 	__u64 passed;
 	__u64 dropped;
+	__u64 by_malformed, by_allow, by_deny, by_rate, by_flow, by_syn; /* of those dropped */
 };
-_Static_assert(sizeof(struct shield_iface) == 40, "shield_iface");
+_Static_assert(sizeof(struct shield_iface) == 88, "shield_iface");
+_Static_assert(__builtin_offsetof(struct shield_iface, by_syn) ==
+		       __builtin_offsetof(struct shield_iface, by_malformed) + RULE_SYN * 8,
+	       "a counter per rule, in their order");
 
 /* ---- which worker accepts --------------------------------------------------- */
 

@@ -9,12 +9,20 @@
 #ifndef SLUICE_BPF_SAMPLE_H
 #define SLUICE_BPF_SAMPLE_H
 
+#include "event.h"
 #include "maps.h"
 #include "parse.h"
 
 static __always_inline void sample_lost(struct shield_sample *s)
 {
 	__sync_fetch_and_add(&s->lost, 1);
+}
+
+/* Who captures writes to a map and tells nobody; the log is to know of it all the same. */
+static __always_inline void sample_tell(struct shield_sample *s, __s64 wanted)
+{
+	if (!s->told && !__sync_lock_test_and_set(&s->told, 1))
+		event(EVENT_CAPTURE, wanted);
 }
 
 static __always_inline int sample_to_ring(struct xdp_md *ctx, struct shield_sample *s, __u32 why,
@@ -63,6 +71,7 @@ __noinline int sample_take(struct xdp_md *ctx, __u32 why, __u32 slot)
 	struct shield_sample *s;
 	__u64 now = bpf_ktime_get_ns();
 	__u32 zero = 0;
+	__s64 left;
 
 	if (!ctx)
 		return XDP_DROP;
@@ -71,8 +80,12 @@ __noinline int sample_take(struct xdp_md *ctx, __u32 why, __u32 slot)
 		return XDP_DROP;
 	if (s->one_in > 1 && bpf_get_prandom_u32() % s->one_in)
 		return XDP_DROP;
-	if (s->left <= 0 || __sync_fetch_and_add(&s->left, -1) <= 0)
+	if (s->left <= 0)
 		return XDP_DROP;
+	left = __sync_fetch_and_add(&s->left, -1);
+	if (left <= 0)
+		return XDP_DROP;
+	sample_tell(s, left);
 	if (s->via == SAMPLE_XSK && slot < SHIELD_IFACES_MAX &&
 	    bpf_xdp_get_buff_len(ctx) == ctx->data_end - ctx->data)
 		return sample_to_xsk(ctx, s, why, slot, now);

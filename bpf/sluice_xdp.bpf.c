@@ -107,6 +107,25 @@ static __always_inline struct shield_iface *iface_find(struct packet *p, __u32 i
 	return NULL;
 }
 
+static const __u8 rule_of[64] = {
+#define REASON(name, word, rule, points, text) [DROP_##name] = RULE_##rule,
+#include "drop_reason.def"
+#undef REASON
+};
+
+static __always_inline void iface_count(struct shield_iface *at, enum drop_reason why)
+{
+	__u32 rule = rule_of[why & 63];
+
+	if (why == DROP_NONE) {
+		at->passed++;
+		return;
+	}
+	at->dropped++;
+	if (rule < RULES)
+		(&at->by_malformed)[rule]++;
+}
+
 /* Passed, and no rule has seen it. */
 static __always_inline int wave_through(struct xdp_md *ctx, const struct packet *p,
 					enum shield_stage stage)
@@ -122,10 +141,8 @@ static __always_inline int settle(struct xdp_md *ctx, const struct packet *p,
 	if (p->asked)
 		return explain(ctx, p, SHIELD_STAGE_JUDGED, why, action);
 	count(0, why);
-	if (at && why)
-		at->dropped++;
-	else if (at)
-		at->passed++;
+	if (at)
+		iface_count(at, why);
 	if (at && (at->passed + at->dropped) % TALKER_ONE_IN == 0)
 		talker_hears(p, why != DROP_NONE);
 	if (why)

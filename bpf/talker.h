@@ -2,7 +2,7 @@
 /* talker.h - who sends the most: `sluicectl talker show`.
  *
  *   one packet in 32 ─► source ─► four rows of counters, the least of its four is what it sent at most
- *                                     └► more than whoever holds its place in the list? then it does
+ *                                     └► more than the least of four in the list? then in his place
  *
  * A count-min sketch and a list of heavy hitters, per core, new every eight and a half seconds; the
  * list before is kept whole. Forged sources cost nothing but their share of the counters' noise:
@@ -32,6 +32,31 @@ static __always_inline __u32 talker_count(__u32 row, __u32 hash, __u32 window)
 	return n;
 }
 
+static __always_inline bool talker_is(const struct shield_talker *t, __u32 window, __u64 source)
+{
+	return t->window == window && *(const __u64 *)t->addr == source;
+}
+
+/* Where the source stands, from `at` on; else the place of whoever says least, which may be
+ * nobody of this window. */
+static __always_inline struct shield_talker *talker_place(__u32 at, __u32 window, __u64 source)
+{
+	struct shield_talker *t, *least = NULL;
+	__u32 n, packets = ~0u;
+
+	for (int i = 0; i < TALKER_WAYS; i++, at++) {
+		t = bpf_map_lookup_elem(&talker, &at);
+		if (!t || talker_is(t, window, source))
+			return t;
+		n = t->window == window ? t->packets : 0;
+		if (n < packets) {
+			packets = n;
+			least = t;
+		}
+	}
+	return least;
+}
+
 __noinline int talker_hears(const struct packet *p, bool dropped)
 {
 	struct shield_talker *t;
@@ -48,19 +73,19 @@ __noinline int talker_hears(const struct packet *p, bool dropped)
 
 		most = n < most ? n : most;
 	}
-	at = (window & 1) * TALKERS + (h >> 52) % TALKERS;
-	t = bpf_map_lookup_elem(&talker, &at);
+	at = (window & 1) * TALKERS + (h >> 52) % (TALKERS / TALKER_WAYS) * TALKER_WAYS;
+	t = talker_place(at, window, source);
 	if (!t)
 		return 0;
-	if (t->window != window || (*(__u64 *)t->addr != source && most > t->packets)) {
+	if (!talker_is(t, window, source)) {
+		if (t->window == window && t->packets >= most)
+			return 0;
 		*(__u64 *)t->addr = source;
 		t->window = window;
 		t->dropped = 0;
 	}
-	if (*(__u64 *)t->addr == source) {
-		t->packets = most;
-		t->dropped += dropped;
-	}
+	t->packets = most;
+	t->dropped += dropped;
 	return 0;
 }
 
