@@ -38,6 +38,8 @@
 #define CONFIG_MAX_PAGE_BYTES   (1u << 20)
 #define CONFIG_MAX_PROTECT      256
 #define CONFIG_MAX_SERVES       64 /* of all listeners together */
+#define CONFIG_MAX_RATE_CLASSES 15
+#define CONFIG_MAX_RATE_NAME    15 /* bytes */
 #define CONFIG_MAX_DENY         16384
 #define CONFIG_MAX_CHANNEL_NAME 100 /* bytes, as in tools/doc/protocol.md */
 #define CONFIG_MAX_FIELD_NAME   64  /* bytes, of a relay's name or field */
@@ -183,6 +185,16 @@ enum config_steer {
 struct config_protect {
 	struct config_prefix prefix;
 	struct config_ports port;
+	const char *rate; /* one of the rate classes, or "default" */
+};
+
+/* Per second and core; 0: no limit. "default" is for what names none, and there if the file
+ * has none of that name. */
+struct config_rate {
+	const char *name;
+	uint32_t packets, syns, connections;             /* of an IPv4 address or IPv6 /64 */
+	uint32_t net_packets, net_syns, net_connections; /* of a /24 or /48 */
+	uint32_t burst_ms;                               /* so much time's worth at once */
 };
 
 /* As enum shield_rule_mode of bpf/abi.h has them. */
@@ -251,6 +263,8 @@ struct config {
 		bool coexist;                  /* by libxdp's dispatcher */
 		const char *const *interfaces; /* none: the shield is not attached */
 		uint32_t n_interfaces;
+		const struct config_rate *rate_classes;
+		uint32_t n_rate_classes;
 		/* never empty if there is a listener: default is what we listen on */
 		const struct config_protect *protect;
 		uint32_t n_protect;

@@ -420,10 +420,56 @@ static void number_spaces(struct load *l)
 	cfg->spaces = names;
 }
 
+void finish_rate(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config_rate *r = obj;
+
+	if (r->name && strlen(r->name) > CONFIG_MAX_RATE_NAME)
+		complain(l, place(set, "name"), "\"%s\": at most %d characters", r->name,
+			 CONFIG_MAX_RATE_NAME);
+	for (uint32_t i = 0; r->name && i < l->cfg->shield.n_rate_classes; i++)
+		if (&l->cfg->shield.rate_classes[i] != r && l->cfg->shield.rate_classes[i].name &&
+		    strcmp(l->cfg->shield.rate_classes[i].name, r->name) == 0)
+			complain(l, place(set, "name"), "the rate class \"%s\" is there twice",
+				 r->name);
+}
+
+void finish_protect(struct load *l, const config_setting_t *set, void *obj)
+{
+	struct config_protect *p = obj;
+	bool known = !p->rate || strcmp(p->rate, "default") == 0;
+
+	for (uint32_t i = 0; !known && i < l->cfg->shield.n_rate_classes; i++)
+		known = l->cfg->shield.rate_classes[i].name &&
+			strcmp(l->cfg->shield.rate_classes[i].name, p->rate) == 0;
+	if (!known)
+		complain(l, place(set, "rate"), "no rate class \"%s\" in rate_classes", p->rate);
+}
+
+/* A port is counted by one class, whatever address it is at. */
+static void check_rates(struct load *l, const config_setting_t *set)
+{
+	const struct config_protect *list = l->cfg->shield.protect;
+
+	for (uint32_t i = 0; i < l->cfg->shield.n_protect; i++)
+		for (uint32_t k = 0; k < i; k++)
+			if (list[i].rate && list[k].rate &&
+			    list[i].port.first <= list[k].port.last &&
+			    list[k].port.first <= list[i].port.last &&
+			    strcmp(list[i].rate, list[k].rate) != 0) {
+				complain(l, place(set, "shield"),
+					 "shield.protect: port %u has the rate classes \"%s\" and "
+					 "\"%s\"; a port has one, at all of its addresses",
+					 MAX(list[i].port.first, list[k].port.first), list[k].rate,
+					 list[i].rate);
+				return;
+			}
+}
+
 /* What a listener's address means to the shield: wildcards are everything. */
 static struct config_protect protect_of(const struct config_listener *s)
 {
-	struct config_protect p = {.port = {s->port, s->port}};
+	struct config_protect p = {.port = {s->port, s->port}, .rate = "default"};
 
 	p.prefix.family = (uint8_t)s->addr.ss_family;
 	if (s->addr.ss_family == AF_INET)
@@ -434,6 +480,11 @@ static struct config_protect protect_of(const struct config_listener *s)
 		if (p.prefix.addr[i])
 			p.prefix.bits = s->addr.ss_family == AF_INET ? 32 : 128;
 	return p;
+}
+
+static struct config_protect protect_of_serve(const struct config_serve *s)
+{
+	return (struct config_protect){.prefix = s->prefix, .port = s->ports, .rate = "default"};
 }
 
 static uint32_t count_serves(const struct config *cfg)
@@ -457,8 +508,7 @@ static void protect_listeners(struct load *l)
 		if (s->addr_len)
 			list[n++] = protect_of(s);
 		for (uint32_t k = 0; k < s->n_serves; k++)
-			list[n++] =
-				(struct config_protect){s->serves[k].prefix, s->serves[k].ports};
+			list[n++] = protect_of_serve(&s->serves[k]);
 	}
 	cfg->shield.protect = list;
 	cfg->shield.n_protect = n;
@@ -484,7 +534,7 @@ static void check_serve(struct load *l, const config_setting_t *at, uint32_t i,
 			const struct config_serve *serve)
 {
 	const struct config *cfg = l->cfg;
-	const struct config_protect mine = {serve->prefix, serve->ports};
+	const struct config_protect mine = protect_of_serve(serve);
 	char buf[CONFIG_PREFIX_STRLEN];
 
 	for (uint32_t k = 0; k < cfg->n_listeners; k++) {
@@ -496,7 +546,7 @@ static void check_serve(struct load *l, const config_setting_t *at, uint32_t i,
 		for (uint32_t j = 0; j < other->n_serves && !meets; j++) {
 			const struct config_serve *o = &other->serves[j];
 
-			its = (struct config_protect){o->prefix, o->ports};
+			its = protect_of_serve(o);
 			meets = (k < i || (k == i && o < serve)) && protects_meet(&mine, &its);
 		}
 		if (meets)
@@ -612,6 +662,7 @@ void finish_root(struct load *l, const config_setting_t *set, void *obj)
 	check_serves(l, set);
 	if (cfg->shield.n_protect == 0)
 		protect_listeners(l);
+	check_rates(l, set);
 	check_admin(l, set);
 	check_memory(l, set);
 	if (!l->closed)

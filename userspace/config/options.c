@@ -382,11 +382,48 @@ static const struct option_choice shield_modes[] = {
 	{"off", CONFIG_SHIELD_OFF, "no XDP program"},
 	{NULL, 0, NULL}};
 
+#define PER_S(field, number)                                                                       \
+	OPT_INT, AT(config_rate, field), .min = 1, .max = 1000000000, .zero = "no limit",          \
+					 .def = (number)
+
+static const struct option rate_options[] = {
+	{"name", OPT_STRING, AT(config_rate, name), .required = true, .check = check_name,
+	 .sample = "\"default\"", .help = "What protect calls it; at most 15 characters."},
+	{"packets", PER_S(packets, "200000"),
+	 .help = "Packets from one source, which is an IPv4 address or an IPv6 /64."},
+	{"syns", PER_S(syns, "2000"), .help = "SYNs from one source."},
+	{"connections", PER_S(connections, "1000"),
+	 .help = "Handshakes that one source has ended; beyond it its SYNs fall."},
+	{"net_packets", PER_S(net_packets, "1000000"), .help = "Packets from one /24 or /48."},
+	{"net_syns", PER_S(net_syns, "10000"), .help = "SYNs from one /24 or /48."},
+	{"net_connections", PER_S(net_connections, "5000"),
+	 .help = "Handshakes that one /24 or /48 has ended."},
+	{"burst", OPT_MS, AT(config_rate, burst_ms), .min = 10, .max = 60 * S, .def = "\"5 s\"",
+	 .help = "So much time's worth of each may come at once.",
+	 .price = "the longer, the later a flood is noticed"},
+};
+
+static const struct option_group rate_group = {
+	.name = "rate class",
+	.key = "name",
+	.size = sizeof(struct config_rate),
+	OPTIONS(rate_options),
+	.finish = finish_rate,
+	.help = "Limits of the rule \"rate\", per second. Each core counts for itself: what the network "
+		"card spreads over four cores may be four times as much. Whole offices stand "
+		"behind one address: set limits against machines, not against people. "
+		"Sources share 65536 counters, so a flood with forged ones touches others "
+		"when it exceeds a source's limit 65536 times; whoever has a connection is not touched "
+		"even then. The class \"default\" is for all ports that name no other.",
+};
+
 static const struct option protect_options[] = {
 	{"prefix", OPT_PREFIX, AT(config_protect, prefix), .required = true,
 	 .sample = "\"203.0.113.0/24\"", .help = "Our addresses."},
 	{"port", OPT_PORT, AT(config_protect, port), .required = true, .sample = "443",
 	 .help = "Our TCP port, or a range of them."},
+	{"rate", OPT_STRING, AT(config_protect, rate), .check = check_name, .def = "\"default\"",
+	 .sample = "\"default\"", .help = "The rate class of this port, at all of its addresses."},
 };
 
 static const struct option_group protect_group = {
@@ -394,6 +431,7 @@ static const struct option_group protect_group = {
 	.key = "prefix",
 	.size = sizeof(struct config_protect),
 	OPTIONS(protect_options),
+	.finish = finish_protect,
 	.help = "Each is { prefix = \"203.0.113.0/24\"; port = 443; }, or a range: port = "
 		"\"8000-8099\".",
 };
@@ -492,6 +530,10 @@ static const struct option shield_options[] = {
 	 .price =
 		 "one call more per packet; and a stopped daemon leaves a program there that passes "
 		 "everything, because taking it out needs CAP_SYS_ADMIN"},
+	{"rate_classes", OPT_GROUPS, INNER_LIST_AT(shield, rate_classes),
+	 .max = CONFIG_MAX_RATE_CLASSES, .reloadable = true, .group = &rate_group, .def = "()",
+	 .sample = "( { name = \"strict\"; syns = 200; connections = 50; } )",
+	 .help = "Rate classes beside or instead of the built-in \"default\"."},
 	{"protect", OPT_GROUPS, INNER_LIST_AT(shield, protect), .max = CONFIG_MAX_PROTECT,
 	 .reloadable = true, .group = &protect_group, .def = "()", .unset = "what is listened on",
 	 .sample = "( { prefix = \"203.0.113.7\"; port = 443; } )",

@@ -197,6 +197,8 @@ void finish_listener(struct load *l, const config_setting_t *set, void *obj);
 void finish_endpoint(struct load *l, const config_setting_t *set, void *obj);
 void finish_relay(struct load *l, const config_setting_t *set, void *obj);
 void finish_offences(struct load *l, const config_setting_t *set, void *obj);
+void finish_rate(struct load *l, const config_setting_t *set, void *obj);
+void finish_protect(struct load *l, const config_setting_t *set, void *obj);
 void finish_page(struct load *l, const config_setting_t *set, void *obj);
 const char *shown_relay_channel(const void *obj, char *buf);
 

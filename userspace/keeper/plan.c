@@ -3,6 +3,7 @@
 #include "keeper/plan.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,6 +37,43 @@ static struct shield_rules rules_of(const struct config_rules *r)
 	return out;
 }
 
+static struct shield_rate rate_of(const struct config_rate *r)
+{
+	struct shield_rate out = {
+		.packets = shield_limit_of(r->packets, r->burst_ms),
+		.syns = shield_limit_of(r->syns, r->burst_ms),
+		.connections = shield_limit_of(r->connections, r->burst_ms),
+		.net_packets = shield_limit_of(r->net_packets, r->burst_ms),
+		.net_syns = shield_limit_of(r->net_syns, r->burst_ms),
+		.net_connections = shield_limit_of(r->net_connections, r->burst_ms),
+	};
+
+	snprintf(out.name, sizeof(out.name), "%s", r->name);
+	return out;
+}
+
+static void rates_of(struct plan *out, const struct config *cfg)
+{
+	out->rates[0] = shield_rate_default();
+	out->n_rates = 1;
+	for (uint32_t i = 0; i < cfg->shield.n_rate_classes; i++) {
+		struct shield_rate r = rate_of(&cfg->shield.rate_classes[i]);
+
+		if (strcmp(r.name, out->rates[0].name) == 0)
+			out->rates[0] = r;
+		else
+			out->rates[out->n_rates++] = r;
+	}
+}
+
+static uint8_t rate_index(const struct plan *p, const char *name)
+{
+	for (uint32_t i = 0; i < p->n_rates; i++)
+		if (strcmp(p->rates[i].name, name) == 0)
+			return (uint8_t)i;
+	return 0; /* cannot be: finish_protect() knows them all */
+}
+
 static int by_bytes(const void *a, const void *b)
 {
 	return memcmp(a, b, sizeof(struct shield_prefix));
@@ -58,6 +96,7 @@ void plan_of_config(struct plan *out, const struct config *cfg)
 {
 	memset(out, 0, sizeof(*out));
 	out->rules = rules_of(&cfg->shield.rules);
+	rates_of(out, cfg);
 	assert(cfg->shield.n_protect <= PLAN_PROTECT_MAX);
 	for (uint32_t i = 0; i < cfg->shield.n_protect; i++) {
 		struct shield_protect *p = &out->protect[out->n_protect++];
@@ -66,6 +105,7 @@ void plan_of_config(struct plan *out, const struct config *cfg)
 		p->port = cfg->shield.protect[i].port.first;
 		p->last = cfg->shield.protect[i].port.last;
 		p->proto = L4_TCP;
+		p->rate = rate_index(out, cfg->shield.protect[i].rate);
 	}
 	assert(cfg->shield.n_deny <= CONFIG_MAX_DENY);
 	for (uint32_t i = 0; i < cfg->shield.n_deny; i++)
@@ -78,18 +118,37 @@ static bool prefix_is_sound(const struct shield_prefix *p)
 	return p->family == AF_INET ? p->bits <= 32 : p->family == AF_INET6 && p->bits <= 128;
 }
 
+static bool rates_are_sound(const struct plan *p)
+{
+	if (p->n_rates < 1 || p->n_rates > SHIELD_RATES_MAX)
+		return false;
+	for (uint32_t i = 0; i < p->n_rates; i++) {
+		const struct shield_rate *r = &p->rates[i];
+
+		if (strnlen(r->name, sizeof(r->name)) == sizeof(r->name))
+			return false;
+		for (const struct shield_limit *l = &r->packets; l <= &r->net_connections; l++)
+			if (l->interval_ns > 1000000000u || l->ahead_ns > SHIELD_AHEAD_MAX)
+				return false;
+	}
+	return true;
+}
+
 bool plan_is_sound(const struct plan *p)
 {
 	const enum shield_rule_mode *mode = &p->rules.malformed;
 
 	if (p->n_protect > PLAN_PROTECT_MAX || p->n_deny > CONFIG_MAX_DENY)
 		return false;
+	if (!rates_are_sound(p))
+		return false;
 	for (int i = 0; i < RULES; i++)
 		if ((unsigned)mode[i] > RULE_ENFORCE)
 			return false;
 	for (uint32_t i = 0; i < p->n_protect; i++)
 		if (!prefix_is_sound(&p->protect[i].to) || !p->protect[i].port ||
-		    p->protect[i].last < p->protect[i].port || p->protect[i].proto != L4_TCP)
+		    p->protect[i].last < p->protect[i].port || p->protect[i].proto != L4_TCP ||
+		    p->protect[i].rate >= p->n_rates)
 			return false;
 	for (uint32_t i = 0; i < p->n_deny; i++)
 		if (!prefix_is_sound(&p->deny[i]))
@@ -104,6 +163,9 @@ bool plan_equal(const struct plan *a, const struct plan *b)
 
 struct shield_plan plan_for_shield(const struct plan *p)
 {
-	return (struct shield_plan){
-		.protect = p->protect, .n_protect = p->n_protect, .rules = p->rules};
+	return (struct shield_plan){.protect = p->protect,
+				    .n_protect = p->n_protect,
+				    .rules = p->rules,
+				    .rates = p->rates,
+				    .n_rates = p->n_rates};
 }

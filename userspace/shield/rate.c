@@ -37,12 +37,12 @@ struct shield_rate shield_rate_default(void)
 {
 	return (struct shield_rate){
 		.name = "default",
-		.packets = shield_limit_of(200000, 2000),
+		.packets = shield_limit_of(200000, 5000),
 		.syns = shield_limit_of(2000, 5000),
-		.connections = shield_limit_of(1000, 10000),
-		.net_packets = shield_limit_of(1000000, 2000),
+		.connections = shield_limit_of(1000, 5000),
+		.net_packets = shield_limit_of(1000000, 5000),
 		.net_syns = shield_limit_of(10000, 5000),
-		.net_connections = shield_limit_of(5000, 10000),
+		.net_connections = shield_limit_of(5000, 5000),
 	};
 }
 

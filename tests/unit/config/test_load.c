@@ -197,6 +197,33 @@ TEST(config, a_listener_serves_all_there_is_unless_it_names_some)
 	config_free(cfg);
 }
 
+TEST(config, rate_classes_are_named_by_what_is_protected)
+{
+	struct config *cfg = good(
+		"shield = { rate_classes = ( { name = \"strict\"; syns = 50; packets = 0; burst = \"1 s\"; } );"
+		"protect = ( { prefix = \"10.0.0.0/8\"; port = 443; rate = \"strict\"; },"
+		"            { prefix = \"10.0.0.0/8\"; port = 80; } ); };");
+
+	assert_int_equal(cfg->shield.n_rate_classes, 1);
+	assert_int_equal(cfg->shield.rate_classes[0].syns, 50);
+	assert_int_equal(cfg->shield.rate_classes[0].packets, 0);
+	assert_int_equal(cfg->shield.rate_classes[0].connections, 1000);
+	assert_int_equal(cfg->shield.rate_classes[0].burst_ms, 1000);
+	assert_string_equal(cfg->shield.protect[0].rate, "strict");
+	assert_string_equal(cfg->shield.protect[1].rate, "default");
+	config_free(cfg);
+	refused("shield = { protect = ( { prefix = \"10.0.0.0/8\"; port = 443; rate = \"lax\"; } ); };",
+		"no rate class \"lax\" in rate_classes");
+	refused("shield = { rate_classes = ( { name = \"a\"; }, { name = \"a\"; } ); };",
+		"the rate class \"a\" is there twice");
+	refused("shield = { rate_classes = ( { name = \"abcdefghijklmnop\"; } ); };",
+		"at most 15 characters");
+	refused("shield = { rate_classes = ( { name = \"a\"; } ); protect = ("
+		" { prefix = \"10.0.0.0/8\"; port = \"440-450\"; rate = \"a\"; },"
+		" { prefix = \"::/0\"; port = 443; } ); };",
+		"port 443 has the rate classes");
+}
+
 TEST(config, the_shield_protects_what_is_listened_on)
 {
 	struct config *cfg =
