@@ -205,7 +205,7 @@ static int timeout_ms(uint64_t due_ns)
 
 int supervise(struct keeper *k)
 {
-	enum { SIGNALS, DOOR, PEER, FIRST };
+	enum { SIGNALS, DOOR, PEER, SHIELD, FIRST };
 	struct pollfd *p = calloc(FIRST + k->n_members, sizeof(*p));
 	if (!p)
 		return 1;
@@ -220,6 +220,7 @@ int supervise(struct keeper *k)
 			p[FIRST + i] =
 				(struct pollfd){.fd = heard ? m->channel : -1, .events = POLLIN};
 		}
+		p[SHIELD] = (struct pollfd){.fd = shield_events_fd(k->shield), .events = POLLIN};
 		if (poll(p, FIRST + k->n_members, timeout_ms(due)) < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			break;
@@ -232,6 +233,7 @@ int supervise(struct keeper *k)
 			replace_hear(k);
 		if (p[DOOR].fd >= 0 && p[DOOR].revents)
 			replace_knock(k);
+		shield_events_hear(k->shield);
 		hear_signals(k);
 	}
 	free(p);

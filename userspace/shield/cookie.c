@@ -441,18 +441,23 @@ int shield_cookies_read(const struct shield *s, struct shield_cookie_stats *out)
 
 /* ---- now and then ---------------------------------------------------------------------- */
 
-static void say_attacks(struct shield *s)
+void cookies_look(struct shield *s)
 {
 	struct shield_cookie_stats now = {};
 	unsigned cores = under_attack(s, &now);
 
 	if (cores && !s->attacked) {
-		log_warn("shield: SYN attack: answering by cookie on %u of %u cores", cores,
-			 s->cpus);
+		log_warn("shield: SYN attack on %u of %u cores; cookies: %s", cores, s->cpus,
+			 shield_cookie_word(s->cookies.how));
+		shield_event(s, EVENT_ATTACK_BEGINS, "SYN attack on %u of %u cores; cookies: %s",
+			     cores, s->cpus, shield_cookie_word(s->cookies.how));
 		s->attack_answered = now.answered;
 	} else if (!cores && s->attacked) {
 		log_info("shield: SYN attack is over: %llu SYNs answered by cookie",
 			 (unsigned long long)(now.answered - s->attack_answered));
+		shield_event(s, EVENT_ATTACK_ENDS,
+			     "SYN attack is over: %llu SYNs answered by cookie",
+			     (unsigned long long)(now.answered - s->attack_answered));
 	}
 	s->attacked = cores > 0;
 }
@@ -467,5 +472,5 @@ void shield_tick(struct shield *s)
 	if (err)
 		log_error("shield: SYN cookies go on with old keys: %s", strerror(-err));
 	attach_refresh(s);
-	say_attacks(s);
+	cookies_look(s);
 }

@@ -172,8 +172,8 @@ int list_wait_unseen(struct shield *s, enum shield_list_id id)
 {
 	__u32 slot = slot_of(s, id);
 
-	return bpf_map_update_elem(bpf_map__fd(s->xdp->maps.list_heap), &slot,
-				   &s->list[id].heap_fd, BPF_ANY) ?
+	return bpf_map_update_elem(bpf_map__fd(s->xdp->maps.list_heap), &slot, &s->list[id].heap_fd,
+				   BPF_ANY) ?
 		       -errno :
 		       0;
 }
@@ -210,7 +210,7 @@ uint32_t list_note_number(struct shield *s, enum shield_list_id id, const char *
 struct building {
 	const struct list *old; /* table.heap NULL: none */
 	const struct list_batch *batch;
-	uint32_t set; /* of the batch */
+	uint32_t set;           /* of the batch */
 	uint32_t *keep, n_keep; /* entries of other sets, in order */
 	uint32_t *was, n_was;   /* entries of this set so far, in order */
 	uint32_t *note_now;     /* old number of a note → new */
@@ -343,9 +343,8 @@ static void copy_notes(struct building *b)
 static int merge(struct building *b)
 {
 	size_t n = b->batch ? b->batch->n : 0;
-	uint32_t first_note = b->n_notes - (b->batch && b->batch->n_notes ?
-						    (uint32_t)b->batch->n_notes - 1 :
-						    0);
+	uint32_t first_note =
+		b->n_notes - (b->batch && b->batch->n_notes ? (uint32_t)b->batch->n_notes - 1 : 0);
 
 	for (size_t k = 0, r = 0, w = 0; k < b->n_keep || r < n;) {
 		const struct list_entry *kept = NULL;
@@ -428,8 +427,8 @@ static int build_maps(struct shield *s, struct building *b, struct list_built *o
 	out->notes = b->notes_max;
 	out->entry_fd = map_new(s, "list_entry", "list_entry", sizeof(struct list_entry),
 				out->entries, true);
-	out->note_fd = map_new(s, "list_note", "list_note", sizeof(struct list_note), out->notes,
-			       false);
+	out->note_fd =
+		map_new(s, "list_note", "list_note", sizeof(struct list_note), out->notes, false);
 	if (out->entry_fd < 0 || out->note_fd < 0)
 		return out->entry_fd < 0 ? out->entry_fd : out->note_fd;
 
@@ -614,7 +613,7 @@ int shield_list_switch(struct shield *s, enum shield_list_id id, const struct li
 	__atomic_store_n(&now->bank, bank, __ATOMIC_RELEASE);
 
 	now->build++;
-	while (notes < new.notes_max && new.note[notes].text[0])
+	while (notes < new.notes_max &&new.note[notes].text[0])
 		notes++;
 	now->notes = notes;
 	s->list[id] = new;
@@ -625,6 +624,8 @@ int shield_list_switch(struct shield *s, enum shield_list_id id, const struct li
 		memcpy(set->name, batch->name, batch->n ? sizeof(set->name) : 0);
 		memcpy(set->source, batch->source, batch->n ? sizeof(set->source) : 0);
 		set->loaded_wall_s = (uint64_t)time(NULL);
+		shield_event(s, EVENT_LIST, "%s list: set %.31s: %zu prefixes", list_word(id),
+			     batch->name, batch->n);
 	}
 	count_sets(s, id);
 	list_wait_unseen(s, id);
@@ -688,9 +689,10 @@ static void list_adopt(struct shield *s, enum shield_list_id id)
 	}
 	shield_list_discard(&b);
 	if (now->n[now->bank & 1].v4 || now->n[now->bank & 1].v6)
-		log_warn("shield: the %s list of the sluiced before cannot be taken over: it starts "
-			 "empty",
-			 list_word(id));
+		log_warn(
+			"shield: the %s list of the sluiced before cannot be taken over: it starts "
+			"empty",
+			list_word(id));
 	memset(now, 0, sizeof(*now));
 	memset(&s->list_sets[id * LIST_SETS_MAX], 0, LIST_SETS_MAX * sizeof(*s->list_sets));
 }

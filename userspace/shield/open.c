@@ -23,6 +23,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "bpf/sluice_reuseport.skel.h"
 #include "bpf/sluice_xdp.skel.h"
 #include "shield/rate.h"
@@ -192,11 +193,14 @@ static int load_xdp(struct shield *s)
 	err = pin_maps_store(s, s->xdp->obj);
 	if (!err)
 		err = pin_store(s, "xdp", bpf_program__fd(s->xdp->progs.sluice_xdp));
+	if (!err && events_open(s))
+		log_warn("shield: no events: %s", strerror(errno));
 	return err;
 }
 
 static void unload(struct shield *s)
 {
+	events_close(s);
 	lists_close(s);
 	cookies_close(s);
 	sluice_xdp_bpf__destroy(s->xdp);
@@ -265,6 +269,8 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		return err;
 	}
 	attach_all(s);
+	shield_event(s, EVENT_START, "sluiced " SLUICE_VERSION " took charge of %zu interface%s",
+		     s->n_ifaces, s->n_ifaces == 1 ? "" : "s");
 	cookies_open(s, &rehearsal);
 	return 0;
 }

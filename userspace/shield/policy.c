@@ -336,6 +336,11 @@ int shield_policy_set(struct shield *s, const struct shield_plan *plan, uint64_t
 		err = list_for_people(s, b->number);
 	if (err && err != -E2BIG && err != -EINVAL)
 		log_error("shield: the policy could not be changed: %s", strerror(-err));
+	if (!err && trial_ms)
+		shield_event(s, EVENT_POLICY, "a policy on trial for %llu s",
+			     (unsigned long long)trial_ms / 1000);
+	else if (!err)
+		shield_event(s, EVENT_POLICY, "a policy set");
 	free(b);
 	return err;
 }
@@ -353,12 +358,16 @@ int shield_policy_confirm(struct shield *s)
 	if (!now.trial_ends_ns || now.trial_ends_ns <= clock_mono_ns())
 		return -ENOENT;
 	now.trial_ends_ns = 0;
-	return policy_write(s, &now);
+	err = policy_write(s, &now);
+	if (!err)
+		shield_event(s, EVENT_POLICY, "the policy on trial confirmed");
+	return err;
 }
 
 int shield_policy_revert(struct shield *s)
 {
 	struct shield_policy now;
+	bool over;
 	int err;
 
 	if (!s->xdp)
@@ -368,9 +377,13 @@ int shield_policy_revert(struct shield *s)
 		return err;
 	if (!now.trial_ends_ns)
 		return -ENOENT;
+	over = now.trial_ends_ns <= clock_mono_ns();
 	now.bank = !now.bank;
 	now.trial_ends_ns = 0;
 	err = policy_write(s, &now);
+	if (!err)
+		shield_event(s, EVENT_POLICY, "the policy before is back: %s",
+			     over ? "the time of the trial was over" : "the trial was reverted");
 	return err ? err : list_for_people(s, now.bank);
 }
 

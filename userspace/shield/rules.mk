@@ -4,5 +4,5 @@ userspace-src += userspace/shield/policy.c userspace/shield/deny.c userspace/shi
 userspace-src += userspace/shield/list_table.c userspace/shield/list.c userspace/shield/list_file.c
 userspace-src += userspace/shield/steer.c userspace/shield/stats.c userspace/shield/explain.c userspace/shield/pcap.c
 userspace-src += userspace/shield/cookie.c userspace/shield/rehearse.c
-userspace-src += userspace/shield/rate.c
+userspace-src += userspace/shield/rate.c userspace/shield/event.c
 userspace-src += userspace/shield/serve.c

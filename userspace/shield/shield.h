@@ -156,7 +156,7 @@ struct shield_config {
 	const struct shield_prefix *deny; /* sluice.conf's, without expiry */
 	size_t n_deny;
 	enum shield_steer_want steer;
-	bool serves;  /* shield_serve_set() will be called with prefixes */
+	bool serves; /* shield_serve_set() will be called with prefixes */
 	const struct shield_rehearsal *rehearsed; /* by shield_rehearse(); NULL: to be done */
 	int pin_lock; /* pin_dir's lock, as shield_lock_fd() of another keeper; 0 or less: none */
 };
@@ -309,6 +309,16 @@ void shield_list_discard(struct list_built *built);
 /* "203.0.113.0/24" into buf; returns buf. */
 #define SHIELD_PREFIX_TEXT_MAX 50
 const char *shield_prefix_str(const struct shield_prefix *p, char buf[SHIELD_PREFIX_TEXT_MAX]);
+
+/* ---- events -------------------------------------------------------------------- */
+
+/* Into the list that `sluicectl event show` prints; cut at 103 bytes, not logged. */
+void shield_event(struct shield *s, enum shield_event_kind kind, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Readable when the program has something to say; -1: it never will. */
+int shield_events_fd(const struct shield *s);
+/* Logs and keeps what it has said. */
+void shield_events_hear(struct shield *s);
 
 /* ---- workers ------------------------------------------------------------------ */
 

@@ -55,6 +55,9 @@ struct shield {
 	bool attacked;                    /* when we last looked */
 	uint64_t attack_answered;         /* syn_state.answered when it began */
 
+	struct ring_buffer *said; /* events of the program; NULL: none are heard */
+	uint64_t events;          /* in event_log so far */
+
 	/* what the map `worker` holds */
 	struct shield_worker worker[SHIELD_WORKERS_MAX];
 	size_t n_workers;
@@ -158,6 +161,8 @@ void cookies_open(struct shield *s, struct rehearsal *r);
 void cookies_close(struct shield *s);
 /* Detaches everything that is pinned. */
 void cookies_detach(struct shield *s);
+/* Has an attack begun or ended? Says so then. */
+void cookies_look(struct shield *s);
 
 /* The pieces of it, for the rehearsal. 0 or -errno. */
 int cookie_keys_turn(const struct bpf_map *map);
@@ -169,6 +174,12 @@ int cookie_link(const struct sluice_cookie_bpf *c, unsigned ifindex);
 
 /* No prefix is served from now on, ours or a dead keeper's. */
 void serve_release(struct shield *s);
+
+/* ---- event.c ------------------------------------------------------------------- */
+
+/* Once the maps are there. */
+int events_open(struct shield *s);
+void events_close(struct shield *s);
 
 /* ---- open.c ------------------------------------------------------------------ */
 
