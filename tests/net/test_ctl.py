@@ -11,7 +11,7 @@ import pytest
 import sluice
 import wire
 
-OBJECTS = ["status", "worker", "conn", "channel", "deny", "drop", "prog"]
+OBJECTS = ["status", "worker", "conn", "channel", "deny", "drop", "rate", "talker", "event", "policy", "prog"]
 CTL = str(sluice.BUILD / "sluicectl")
 
 
@@ -66,7 +66,9 @@ def test_the_bench_man_page_has_all_options():
     (["deny", "add", "10.0.0.0/8"], 1, "the shield is off"),
     (["deny", "show"], 1, "the shield is off: "), (["drop", "show"], 1, "the shield is off: "),
     (["help", "nonsense"], 2, "unknown object"),
-    (["drop", "show", "some"], 2, "'all'"), (["conn", "show", "--limit", "3"], 2, "options stand before the object"),
+    (["drop", "show", "some"], 2, "'all'"), (["conn", "show", "--json"], 2, "options stand before the object"),
+    (["conn", "show", "--limit"], 2, "wants a value"), (["conn", "show", "--limit=x"], 2, "must be a number"),
+    (["conn", "show", "--limit", "1", "limit", "2"], 2, "twice"),
 ])
 def test_mistakes_say_what_is_wrong(edge, args, code, text):
     done = ctl("-c", str(edge.control), *args)
@@ -163,6 +165,18 @@ def test_completion_offers_what_may_stand_next():
     assert complete("d") == ["deny", "drop"]
     assert complete("deny", "a") == ["add"]
     assert set(complete("-j", "conn", "show", "")) == {"worker", "id", "limit"}
+    assert set(complete("conn", "show", "worker", "0", "")) == {"id", "limit"}
+    assert complete("drop", "capture", "out", "x", "via", "") == ["ring", "xsk"]
+    assert complete("drop", "capture", "--reason", "rate-s") == ["rate-syns"]
+    assert set(complete("drop", "capture", "out", "x", "")) == {"reason", "count", "for", "one-in", "via"}
+    assert complete("deny", "add", "192.0.2.1", "force", "") == ["yes"]
+    assert complete("drop", "explain", str(sluice.ROOT / "Makef")) == [str(sluice.ROOT / "Makefile")]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_completion_knows_every_verb_of_every_object(name):
+    verbs = set(re.findall(rf"^  sluicectl {name} (\S+)", ctl(name, "help").stdout.split("Examples:")[0], re.M)) - {"help"}
+    assert verbs and set(ctl("--complete", name).stdout.split()) == verbs
 
 
 def test_terminal_escapes_in_names_do_not_reach_the_terminal(edge):

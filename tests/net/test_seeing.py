@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the shield lets be seen of itself: explanations that agree with its deeds, captures, counters."""
+import functools
 import json
 import os
 import random
@@ -45,6 +46,7 @@ def wire(net):
     raw.close()
 
 
+@functools.cache
 def link(net):
     return net.mac(net.edge, net.edge_if) + net.mac(net.far, net.far_if)
 
@@ -64,19 +66,40 @@ def write_pcap(path, frames, order="<", magic=0xa1b2c3d4):
 # ---- explain --------------------------------------------------------------------------------------
 
 
+NOBODY4, NOBODY6 = "198.51.100.200", "2001:db8:1::200"
+LIMITS = ["packets", "syns", "connections", "net_packets", "net_syns", "net_connections"]
+RATES = ["rate-packets", "rate-syns", "rate-connections", "net-packets", "net-syns", "net-connections"]
+SECOND = 1 << 30  # in which SYNs are counted
+
+
+def seeds(net):
+    """(reason, EtherType, packet) of every reason that there is but syn-limit, and of none. They come from hosts that are
+    not there: one that is would answer what the edge answers, and be counted too."""
+    yield from malformed(NOBODY4, EDGE4, NOBODY6, EDGE6)
+    e4, e6 = socket.inet_aton(EDGE4), socket.inet_pton(socket.AF_INET6, EDGE6)
+    a4, a6 = socket.inet_aton(NOBODY4), socket.inet_pton(socket.AF_INET6, NOBODY6)
+    bad = socket.inet_aton("203.0.113.200")
+    for flags in (0x02, 0x10, 0x11, 0x18):
+        yield "denied", 0x0800, ip4(tcp(bad, e4, flags), bad, e4)
+    for i, reason in enumerate(RATES):
+        yield reason, 0x0800, ip4(tcp(a4, e4, 0x02, dport=8001 + i), a4, e4)
+    for flags in (0x10, 0x11, 0x04, 0x12):
+        yield "no-flow", 0x0800, ip4(tcp(a4, e4, flags), a4, e4)
+        yield "no-flow", 0x86dd, ip6(tcp(a6, e6, flags), a6, e6)
+    spoilt = bytearray(tcp(a4, e4))
+    spoilt[16] ^= 0xff
+    yield "bad-checksum", 0x0800, ip4(bytes(spoilt), a4, e4)
+    for _ in range(4):
+        yield None, 0x0800, ip4(tcp(a4, e4), a4, e4)
+        yield None, 0x86dd, ip6(tcp(a6, e6), a6, e6)
+
+
 def random_frames(net, n):
-    """Packets of every kind that the tests know, most of them spoilt in a few bytes. They come from hosts that
-    are not there: one that is would answer what the edge answers, and be counted too."""
+    """Of every kind, two in three of them spoilt in a few bytes."""
     dice = random.Random(20260101)
-    nobody4, nobody6 = socket.inet_aton("198.51.100.200"), socket.inet_pton(socket.AF_INET6, "2001:db8:1::200")
-    seeds = [(t, p) for _, t, p in malformed("198.51.100.200", EDGE4, "2001:db8:1::200", EDGE6)]
-    for a in (nobody4, socket.inet_aton("203.0.113.200")):
-        e = socket.inet_aton(EDGE4)
-        seeds += [(0x0800, ip4(tcp(a, e, f), a, e)) for f in (0x02, 0x10, 0x11, 0x18)] * 2
-    a, e = nobody6, socket.inet_pton(socket.AF_INET6, EDGE6)
-    seeds += [(0x86dd, ip6(tcp(a, e, f), a, e)) for f in (0x02, 0x10, 0x04)] * 3
+    kinds = list(seeds(net))
     for _ in range(n):
-        ethertype, packet = dice.choice(seeds)
+        _, ethertype, packet = dice.choice(kinds)
         packet = bytearray(packet)
         for _ in range(dice.choice((0, 0, 1, 1, 2, 4))):
             packet[dice.randrange(len(packet))] = dice.randrange(256)
@@ -86,29 +109,119 @@ def random_frames(net, n):
         yield link(net) + tag + struct.pack(">H", ethertype) + bytes(packet)
 
 
-def test_explain_agrees_with_the_counters_on_a_thousand_random_packets(net, edge, wire, tmp_path):
-    edge.ctl("deny", "add", "203.0.113.0/24")
-    frames = list(random_frames(net, 1000))
-    write_pcap(tmp_path / "random.pcap", frames)
-    before, shown = drops(edge)
-    said = json.loads(edge.ctl("-j", "drop", "explain", str(tmp_path / "random.pcap"), "interface", net.edge_if))
-    assert drops(edge) == (before, shown)  # asking leaves no trace
-    assert len(said) == 1000
+def map_edit(edge, name, key, edit):
+    """Behind the keeper's back, what no sluice.conf can say: limits that give nothing, bounds of one."""
+    path, key = f"{edge.pin_dir}/{name}", list(struct.pack("<I", key))
+    dump = json.loads(netns.sh("bpftool", "-j", "map", "lookup", "pinned", path, "key", *map(str, key)))
+    value = bytearray(int(b, 16) for b in dump["value"])
+    edit(value)
+    netns.sh("bpftool", "map", "update", "pinned", path, "key", *map(str, key), "value", *map(str, value))
+
+
+@pytest.fixture()
+def strict(net):
+    """An edge where each reason depends on the packet and on no clock: of each rate class one limit gives nothing, no
+    packet of an unknown connection is let through, every SYN is answered by cookie (into a wire that takes none)."""
+    classes = ", ".join(f'{{ name = "no-{i}"; packets = 0; syns = 0; connections = 0; net_packets = 0; net_syns = 0;'
+                        f" net_connections = 0; }}" for i in range(6))
+    protect = ", ".join([f'{{ prefix = "{e}"; port = 8080; }}' for e in (EDGE4, EDGE6)] +
+                        [f'{{ prefix = "{EDGE4}"; port = {8001 + i}; rate = "no-{i}"; }}' for i in range(6)])
+    shield = f"""
+shield = {{ interfaces = [ "{net.edge_if}" ]; rate_classes = ( {classes} ); protect = ( {protect} ); }};"""
+    home = os.sched_getaffinity(0)
+    with sluice.Edge(listeners=LISTENERS, endpoints=ENDPOINTS, netns=net.edge, extra=shield) as edge:
+        [policy] = json.loads(netns.sh("bpftool", "-j", "map", "dump", "pinned", f"{edge.pin_dir}/policy"))
+        edge.bank = policy["formatted"]["value"]["bank"]
+        for i in range(6):  # struct shield_rate: a name, then interval and depth of each limit
+            map_edit(edge, "rates", edge.bank * 16 + 1 + i, lambda v, at=16 + 16 * i: v.__setitem__(
+                slice(at, at + 16), struct.pack("<QQ", 10**9, 1 << 63)))
+        edge.rules = lambda synack_limit: map_edit(edge, "rules", edge.bank, lambda v: v.__setitem__(
+            slice(24, 44), struct.pack("<5I", 1, 1000, 500, synack_limit, 0)))  # cookies … stale_limit
+        edge.rules(0)
+        edge.core = min(home)
+        os.sched_setaffinity(0, {edge.core})  # who sends here is heard on the same core there
+        try:
+            yield edge
+        finally:
+            os.sched_setaffinity(0, home)
+
+
+def counted(edge, since):
+    """Packets per reason, and `passed`, since drops() said so."""
+    before, shown = since
+    after, now = drops(edge)
+    diff = {r: n - before[r] for r, n in after.items() if n != before[r]}
+    return {**diff, **({"passed": now["passed"] - shown["passed"]} if now["passed"] != shown["passed"] else {})}
+
+
+def explained(edge, net, path, frames):
+    write_pcap(path, frames)
+    said = json.loads(edge.ctl("-j", "drop", "explain", str(path), "interface", net.edge_if, "core", str(edge.core)))
+    assert len(said) == len(frames)
     want = {}
     for s in said:
         if s["stage"] == "judged":
             want[s.get("reason", "passed")] = want.get(s.get("reason", "passed"), 0) + 1
-    assert len(want) >= 8, want
-    for frame in frames:  # slowly: of those that belong to no connection a hundred a second pass
+    return want
+
+
+def test_explain_agrees_with_the_counters_on_a_thousand_random_packets(net, strict, wire, tmp_path):
+    strict.ctl("deny", "add", "203.0.113.0/24")
+    frames = list(random_frames(net, 1000))
+    before = drops(strict)
+    want = explained(strict, net, tmp_path / "random.pcap", frames)
+    assert drops(strict) == before  # asking leaves no trace
+    assert set(want) == set(before[0]) - {"syn-limit"} | {"passed"}  # every reason, but one: below
+    for frame in frames:
         wire(frame)
-        time.sleep(0.005)
-    def got():
-        after, now = drops(edge)
-        diff = {r: n - before[r] for r, n in after.items() if n != before[r]}
-        diff["passed"] = now["passed"] - shown["passed"]
-        return diff
-    sluice.wait_for("all have been judged", 10, lambda: sum(got().values()) >= sum(want.values()))
-    assert got() == want
+    sluice.wait_for("all have been judged", 20, lambda: sum(counted(strict, before).values()) >= sum(want.values()))
+    assert counted(strict, before) == want
+    print(f"explained and counted alike: {dict(sorted(want.items()))}")
+
+
+def test_explain_agrees_with_the_counters_on_the_bound_of_syns(net, strict, wire, tmp_path):
+    strict.rules(1)
+    frames = [syn(net, f"198.51.100.{20 + i}", sport=5000 + i) for i in range(50)]
+    for _ in range(20):
+        while time.monotonic_ns() % SECOND > SECOND // 4:
+            time.sleep(0.02)
+        before, second = drops(strict), time.monotonic_ns() // SECOND
+        wire(syn(net))  # the one of this second
+        sluice.wait_for("it is judged", 5, lambda: counted(strict, before))
+        before = drops(strict)
+        want = explained(strict, net, tmp_path / "syns.pcap", frames)
+        for frame in frames:
+            wire(frame)
+        sluice.wait_for("all are judged", 5, lambda: sum(counted(strict, before).values()) == 50)
+        if time.monotonic_ns() // SECOND == second:
+            break
+    assert want == counted(strict, before) == {"syn-limit": 50}
+
+
+def test_cores_that_differ_are_told_apart(net, strict, wire):
+    """Each counts for itself: one SYN a second and core, and one core has had it."""
+    cores = sorted(os.sched_getaffinity(1))
+    if len(cores) < 2:
+        pytest.skip("one core only")
+    strict.rules(1)
+    def ask(*words):
+        return json.loads(strict.ctl("-j", "drop", "explain", syn(net).hex(), *words))[0]
+    for _ in range(50):
+        second = time.monotonic_ns() // SECOND
+        wire(syn(net))
+        os.sched_setaffinity(0, cores)
+        here, there, all_of_them = ask("core", str(strict.core)), ask("core", str(cores[-1])), ask()
+        text = strict.ctl("drop", "explain", syn(net).hex())
+        os.sched_setaffinity(0, {strict.core})
+        if time.monotonic_ns() // SECOND == second:
+            break
+    assert here["reason"] == "syn-limit" and there["verdict"] != "drop" and "by_core" not in here
+    assert all_of_them["reason"] == "syn-limit"
+    assert {a["cores"] for a in all_of_them["by_core"]} == {str(strict.core), ",".join(
+        str(c) for c in cores if c != strict.core)} or len(cores) > 2
+    assert f"core {strict.core}: dropped by rule 6, syn" in text and ": passes every rule" in text
+    done = strict.ctl_run("drop", "explain", syn(net).hex(), "core", "9999")
+    assert done.returncode == 2 and "core: a number" in done.stderr
 
 
 def test_a_packet_is_explained_in_words(net, edge, tmp_path):
@@ -119,6 +232,10 @@ def test_a_packet_is_explained_in_words(net, edge, tmp_path):
     assert "passes every rule" in edge.ctl("drop", "explain", str(tmp_path / "hex"))
     assert "not to a protected address and port" in edge.ctl("drop", "explain", syn(net, dport=22).hex(":"))
     assert "neither TCP nor UDP" in edge.ctl("drop", "explain", link(net).hex() + "0806" + "00" * 28)
+    edge.ctl("deny", "add", "203.0.113.0/24", "note", "scanners")
+    assert "by the entry 203.0.113.0/24 of the deny list: scanners" in edge.ctl("drop", "explain", syn(net, BAD4).hex())
+    one = json.loads(edge.ctl("-j", "drop", "explain", syn(net, BAD4).hex()))[0]
+    assert (one["rule"], one["reason"], one["entry"]["prefix"]) == ("deny", "denied", "203.0.113.0/24")
     one = json.loads(edge.ctl("-j", "drop", "explain", syn(net, flags=0x03).hex()))[0]
     assert (one["verdict"], one["rule"], one["reason"], one["mode"]) == ("drop", "malformed", "bad-tcp-flags", "enforce")
 
@@ -263,3 +380,125 @@ def test_a_long_frame_is_cut_in_the_ring_buffer_and_its_length_is_told(net, edge
 def test_a_capture_that_cannot_be_is_refused(edge, words, text):
     done = edge.ctl_run("drop", "capture", *words)
     assert done.returncode == 2 and text in done.stderr
+
+
+# ---- counters, talkers, rates, events -----------------------------------------------------------------
+
+
+def test_drops_are_counted_by_rule_and_by_interface(net, edge, wire):
+    edge.ctl("deny", "add", "203.0.113.0/24")
+    for i in range(7):
+        wire(syn(net, BAD4, sport=3000 + i))
+    for i in range(5):
+        wire(syn(net, flags=0))
+    sluice.wait_for("the drops", 10, lambda: drops(edge)[1]["dropped"] >= 12)
+    shown = drops(edge)[1]
+    [there] = shown["interfaces"]
+    assert there["interface"] == net.edge_if and there["dropped"] == shown["dropped"] == 12
+    assert there["by_rule"] == {"malformed": 5, "allow": 0, "deny": 7, "rate": 0, "flow": 0, "syn": 0}
+    assert shown["rules"]["deny"] == {"packets": 7, "observed": 0}
+    text = edge.ctl("drop", "show")
+    table = [line.split() for line in text.splitlines()[-3:]]
+    assert table[0] == ["INTERFACE", "PASSED", "DROPPED", "malformed", "deny", "rate", "flow", "syn"]
+    assert table[1][0] == net.edge_if and table[1][2:] == ["12", "5", "7", "0", "0", "0"]
+    assert table[2][0] == "all" and table[2][1:] == table[1][1:]
+
+
+def test_the_one_who_sends_the_most_is_the_first_talker(net, edge, wire):
+    edge.ctl("deny", "add", "203.0.113.0/24")
+    def flood():
+        for i in range(3000):
+            wire(syn(net, BAD4, sport=1024 + i % 60000))
+            if i % 10 == 0:
+                wire(syn(net, "198.51.100.200", flags=0, sport=1024 + i % 60000))
+    while time.monotonic_ns() % (1 << 33) > 1 << 32:  # the end of a window is far
+        time.sleep(0.1)
+    flood()
+    shown = json.loads(edge.ctl("-j", "talker", "show", "limit", "5"))
+    assert [t["source"] for t in shown] == [BAD4, "198.51.100.200"], shown
+    assert shown[0]["packets_per_s"] > 5 * shown[1]["packets_per_s"] > 0
+    assert all(0.8 < t["dropped_per_s"] / t["packets_per_s"] <= 1 for t in shown)
+    assert BAD4 in edge.ctl("talker", "show").splitlines()[1]
+    done = edge.ctl_run("talker", "show", "limit", "0")
+    assert done.returncode == 2 and "limit: a number from 1" in done.stderr
+
+
+def test_a_source_beyond_its_rate_is_held_to_it_and_another_is_not(net, wire):
+    shield = f"""
+shield = {{
+  interfaces = [ "{net.edge_if}" ];
+  rate_classes = ( {{ name = "strict"; syns = 10; burst = "1 s"; }} );
+  protect = ( {{ prefix = "{EDGE4}"; port = 8080; rate = "strict"; }}, {{ prefix = "{EDGE4}"; port = 8443; }} );
+}};"""
+    with sluice.Edge(listeners=LISTENERS, endpoints=ENDPOINTS, netns=net.edge, extra=shield) as edge:
+        for i in range(200):
+            wire(syn(net, "198.51.100.200", sport=4000 + i))
+            wire(syn(net, "198.51.100.200", sport=4000 + i, dport=8443))
+        wire(syn(net, "198.51.100.201"))
+        sluice.wait_for("the drops", 10, lambda: drops(edge)[0]["rate-syns"] >= 100)
+        shown = drops(edge)[0]
+        assert 100 <= shown["rate-syns"] < 200
+        rate = json.loads(edge.ctl("-j", "rate", "show"))
+        assert [c["name"] for c in rate["classes"]] == ["default", "strict"]
+        assert rate["classes"][1]["syns"] == 10 and rate["classes"][1]["burst_ms"] == 1000
+        assert rate["cells_full"] >= 1 and rate["strangers"] >= 100 and rate["validated"] == 0
+        said = edge.ctl("rate", "show")
+        assert "strict" in said and "known to be real" in said
+        assert json.loads(edge.ctl("-j", "drop", "explain", syn(net, "198.51.100.201").hex()))[0]["rate_class"] == "strict"
+        [p] = [p for p in json.loads(edge.ctl("-j", "policy", "show"))["protect"] if p["ports"] == "8080"]
+        assert p["rate"] == "strict" and "rate class strict" in edge.ctl("policy", "show")
+
+
+def test_events_tell_what_happened_and_outlive_the_keeper(net, edge):
+    shown = json.loads(edge.ctl("-j", "event", "show"))
+    assert {e["kind"] for e in shown} >= {"start", "policy"}
+    assert [e["number"] for e in shown] == list(range(1, len(shown) + 1))
+    assert "took charge of 1 interface" in edge.ctl("event", "show")
+    assert len(json.loads(edge.ctl("-j", "event", "show", "limit", "1"))) == 1
+
+
+def test_events_are_followed_as_they_happen_and_over_a_restart(net, edge, wire, tmp_path):
+    follow = subprocess.Popen([str(sluice.BUILD / "sluicectl"), "-j", "-c", str(edge.control), "event", "follow"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    def told():
+        return json.loads(follow.stdout.readline())
+    try:
+        time.sleep(1)  # it begins with what comes then
+        code = edge.ctl_run("policy", "try", str(edge.conf), "for", "1s")
+        assert code.returncode == 0, code.stderr
+        assert (told()["text"], told()["text"]) == (
+            "a policy on trial for 1 s", "the policy before is back: the time of the trial was over")
+        edge.ctl("policy", "try", str(edge.conf), "for", "1m")
+        edge.ctl("policy", "confirm")
+        edge.ctl("policy", "try", str(edge.conf), "for", "1m")
+        edge.ctl("policy", "revert")
+        assert [told()["text"] for _ in range(4)] == [
+            "a policy on trial for 60 s", "the policy on trial confirmed", "a policy on trial for 60 s",
+            "the policy before is back: the trial was reverted"]
+        capture = Capture(edge, tmp_path / "drops.pcap", "via", "ring", "count", "1", "for", "20s")
+        wire(syn(net, flags=0))
+        capture.finish()
+        event = told()
+        assert (event["kind"], event["text"]) == ("capture", "dropped packets are captured, up to 1")
+        assert abs(event["wall_ms"] / 1000 - time.time()) < 30
+        assert "dropped packets are captured" in edge.log()
+        before = event["number"]
+        edge.stop()
+        edge.start()
+        event = told()
+        assert event["kind"] in ("start", "policy") and event["number"] <= before  # other maps: from 1
+    finally:
+        follow.terminate()
+        follow.wait(10)
+        follow.stdout.close()
+
+
+def test_a_flood_of_syns_is_an_event_and_a_line_in_the_log(net, edge, wire):
+    def flood():
+        for i in range(4000):
+            wire(syn(net, f"198.51.100.{20 + i % 200}", sport=1024 + i))
+    deadline = time.monotonic() + 60
+    while "SYN attack" not in edge.log() and time.monotonic() < deadline:
+        flood()
+    assert "shield: SYN attack on " in edge.log()
+    assert "attack-begins" in {e["kind"] for e in json.loads(edge.ctl("-j", "event", "show"))}

@@ -34,34 +34,55 @@ bool ctl_prefix(const char *word, const char *name)
 	return *word && strncmp(word, name, strlen(word)) == 0;
 }
 
+/* Which one `name` means; NULL: none, or several. */
+static const struct keyword *keyword_find(const char *name, const struct keyword *words, size_t n,
+					  bool *several)
+{
+	const struct keyword *found = NULL;
+	*several = false;
+	for (size_t k = 0; k < n; k++) {
+		if (strcmp(name, words[k].name) == 0) {
+			*several = false;
+			return &words[k];
+		}
+		if (!ctl_prefix(name, words[k].name))
+			continue;
+		*several = found != NULL;
+		found = &words[k];
+	}
+	return *several ? NULL : found;
+}
+
+static void keyword_unknown(const struct ctl *ctl, const char *word, bool several,
+			    const struct keyword *words, size_t n)
+{
+	char known[256] = "";
+	for (size_t k = 0; k < n; k++) {
+		strncat(known, k ? ", " : "", sizeof(known) - strlen(known) - 1);
+		strncat(known, words[k].name, sizeof(known) - strlen(known) - 1);
+	}
+	ctl_fail(ctl, CTL_USAGE, "%s keyword '%s': %s%s%s", several ? "ambiguous" : "unknown", word,
+		 n ? "known here: " : "none is known here", known,
+		 word[0] == '-' ? " (options stand before the object)" : "");
+}
+
 bool ctl_keywords(const struct ctl *ctl, int argc, char **argv, const struct keyword *words,
 		  size_t n)
 {
-	for (int i = 0; i < argc; i += 2) {
-		const struct keyword *found = NULL;
-		bool several = false;
-		for (size_t k = 0; k < n; k++) {
-			bool exact = strcmp(argv[i], words[k].name) == 0;
-			if (!exact && !ctl_prefix(argv[i], words[k].name))
-				continue;
-			several = found != NULL && !exact;
-			found = &words[k];
-			if (exact)
-				break;
-		}
-		if (found == NULL || several) {
-			char known[256] = "";
-			for (size_t k = 0; k < n; k++) {
-				strncat(known, k ? ", " : "", sizeof(known) - strlen(known) - 1);
-				strncat(known, words[k].name, sizeof(known) - strlen(known) - 1);
-			}
-			ctl_fail(ctl, CTL_USAGE, "%s keyword '%s': %s%s%s",
-				 several ? "ambiguous" : "unknown", argv[i],
-				 n ? "known here: " : "none is known here", known,
-				 argv[i][0] == '-' ? " (options stand before the object)" : "");
+	for (int i = 0; i < argc; i++) {
+		bool dashed = strncmp(argv[i], "--", 2) == 0, several;
+		char name[64];
+		const char *equals = dashed ? strchr(argv[i], '=') : NULL, *value;
+		const char *from = argv[i] + (dashed ? 2 : 0);
+		snprintf(name, sizeof(name), "%.*s",
+			 equals ? (int)(equals - from) : (int)strlen(from), from);
+		const struct keyword *found = keyword_find(name, words, n, &several);
+		if (found == NULL) {
+			keyword_unknown(ctl, argv[i], several, words, n);
 			return false;
 		}
-		if (i + 1 >= argc) {
+		value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
+		if (value == NULL) {
 			ctl_fail(ctl, CTL_USAGE, "keyword '%s' wants a value", found->name);
 			return false;
 		}
@@ -69,7 +90,7 @@ bool ctl_keywords(const struct ctl *ctl, int argc, char **argv, const struct key
 			ctl_fail(ctl, CTL_USAGE, "keyword '%s' stands there twice", found->name);
 			return false;
 		}
-		*found->value = argv[i + 1];
+		*found->value = value;
 	}
 	return true;
 }

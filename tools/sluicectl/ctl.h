@@ -37,17 +37,18 @@ struct object {
 	const char *examples;
 };
 extern const struct object status_object, worker_object, conn_object, channel_object, deny_object,
-	drop_object, policy_object, prog_object;
+	drop_object, policy_object, prog_object, rate_object, talker_object, event_object;
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);
 int drop_capture(struct ctl *ctl, int argc, char **argv);
+void ctl_reasons(FILE *out); /* the words of drop_reason.def, a line each */
 
 /* ── messages: to stderr in text mode, as {"error":…} on stdout with -j ── */
 int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* ── keywords: pairs of name and value, in any order ── */
+/* ── keywords: pairs of name and value, in any order; `--name VALUE` and `--name=VALUE` mean the same ── */
 struct keyword {
 	const char *name;
 	const char **value;
@@ -78,6 +79,10 @@ int ctl_workers(const struct ctl *ctl, int *code);
 /* Runs `bpftool -j ARGS…` (NULL-terminated), or prints it for --show-command and returns an
  * empty array. NULL after ctl_fail(). */
 json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code);
+/* The pinned map of that name as bpftool dumps it. Likewise. */
+json_t *ctl_dump(struct ctl *ctl, const char *map, int *code);
+/* The part of an entry of a dump that has names; what of older bpftools has no other. */
+const json_t *ctl_formatted(const json_t *entry);
 
 /* ── output ── */
 /* With -j or -p prints `value` and takes it; true: done. In text mode: false. */

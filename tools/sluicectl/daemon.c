@@ -260,3 +260,20 @@ json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code)
 	json_decref(v);
 	return NULL;
 }
+
+json_t *ctl_dump(struct ctl *ctl, const char *map, int *code)
+{
+	char path[600];
+	const char *dir = ctl_pin_dir(ctl, map, code);
+	if (dir == NULL)
+		return NULL;
+	snprintf(path, sizeof(path), "%s/%s", dir, map);
+	const char *args[] = {"map", "dump", "pinned", path, NULL};
+	return ctl_bpftool(ctl, args, code);
+}
+
+const json_t *ctl_formatted(const json_t *entry)
+{
+	const json_t *f = json_object_get(entry, "formatted");
+	return f ? f : entry;
+}

@@ -4,11 +4,14 @@
  *   hex or capture file ─► frame ─► test run of pin_dir/xdp ─► rule, reason, mode
  *
  * Nothing is counted by it, and no token or entry comes of it. */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,7 +22,12 @@
 #include "shield/shield.h"
 #include "tools/sluicectl/ctl.h"
 
-#define FILE_MAX (256u << 20)
+#define FILE_MAX    (256u << 20)
+#define ANSWERS_MAX 8 /* different ones of all cores */
+
+struct list_maps {
+	int entries, notes; /* -1: it never had an entry */
+};
 
 struct question {
 	struct ctl *ctl;
@@ -27,9 +35,79 @@ struct question {
 	unsigned ifindex;
 	unsigned number; /* of the frame in its file; 0: it stands alone */
 	json_t *list;    /* with -j */
+	cpu_set_t cores; /* on which it is asked */
+	struct list_maps deny, allow;
+	int rates;
 };
 
-/* ── the answer ── */
+/* What some cores say. */
+struct answer {
+	struct shield_ask ask;
+	cpu_set_t cores;
+};
+
+/* ── what the answer names ── */
+
+/* The entry whose number the answer has; the deny list is the last that is looked at. */
+static bool entry_read(const struct question *q, const struct shield_ask *a, struct list_entry *e,
+		       struct list_note *note, const char **list)
+{
+	bool denied = a->reason == DROP_DENIED || a->observed >> DROP_DENIED & 1;
+	const struct list_maps *maps = denied ? &q->deny : &q->allow;
+	__u32 at = a->entry - 1;
+
+	*note = (struct list_note){""};
+	*list = denied ? "deny" : "allow";
+	if (!a->entry || maps->entries < 0 || bpf_map_lookup_elem(maps->entries, &at, e) ||
+	    (e->family != 4 && e->family != 6))
+		return false;
+	at = e->note;
+	if (at && maps->notes >= 0 && bpf_map_lookup_elem(maps->notes, &at, note) == 0)
+		note->text[sizeof(note->text) - 1] = '\0';
+	return true;
+}
+
+static const char *entry_prefix(const struct list_entry *e, char buf[80])
+{
+	char addr[INET6_ADDRSTRLEN];
+
+	inet_ntop(e->family == 4 ? AF_INET : AF_INET6, e->addr, addr, sizeof(addr));
+	snprintf(buf, 80, "%s/%u", addr, e->len);
+	return buf;
+}
+
+/* The rate class that judged; "" before rule 4. */
+static const char *class_name(const struct question *q, const struct shield_ask *a)
+{
+	static struct shield_rate r;
+	__u32 at = (a->bank & 1) * SHIELD_RATES_MAX + a->rate;
+
+	if (a->stage != SHIELD_STAGE_JUDGED || q->rates < 0 ||
+	    bpf_map_lookup_elem(q->rates, &at, &r))
+		return "";
+	r.name[sizeof(r.name) - 1] = '\0';
+	return ctl_clean(r.name);
+}
+
+/* "0-3,5" */
+static const char *cores_str(const cpu_set_t *cores, char buf[256])
+{
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (int c = 0; c < CPU_SETSIZE && n < 240; c++) {
+		int last = c;
+
+		if (!CPU_ISSET((size_t)c, cores))
+			continue;
+		while (last + 1 < CPU_SETSIZE && CPU_ISSET((size_t)last + 1, cores))
+			last++;
+		n += (size_t)snprintf(buf + n, 256 - n, last > c ? "%s%d-%d" : "%s%d", n ? "," : "",
+				      c, last);
+		c = last;
+	}
+	return buf;
+}
 
 static const char *stage_text(enum shield_stage stage)
 {
@@ -56,6 +134,8 @@ static const char *verdict_word(const struct shield_ask *a)
 	return a->action == XDP_DROP ? "drop" : a->action == XDP_TX ? "answer" : "pass";
 }
 
+/* ── the answer ── */
+
 static json_t *observed_list(const struct shield_ask *a)
 {
 	json_t *list = json_array();
@@ -69,15 +149,24 @@ static json_t *observed_list(const struct shield_ask *a)
 	return list;
 }
 
-static json_t *as_json(const struct question *q, struct bytes frame, const struct shield_ask *a)
+/* The verdict, and what it rests on, into `o`. */
+static void put_verdict(const struct question *q, json_t *o, const struct shield_ask *a)
 {
-	char text[SHIELD_FRAME_TEXT_MAX];
-	json_t *o = json_pack("{s:i,s:s,s:s,s:s,s:o}", "bytes", (int)frame.n, "packet",
-			      shield_frame_str(frame, text), "verdict", verdict_word(a), "stage",
-			      stage_word(a->stage), "observed", observed_list(a));
+	char prefix[80];
+	struct list_entry e;
+	struct list_note note;
+	const char *list;
 
-	if (q->number)
-		json_object_set_new(o, "number", json_integer(q->number));
+	json_object_set_new(o, "verdict", json_string(verdict_word(a)));
+	json_object_set_new(o, "stage", json_string(stage_word(a->stage)));
+	json_object_set_new(o, "observed", observed_list(a));
+	if (*class_name(q, a))
+		json_object_set_new(o, "rate_class", json_string(class_name(q, a)));
+	if (entry_read(q, a, &e, &note, &list))
+		json_object_set_new(o, "entry",
+				    json_pack("{s:s,s:s,s:s}", "list", list, "prefix",
+					      entry_prefix(&e, prefix), "note",
+					      ctl_clean(note.text)));
 	if (a->reason != DROP_NONE) {
 		json_object_set_new(o, "rule",
 				    json_string(shield_rule_word(shield_reason_rule(a->reason))));
@@ -87,27 +176,59 @@ static json_t *as_json(const struct question *q, struct bytes frame, const struc
 	} else if (a->stage != SHIELD_STAGE_JUDGED) {
 		json_object_set_new(o, "text", json_string(stage_text(a->stage)));
 	}
+}
+
+/* Where cores differ, the packet's own verdict is that of one that drops it. */
+static json_t *as_json(const struct question *q, struct bytes frame, const struct answer *list,
+		       unsigned n)
+{
+	char text[SHIELD_FRAME_TEXT_MAX], cores[256];
+	const struct answer *first = list;
+	json_t *o = json_pack("{s:i,s:s}", "bytes", (int)frame.n, "packet",
+			      shield_frame_str(frame, text)),
+	       *all = json_array();
+
+	if (q->number)
+		json_object_set_new(o, "number", json_integer(q->number));
+	for (unsigned i = 0; i < n; i++) {
+		json_t *one = json_pack("{s:s}", "cores", cores_str(&list[i].cores, cores));
+
+		put_verdict(q, one, &list[i].ask);
+		json_array_append_new(all, one);
+		if (!first->ask.reason && list[i].ask.reason)
+			first = &list[i];
+	}
+	put_verdict(q, o, &first->ask);
+	if (n > 1)
+		json_object_set(o, "by_core", all);
+	json_decref(all);
 	return o;
 }
 
-static void as_text(const struct question *q, struct bytes frame, const struct shield_ask *a)
+static void verdict_as_text(const struct question *q, const struct shield_ask *a, const char *cores)
 {
-	char text[SHIELD_FRAME_TEXT_MAX];
+	const char *class = class_name(q, a), *list;
+	enum shield_rule rule = shield_reason_rule(a->reason);
+	struct list_entry e;
+	struct list_note note;
+	char prefix[80];
 
-	if (q->number)
-		printf("%u: ", q->number);
-	printf("%s, %zu bytes\n", shield_frame_str(frame, text), frame.n);
+	printf("    %s%s%s", *cores ? "core " : "", cores, *cores ? ": " : "");
 	if (a->reason != DROP_NONE)
-		printf("    dropped by rule %u, %s (enforce): %s: %s\n",
-		       shield_reason_rule(a->reason) + 1u,
-		       shield_rule_word(shield_reason_rule(a->reason)),
-		       shield_reason_word(a->reason), shield_reason_text(a->reason));
+		printf("dropped by rule %u, %s (enforce): %s: %s\n", rule + 1u,
+		       shield_rule_word(rule), shield_reason_word(a->reason),
+		       shield_reason_text(a->reason));
 	else if (a->stage != SHIELD_STAGE_JUDGED)
-		printf("    passes: %s\n", stage_text(a->stage));
+		printf("passes: %s\n", stage_text(a->stage));
 	else if (a->action == XDP_TX)
-		printf("    answered with a SYN cookie\n");
+		printf("answered with a SYN cookie\n");
 	else
-		printf("    passes every rule\n");
+		printf("passes every rule\n");
+	if (rule == RULE_RATE && *class)
+		printf("    its rate class is %s: sluicectl rate show\n", class);
+	if (entry_read(q, a, &e, &note, &list))
+		printf("    by the entry %s of the %s list%s%s\n", entry_prefix(&e, prefix), list,
+		       *note.text ? ": " : "", ctl_clean(note.text));
 	for (unsigned i = 1; i < DROP_REASONS; i++)
 		if (a->observed >> i & 1)
 			printf("    would be dropped by rule %u, %s, which only observes: %s: %s\n",
@@ -115,11 +236,21 @@ static void as_text(const struct question *q, struct bytes frame, const struct s
 			       shield_reason_word(i), shield_reason_text(i));
 }
 
-static int ask(struct question *q, struct bytes frame)
+static void as_text(const struct question *q, struct bytes frame, const struct answer *list,
+		    unsigned n)
 {
-	struct shield_ask a = {0};
+	char text[SHIELD_FRAME_TEXT_MAX], cores[256];
+
+	if (q->number)
+		printf("%u: ", q->number);
+	printf("%s, %zu bytes\n", shield_frame_str(frame, text), frame.n);
+	for (unsigned i = 0; i < n; i++)
+		verdict_as_text(q, &list[i].ask, n > 1 ? cores_str(&list[i].cores, cores) : "");
+}
+
+static int cannot(const struct question *q, struct bytes frame, int err)
+{
 	char name[IF_NAMESIZE] = "that interface", number[24] = "";
-	int err = shield_explain(q->program, frame, q->ifindex, &a);
 
 	if (q->number)
 		snprintf(number, sizeof(number), "packet %u: ", q->number);
@@ -136,13 +267,68 @@ static int ask(struct question *q, struct bytes frame)
 			"%sthe kernel does not take it from %s, which must be up and have the "
 			"shield attached; leave `interface` out",
 			number, if_indextoname(q->ifindex, name) ? name : "there");
-	if (err)
-		return ctl_fail(q->ctl, CTL_REFUSED, "%sthe kernel does not take it: %s%s", number,
-				strerror(-err), err == -EPERM ? " (asking needs root)" : "");
+	return ctl_fail(q->ctl, CTL_REFUSED, "%sthe kernel does not take it: %s%s", number,
+			strerror(-err), err == -EPERM ? " (asking needs root)" : "");
+}
+
+/* Rates and the bounds on SYNs are each core's own; what comes before them is not. */
+static bool asks_the_core(const struct shield_ask *a)
+{
+	return a->stage == SHIELD_STAGE_JUDGED &&
+	       (a->reason == DROP_NONE || shield_reason_rule(a->reason) >= RULE_RATE);
+}
+
+static bool same_answer(const struct shield_ask *a, const struct shield_ask *b)
+{
+	return a->stage == b->stage && a->reason == b->reason && a->action == b->action &&
+	       a->observed == b->observed;
+}
+
+static void join(struct answer *list, unsigned *n, size_t core, const struct shield_ask *a)
+{
+	unsigned i = 0;
+
+	while (i < *n && !same_answer(&list[i].ask, a))
+		i++;
+	if (i == ANSWERS_MAX)
+		return; /* so many ways to be dropped there are not */
+	if (i == *n) {
+		list[i].ask = *a;
+		CPU_ZERO(&list[i].cores);
+		*n += 1;
+	}
+	CPU_SET(core, &list[i].cores);
+}
+
+static int ask(struct question *q, struct bytes frame)
+{
+	struct answer list[ANSWERS_MAX];
+	struct shield_ask a = {0};
+	unsigned n = 0;
+	bool more = true;
+
+	for (size_t c = 0; c < CPU_SETSIZE && more; c++) {
+		cpu_set_t one;
+		int err;
+
+		if (!CPU_ISSET(c, &q->cores))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(c, &one);
+		if (sched_setaffinity(0, sizeof(one), &one))
+			continue; /* it has gone offline */
+		err = shield_explain(q->program, frame, q->ifindex, &a);
+		if (err)
+			return cannot(q, frame, err);
+		join(list, &n, c, &a);
+		more = asks_the_core(&a);
+	}
+	if (n == 0)
+		return ctl_fail(q->ctl, CTL_REFUSED, "no core to ask on: %s", strerror(errno));
 	if (q->ctl->json)
-		json_array_append_new(q->list, as_json(q, frame, &a));
+		json_array_append_new(q->list, as_json(q, frame, list, n));
 	else
-		as_text(q, frame, &a);
+		as_text(q, frame, list, n);
 	return CTL_OK;
 }
 
@@ -273,25 +459,74 @@ static int ask_what(struct question *q, const char *what)
 	return code;
 }
 
+/* What need not be there; after ctl_pinned() has found the directory. */
+static int pinned_quietly(const struct ctl *ctl, const char *name)
+{
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/%s", ctl->pin_dir, name);
+	return bpf_obj_get(path);
+}
+
+static void maps_open(struct question *q)
+{
+	q->deny.entries = pinned_quietly(q->ctl, "deny_entry");
+	q->deny.notes = pinned_quietly(q->ctl, "deny_note");
+	q->allow.entries = pinned_quietly(q->ctl, "allow_entry");
+	q->allow.notes = pinned_quietly(q->ctl, "allow_note");
+	q->rates = pinned_quietly(q->ctl, "rates");
+}
+
+static void maps_close(struct question *q)
+{
+	const int fd[] = {q->deny.entries, q->deny.notes, q->allow.entries, q->allow.notes,
+			  q->rates};
+
+	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+}
+
+/* All that we may run on, or the one that was named. */
+static bool cores_of(struct question *q, const char *core)
+{
+	long long n;
+
+	if (sched_getaffinity(0, sizeof(q->cores), &q->cores))
+		return false;
+	if (!core)
+		return true;
+	if (!ctl_number(core, CPU_SETSIZE - 1, &n) || !CPU_ISSET((size_t)n, &q->cores))
+		return false;
+	CPU_ZERO(&q->cores);
+	CPU_SET((size_t)n, &q->cores);
+	return true;
+}
+
 int drop_explain(struct ctl *ctl, int argc, char **argv)
 {
-	const char *interface = NULL;
-	const struct keyword words[] = {{"interface", &interface}};
+	const char *interface = NULL, *core = NULL;
+	const struct keyword words[] = {{"interface", &interface}, {"core", &core}};
 	struct question q = {.ctl = ctl};
 	int code = CTL_OK;
 
 	if (argc < 1)
 		return ctl_fail(ctl, CTL_USAGE, "which packet? sluicectl drop explain HEX|FILE|-");
-	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 1))
+	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 2))
 		return CTL_USAGE;
+	if (!cores_of(&q, core))
+		return ctl_fail(ctl, CTL_USAGE, "core: a number that this machine has, not '%s'",
+				core ? core : "");
 	if (interface && (q.ifindex = if_nametoindex(interface)) == 0)
 		return ctl_fail(ctl, CTL_REFUSED, "interface %s: %s", interface, strerror(errno));
 	q.program = ctl_pinned(ctl, "xdp", &code);
 	if (q.program < 0)
 		return code;
 	q.list = ctl->json ? json_array() : NULL;
+	maps_open(&q);
 	code = ask_what(&q, argv[0]);
 	close(q.program);
+	maps_close(&q);
 	if (code == CTL_OK && ctl->json)
 		ctl_print_json(ctl, json_incref(q.list));
 	json_decref(q.list);

@@ -9,8 +9,8 @@
 #include "tools/sluicectl/ctl.h"
 
 static const struct object *const objects[] = {
-	&status_object, &worker_object, &conn_object,   &channel_object,
-	&deny_object,   &drop_object,   &policy_object, &prog_object,
+	&status_object, &worker_object, &conn_object,  &channel_object, &deny_object, &drop_object,
+	&rate_object,   &talker_object, &event_object, &policy_object,  &prog_object,
 };
 #define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 
@@ -27,11 +27,12 @@ static void usage(FILE *out)
 		"  -c, --control PATH    control socket (default $SLUICE_CONTROL, else\n"
 		"                        /run/sluice/control.sock)\n"
 		"      --pin-dir PATH    read the shield here (default: as the daemon says)\n"
-		"      --show-command    print the bpftool command instead of running it (deny, drop\n"
-		"                        and prog show; nothing else has one)\n"
+		"      --show-command    print the bpftool command instead of running it (deny, drop,\n"
+		"                        event, talker, policy and prog show)\n"
 		"  -V, --version         print the version\n"
 		"  -h, --help            this text; `sluicectl OBJECT help` for an object's verbs\n\n"
-		"Objects and verbs may be cut short while they stay clear: sluicectl ch sh\n"
+		"Objects, verbs and keywords may be cut short while they stay clear: sluicectl ch sh.\n"
+		"A keyword may be written as an option, too: limit 5, --limit 5, --limit=5\n"
 		"Exit codes: 0 done; 1 refused, or nothing by that name; 2 wrong command line;\n"
 		"            3 the daemon cannot be reached\n\n"
 		"Examples:\n"
@@ -55,12 +56,26 @@ static void wrapped(FILE *out, const char *text)
 	fputc('\n', out);
 }
 
+/* Likewise, but brackets stay whole. */
+static void usage_line(FILE *out, const struct object *o, const struct verb *v)
+{
+	int column = fprintf(out, "  sluicectl %s %s", o->name, v->name);
+	for (const char *s = v->usage; *s;) {
+		const char *next = strstr(s, " [");
+		int n = (int)(next ? (size_t)(next - s) : strlen(s));
+		if (column + 1 + n > 80)
+			column = fprintf(out, "\n       ") - 1;
+		column += fprintf(out, " %.*s", n, s);
+		s += n + (next != NULL);
+	}
+	fputc('\n', out);
+}
+
 static void object_help(FILE *out, const struct object *o)
 {
 	fprintf(out, "sluicectl %s - %s\n\nUsage:\n", o->name, o->help);
 	for (const struct verb *v = o->verbs; v->name; v++) {
-		fprintf(out, "  sluicectl %s %s%s%s\n", o->name, v->name, *v->usage ? " " : "",
-			v->usage);
+		usage_line(out, o, v);
 		wrapped(out, v->help);
 	}
 	fprintf(out, "  sluicectl %s help\n\nExamples:\n%s", o->name, o->examples);
@@ -139,7 +154,67 @@ static void manual(void)
 	printf(".fi\n.SH SEE ALSO\n.BR sluiced (8),\n.BR sluice.conf (5),\n.BR bpftool (8)\n");
 }
 
-/* What may stand next, a word a line: for the shell's completion. */
+/* ── what may stand next, a word a line: for the shell's completion ── */
+
+/* "ring|xsk" → two lines; FILE stands for the names of files, WORD for reasons. */
+static void complete_value(const char *value)
+{
+	char copy[64], *save = NULL;
+	snprintf(copy, sizeof(copy), "%s", value);
+	if (strcmp(copy, "WORD") == 0)
+		ctl_reasons(stdout);
+	for (char *w = strtok_r(copy, "|", &save); w; w = strtok_r(NULL, "|", &save))
+		if (islower((unsigned char)*w) || strcmp(w, "FILE") == 0)
+			printf("%s\n", w);
+}
+
+static bool is_there(const char *word, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i] + (strncmp(argv[i], "--", 2) == 0 ? 2 : 0), word) == 0)
+			return true;
+	return false;
+}
+
+/* The next word of a usage and what it wants to stand behind it, "" if nothing: "[for TIME]" is
+ * "for" and "TIME". False: no more. */
+static bool usage_next(const char **usage, char word[64], char value[64])
+{
+	size_t n = strcspn(*usage, " ");
+	bool open;
+	if (n == 0)
+		return false;
+	open = (*usage)[0] == '[' && (*usage)[n - 1] != ']';
+	snprintf(word, 64, "%.*s", (int)strcspn(*usage + (**usage == '['), "] "),
+		 *usage + (**usage == '['));
+	*value = 0;
+	*usage += n + ((*usage)[n] == ' ');
+	if (open || (islower((unsigned char)*word) && isupper((unsigned char)**usage))) {
+		n = strcspn(*usage, " ");
+		snprintf(value, 64, "%.*s", (int)strcspn(*usage, "[] "), *usage);
+		*usage += n + ((*usage)[n] == ' ');
+	}
+	return true;
+}
+
+/* Of "PREFIX [for TIME] [note TEXT]": the keywords that are not there yet, or the value of the
+ * one that stands last. */
+static void complete_keywords(const char *usage, int argc, char **argv)
+{
+	char word[64], value[64];
+	const char *at = usage;
+	while (argc && usage_next(&at, word, value))
+		if (*value && is_there(word, 1, argv + argc - 1)) {
+			complete_value(value);
+			return;
+		}
+	for (at = usage; usage_next(&at, word, value);)
+		if (islower((unsigned char)*word) && !is_there(word, argc, argv))
+			printf("%s\n", word);
+		else if (!islower((unsigned char)*word) && argc == 0)
+			complete_value(word); /* what stands first */
+}
+
 static void complete(int argc, char **argv)
 {
 	const struct object *o = NULL;
@@ -153,7 +228,7 @@ static void complete(int argc, char **argv)
 		if (argc == 1)
 			printf("%s\n", v->name);
 		else if (strcmp(argv[1], v->name) == 0)
-			printf("%s\n", v->usage);
+			complete_keywords(v->usage, argc - 2, argv + 2);
 }
 
 /* The exact name, or the only one that begins so; -1 none, -2 several. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/handover.h"
+#include "bpf/abi.h"
 #include "config/bundle.h"
 #include "keeper/channel.h"
 #include "tools/sluicectl/ctl.h"
@@ -128,30 +129,13 @@ static int revert(struct ctl *ctl, int argc, char **argv)
 
 /* ── show: out of the pinned maps ── */
 
-static json_t *dump(struct ctl *ctl, const char *name, int *code)
-{
-	char path[600];
-	const char *dir = *code == CTL_OK ? ctl_pin_dir(ctl, name, code) : NULL;
-	if (dir == NULL)
-		return NULL;
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	const char *args[] = {"map", "dump", "pinned", path, NULL};
-	return ctl_bpftool(ctl, args, code);
-}
-
-static const json_t *formatted(const json_t *entry)
-{
-	const json_t *f = json_object_get(entry, "formatted");
-	return f ? f : entry;
-}
-
 /* The value at key `key` of an array that bpftool has dumped. */
 static const json_t *value_at(const json_t *map, unsigned long long key)
 {
 	const json_t *e;
 	size_t i;
-	json_array_foreach(map, i, e) if (ctl_u64(formatted(e), "key") ==
-					  key) return json_object_get(formatted(e), "value");
+	json_array_foreach(map, i, e) if (ctl_u64(ctl_formatted(e), "key") ==
+					  key) return json_object_get(ctl_formatted(e), "value");
 	return NULL;
 }
 
@@ -176,15 +160,16 @@ static json_t *ports_text(unsigned long long first, unsigned long long last)
 }
 
 /* One row per run of ports: [{"ports":"443","proto":"tcp","to":["203.0.113.0/24"]}] */
-static json_t *protected_rows(const json_t *port, const json_t *at)
+static json_t *protected_rows(const json_t *port, const json_t *at, const json_t *rates,
+			      unsigned long long bank)
 {
 	json_t *rows = json_array();
 	const json_t *e;
 	size_t i;
 	json_array_foreach(port, i, e)
 	{
-		const json_t *key = json_object_get(formatted(e), "key");
-		const json_t *value = json_object_get(formatted(e), "value");
+		const json_t *key = json_object_get(ctl_formatted(e), "key");
+		const json_t *value = json_object_get(ctl_formatted(e), "value");
 		unsigned long long bits = ctl_u64(value, "prefixes");
 		const json_t *word = json_object_get(value, "prefixes");
 		if (ctl_u64(key, "port") == 0)
@@ -206,6 +191,11 @@ static json_t *protected_rows(const json_t *port, const json_t *at)
 				    json_string(strcmp(ctl_str(key, "proto"), "L4_UDP") ? "tcp" :
 											  "udp"));
 		json_object_set_new(row, "to", to);
+		json_object_set_new(
+			row, "rate",
+			json_string(ctl_str(
+				value_at(rates, bank * SHIELD_RATES_MAX + ctl_u64(value, "rate")),
+				"name")));
 		json_array_append_new(rows, row);
 	}
 	return rows;
@@ -312,6 +302,8 @@ static void print_policy(const json_t *p)
 	{
 		printf("protect %s port %s at ", ctl_str(v, "proto"), ctl_str(v, "ports"));
 		join(json_object_get(v, "to"), "no address");
+		if (strcmp(ctl_str(v, "rate"), "default") != 0)
+			printf(", rate class %s", ctl_str(v, "rate"));
 		putchar('\n');
 	}
 	printf("manage ");
@@ -323,14 +315,15 @@ static void print_policy(const json_t *p)
 
 static int show(struct ctl *ctl, int argc, char **argv)
 {
-	static const char *const names[] = {"policy", "rules", "protect_port", "protect_addr",
-					    "manage"};
-	json_t *map[5] = {NULL};
+	static const char *const names[] = {"policy",       "rules",  "protect_port",
+					    "protect_addr", "manage", "rates"};
+	enum { MAPS = sizeof(names) / sizeof(names[0]) };
+	json_t *map[MAPS] = {NULL};
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
 		return CTL_USAGE;
-	for (size_t i = 0; i < 5; i++)
-		map[i] = dump(ctl, names[i], &code);
+	for (size_t i = 0; i < MAPS; i++)
+		map[i] = code == CTL_OK ? ctl_dump(ctl, names[i], &code) : NULL;
 	if (code == CTL_OK && !ctl->show_command) {
 		const json_t *policy = value_at(map[0], 0);
 		long long left = trial_left(policy);
@@ -339,8 +332,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 			bank = !bank; /* it is over: the program reads the other one */
 		json_t *out = json_pack(
 			"{s:o,s:o,s:o}", "rules", modes(value_at(map[1], bank)), "protect",
-			sorted(protected_rows(map[2],
-					      json_object_get(value_at(map[3], bank), "at"))),
+			sorted(protected_rows(map[2], json_object_get(value_at(map[3], bank), "at"),
+					      map[5], bank)),
 			"manage", door(value_at(map[4], 0)));
 		if (left >= 0)
 			json_object_set_new(out, "trial_left_ms", json_integer(left));
@@ -349,21 +342,22 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		if (!ctl_print_json(ctl, out))
 			json_decref(out);
 	}
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < MAPS; i++)
 		json_decref(map[i]);
 	return code;
 }
 
 static const struct verb verbs[] = {
 	{"show", show, "",
-	 "what is protected, the mode of each rule, who manages; and how long a trial still runs",
+	 "what is protected and by which rate class, the mode of each rule, who manages; and how long a "
+	 "trial still runs",
 	 VIA_BPFTOOL},
 	{"check", check, "FILE",
 	 "is this sluice.conf right? Every mistake with its line, and what of it would take a restart; "
 	 "nothing is changed",
 	 VIA_DAEMON},
 	{"try", try, "FILE [for TIME]",
-	 "the policy of this sluice.conf (protect, rules, deny) at once, for 60s or as long as TIME says "
+	 "the policy of this sluice.conf (protect, rate_classes, rules, deny) at once, for 60s or as long as TIME says "
 	 "(1s to 24h). Then the policy before comes back by itself, though the daemon may have died, "
 	 "unless `confirm` came first. Interfaces, mode, management door and pin_dir cannot be tried",
 	 VIA_DAEMON},

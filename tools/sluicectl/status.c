@@ -75,7 +75,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	       *ctl_str(s, "text") ? ": " : "", ctl_str(s, "text"));
 	if (json_is_true(json_object_get(s, "on")))
 		print_policy(s);
-	json_array_foreach(json_object_get(a, "interfaces"), i, e) {
+	json_array_foreach(json_object_get(a, "interfaces"), i, e)
+	{
 		printf("interface %s: %s%s%s\n", ctl_str(e, "interface"), ctl_str(e, "mode"),
 		       *ctl_str(e, "reason") ? ": " : "", ctl_str(e, "reason"));
 		if (*ctl_str(e, "steer_reason"))
