@@ -77,11 +77,11 @@ void events_close(struct shield *s)
 
 int shield_events_fd(const struct shield *s)
 {
-	return s->said ? ring_buffer__epoll_fd(s->said) : -1;
+	return s && s->said ? ring_buffer__epoll_fd(s->said) : -1;
 }
 
 void shield_events_hear(struct shield *s)
 {
-	if (s->said)
+	if (s && s->said)
 		ring_buffer__consume(s->said);
 }

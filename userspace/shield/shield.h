@@ -44,8 +44,21 @@
  *                     rules in observe mode would have dropped
  *   iface             {"key":0,"values":[{"cpu":0,"value":{"ifindex":2,
  *                     "mode":"SHIELD_NATIVE","loopback":0,"mtu":1500,"deaf":0,"_zero":0,"passed":9,
- *                     "dropped":3}},…]}; the key is a slot, ifindex 0 an unused one;
+ *                     "dropped":3,"by_malformed":1,…,"by_syn":2}},…]}; the key is a slot, ifindex 0
+ *                     an unused one;
  *                     packets to protected destinations only
+ *   rates             the key is bank * 16 + class; value {"name":"default","packets":
+ *                     {"interval_ns":5000,"ahead_ns":…},"syns":…,…}; name "": unused
+ *   cell, validated   buckets of rule 4: `sluicectl rate show` has what is to be said of them
+ *   appeal_count      {"key":0,"values":[{"cpu":0,"value":{"granted":0,"refused":0,"strangers":9,
+ *                     "validated":2}},…]}
+ *   talker            the key is a place, the first TALKERS are of even windows; per CPU
+ *                     {"addr":[0,0,0,0,192,0,2,1],"window":…,"packets":7,"dropped":0,"_zero":0}; an IPv4
+ *                     address or an IPv6 /64; talker_row: its counters
+ *   event_log         the key is number % 256; value {"number":1,"wall_ms":…,"kind":"EVENT_START",
+ *                     "_zero":0,"text":"…"}; number 0: none yet. events: a ring buffer for the keeper
+ *   sample            {"key":0,"value":{"until_ns":0,…}}: is anybody capturing? samples (a ring
+ *                     buffer) and sample_xsk (an XSKMAP) are for him
  *   policy            {"key":0,"value":{"abi":2,"bank":1,"trial_ends_ns":0,
  *                     "steer":"SHIELD_STEER_BY_HASH","cores":2}}
  *   rules             the key is the bank; value {"malformed":"RULE_ENFORCE",…}
@@ -315,7 +328,7 @@ const char *shield_prefix_str(const struct shield_prefix *p, char buf[SHIELD_PRE
 /* Into the list that `sluicectl event show` prints; cut at 103 bytes, not logged. */
 void shield_event(struct shield *s, enum shield_event_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Readable when the program has something to say; -1: it never will. */
+/* Readable when the program has something to say; -1: it never will. NULL is fine. */
 int shield_events_fd(const struct shield *s);
 /* Logs and keeps what it has said. */
 void shield_events_hear(struct shield *s);
