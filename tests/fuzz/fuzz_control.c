@@ -99,6 +99,9 @@ static void keeper_answers(void)
 			memset(&m.life, 0, sizeof(m.life));
 			admin_keeper_message(&w, &m, -1);
 		}
+		m = (struct keeper_msg){.kind = KEEPER_PIECE_PRESSURE, .ask = for_keeper.ask};
+		memset(&m.pressure, '"', sizeof(m.pressure));
+		admin_keeper_message(&w, &m, -1);
 	}
 	m = (struct keeper_msg){.kind = KEEPER_REPLY, .ask = for_keeper.ask, .text = "told"};
 	int report = for_keeper.kind == KEEPER_POLICY_CHECK ?

@@ -442,6 +442,10 @@ shield = {{
         assert [c["name"] for c in rate["classes"]] == ["default", "strict"]
         assert rate["classes"][1]["syns"] == 10 and rate["classes"][1]["burst_ms"] == 1000
         assert rate["cells_full"] >= 1 and rate["strangers"] >= 100 and rate["validated"] == 0
+        status = json.loads(edge.ctl("-j", "status"))
+        assert status["rate"]["strangers"] >= 100 and status["rate"]["evicted"] == 0
+        assert status["rate"]["validated_max"] == 65536
+        assert f"rates refused {status['rate']['strangers']:,} packets of others" in edge.ctl("status")
         said = edge.ctl("rate", "show")
         assert "strict" in said and "known to be real" in said
         assert json.loads(edge.ctl("-j", "drop", "explain", syn(net, "198.51.100.201").hex()))[0]["rate_class"] == "strict"
@@ -501,4 +505,7 @@ def test_a_flood_of_syns_is_an_event_and_a_line_in_the_log(net, edge, wire):
     while "SYN attack" not in edge.log() and time.monotonic() < deadline:
         flood()
     assert "shield: SYN attack on " in edge.log()
+    status = json.loads(edge.ctl("-j", "status"))["cookies"]
+    assert status["cores_under_attack"] >= 1 and status["attacks"] >= 1
+    assert "; ATTACK on " in edge.ctl("status")
     assert "attack-begins" in {e["kind"] for e in json.loads(edge.ctl("-j", "event", "show"))}

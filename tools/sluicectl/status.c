@@ -52,6 +52,28 @@ static void print_policy(const json_t *shield)
 		       ctl_span((ctl_u64(trial, "left_ms") + 999) / 1000));
 }
 
+/* What the rules remember, and whether they are pressed. */
+static void print_pressure(const json_t *rate, const json_t *cookies)
+{
+	const char *why = ctl_str(cookies, "reason");
+	if (cookies == NULL)
+		return;
+	printf("SYN cookies: %s%s%s%s", ctl_str(cookies, "kind"), *why ? " (" : "", why,
+	       *why ? ")" : "");
+	if (ctl_u64(cookies, "cores_under_attack"))
+		printf("; ATTACK on %llu core%s", ctl_u64(cookies, "cores_under_attack"),
+		       ctl_u64(cookies, "cores_under_attack") == 1 ? "" : "s");
+	if (ctl_u64(cookies, "attacks"))
+		printf("; so far %s attacks on single cores, %s SYNs answered, %s came back",
+		       ctl_count(ctl_u64(cookies, "attacks")),
+		       ctl_count(ctl_u64(cookies, "answered")),
+		       ctl_count(ctl_u64(cookies, "returned")));
+	printf("\nknown to be real: %s of %s sources and nets, %s evicted; rates refused %s packets "
+	       "of others\n",
+	       ctl_count(ctl_u64(rate, "validated")), ctl_count(ctl_u64(rate, "validated_max")),
+	       ctl_count(ctl_u64(rate, "evicted")), ctl_count(ctl_u64(rate, "strangers")));
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK;
@@ -83,13 +105,15 @@ static int show(struct ctl *ctl, int argc, char **argv)
 			printf("  steering: %s: %s\n", ctl_str(e, "steer"),
 			       ctl_str(e, "steer_reason"));
 	}
+	print_pressure(json_object_get(a, "rate"), json_object_get(a, "cookies"));
 	json_decref(a);
 	return CTL_OK;
 }
 
 static const struct verb verbs[] = {
 	{"show", show, "",
-	 "the keeper, each process and its restarts, the shield's rules and each interface's mode",
+	 "the keeper, each process and its restarts, the shield's rules and each interface's mode; "
+	 "is there an attack, and how hard are the maps pressed that remember sources",
 	 VIA_DAEMON},
 	{0},
 };

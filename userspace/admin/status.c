@@ -106,6 +106,32 @@ static void put_interface(struct json_out *o, const struct keeper_piece_shield *
 	json_put_close(o, '}');
 }
 
+static void put_pressure(struct json_out *o, const struct keeper_piece_pressure *p)
+{
+	json_key(o, "rate");
+	json_put_open(o, '{');
+	json_key_u64(o, "validated", p->validated);
+	json_key_u64(o, "validated_max", p->validated_max);
+	json_key_u64(o, "made", p->made);
+	json_key_u64(o, "evicted", p->evicted);
+	json_key_u64(o, "granted", p->granted);
+	json_key_u64(o, "refused", p->refused);
+	json_key_u64(o, "strangers", p->strangers);
+	json_put_close(o, '}');
+	json_key(o, "cookies");
+	json_put_open(o, '{');
+	json_key_str(o, "kind", BYTES(p->cookies, strnlen(p->cookies, sizeof(p->cookies))));
+	json_key_str(o, "reason",
+		     BYTES(p->cookies_why, strnlen(p->cookies_why, sizeof(p->cookies_why))));
+	json_key_u64(o, "cores_under_attack", p->cores_under_attack);
+	json_key_u64(o, "attacks", p->attacks);
+	json_key_u64(o, "answered", p->answered);
+	json_key_u64(o, "returned", p->returned);
+	json_key_u64(o, "connections", p->connections);
+	json_key_u64(o, "untaken", p->untaken);
+	json_put_close(o, '}');
+}
+
 static void list_open(struct json_out *o, const struct admin_status *s, const char *name)
 {
 	admin_status_end(o, s);
@@ -132,6 +158,12 @@ void admin_status_piece(struct json_out *o, struct admin_status *s, const struct
 		if (first)
 			list_open(o, s, "interfaces");
 		put_interface(o, &m->shield);
+		break;
+	case KEEPER_PIECE_PRESSURE:
+		if (first) {
+			admin_status_end(o, s);
+			put_pressure(o, &m->pressure);
+		}
 		break;
 	default: return;
 	}

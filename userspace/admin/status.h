@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* status.h - the keeper's pieces of KEEPER_STATUS become one object:
  *
- *   "keeper":{…},"listeners":[…],"shield":{…},"members":[…],"interfaces":[…]
+ *   "keeper":{…},"listeners":[…],"shield":{…},"members":[…],"interfaces":[…],"rate":{…},
+ *   "cookies":{…}
  *
  * Pieces come in that order; the lists open and close as the kind changes. */
 #ifndef SLUICE_ADMIN_STATUS_H

@@ -12,7 +12,7 @@
  * KEEPER_STATUS: `value` is the number of the first piece wanted, from 0. The answer is up to
  * KEEPER_STATUS_PIECES messages KEEPER_PIECE_*, in order, then a KEEPER_REPLY whose
  * `value` is the number to ask for next, or 0 if that was the last. Piece 0 is the keeper,
- * then come the members, then the shield's interfaces. */
+ * then come the members, then the shield's interfaces, then its gauges. */
 #ifndef SLUICE_KEEPER_CHANNEL_H
 #define SLUICE_KEEPER_CHANNEL_H
 
@@ -26,8 +26,9 @@ enum keeper_msg_kind {
 	KEEPER_SHUTDOWN,      /* close every client with 1001 and exit 0; value: which, see below */
 	KEEPER_REPLY,      /* to a request: `status` 0 or -errno, `ask` as asked, `text` says why */
 	KEEPER_PIECE_SELF, /* of the answer to KEEPER_STATUS: `self` */
-	KEEPER_PIECE_MEMBER, /* `life` of `member`, in its life `incarnation` */
-	KEEPER_PIECE_SHIELD, /* `shield`: one interface */
+	KEEPER_PIECE_MEMBER,   /* `life` of `member`, in its life `incarnation` */
+	KEEPER_PIECE_SHIELD,   /* `shield`: one interface */
+	KEEPER_PIECE_PRESSURE, /* `pressure`, if the shield is on */
 	/* process → keeper */
 	KEEPER_READY = 64, /* the loop runs */
 	KEEPER_FULL,       /* value 1: send me no new connections; 0: I have room again */
@@ -47,10 +48,10 @@ enum keeper_msg_kind {
  * along with those kinds that say so; a report comes back in the same way. */
 #define KEEPER_BUNDLE_MAX (4u << 20) /* bytes of a policy's file and what it includes */
 #define KEEPER_REPORT_MAX                                                                          \
-	(64u << 10)                 /* bytes of a report: lines of text, each with a letter
+	(64u << 10)               /* bytes of a report: lines of text, each with a letter
 						* before it, 'E' a mistake, 'N' a remark */
-#define KEEPER_OFFENCE_MAX   1000u  /* points of one message */
-#define KEEPER_TRY_MAX_S     86400u /* longest trial of a policy */
+#define KEEPER_OFFENCE_MAX 1000u  /* points of one message */
+#define KEEPER_TRY_MAX_S   86400u /* longest trial of a policy */
 /* How clients go at KEEPER_SHUTDOWN. */
 enum keeper_shutdown {
 	KEEPER_SHUTDOWN_NOW,      /* all at once: nobody else serves them */
@@ -101,6 +102,17 @@ struct keeper_piece_shield {
 	char steer_reason[96];
 };
 
+struct keeper_piece_pressure {
+	/* rule 4: struct shield_rate_gauges */
+	uint64_t validated, validated_max, made, evicted;
+	uint64_t granted, refused, strangers;
+	/* rule 6: struct shield_cookie_stats */
+	uint64_t attacks, answered, returned, connections, untaken;
+	uint32_t cores_under_attack;
+	char cookies[8];       /* "own", "kernel", "none" */
+	char cookies_why[160]; /* why no better kind, or why untested; "" */
+};
+
 struct keeper_msg {
 	uint16_t kind;   /* enum keeper_msg_kind */
 	uint16_t member; /* of PEER_*, PIECE_MEMBER and BAD_PEER; else 0 */
@@ -120,6 +132,7 @@ struct keeper_msg {
 		struct keeper_piece_self self;
 		struct keeper_piece_member life;
 		struct keeper_piece_shield shield;
+		struct keeper_piece_pressure pressure;
 	};
 };
 static_assert(sizeof(struct keeper_msg) == 312, "one size for all");

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "keeper/internal.h"
 #include "keeper/notify.h"
+#include "shield/rate.h"
 
 static void reply(struct keeper *k, uint32_t id, const struct keeper_msg *asked, int status,
 		  const char *text)
@@ -61,8 +62,8 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 	else if (err == -ENOENT)
 		snprintf(text, sizeof(text), "%s is not on the list", prefix);
 	else if (err == -ENOSPC)
-		snprintf(text, sizeof(text), "the list is full: it holds %u entries made one by one",
-			 LIST_OWN_MAX);
+		snprintf(text, sizeof(text),
+			 "the list is full: it holds %u entries made one by one", LIST_OWN_MAX);
 	else if (err)
 		snprintf(text, sizeof(text), "%s", strerror(-err));
 	else if (m->kind == KEEPER_DENY_ADD && m->value)
@@ -174,11 +175,40 @@ static void piece_shield(const struct shield_attachment *a, struct keeper_msg *o
 	snprintf(out->shield.steer_reason, sizeof(out->shield.steer_reason), "%s", a->steer_why);
 }
 
+/* How hard the rules that remember are pressed. */
+static void piece_pressure(const struct keeper *k, struct keeper_msg *out)
+{
+	struct shield_rate_gauges rate;
+	struct shield_cookie_stats cookies;
+	shield_rate_read(k->shield, &rate);
+	shield_cookies_read(k->shield, &cookies);
+	out->kind = KEEPER_PIECE_PRESSURE;
+	out->pressure = (struct keeper_piece_pressure){
+		.validated = rate.validated,
+		.validated_max = rate.validated_max,
+		.made = rate.made,
+		.evicted = rate.evicted,
+		.granted = rate.granted,
+		.refused = rate.refused,
+		.strangers = rate.strangers,
+		.attacks = cookies.attacks,
+		.answered = cookies.answered,
+		.returned = cookies.returned,
+		.connections = cookies.made,
+		.untaken = cookies.refused,
+		.cores_under_attack = cookies.cores_under_attack,
+	};
+	snprintf(out->pressure.cookies, sizeof(out->pressure.cookies), "%s",
+		 shield_cookie_word(cookies.how));
+	snprintf(out->pressure.cookies_why, sizeof(out->pressure.cookies_why), "%s", cookies.why);
+}
+
 static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg *asked)
 {
 	size_t n_interfaces;
 	const struct shield_attachment *interfaces = shield_attachments(k->shield, &n_interfaces);
-	uint64_t total = 1 + (uint64_t)k->n_members + n_interfaces;
+	uint64_t last_interface = (uint64_t)k->n_members + n_interfaces;
+	uint64_t total = 1 + last_interface + shield_is_on(k->shield);
 	uint64_t next = asked->value, end = MIN(total, next + KEEPER_STATUS_PIECES);
 	for (; next < end; next++) {
 		struct keeper_msg m = {.ask = asked->ask};
@@ -186,6 +216,8 @@ static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg 
 			piece_self(k, interfaces, n_interfaces, &m);
 		else if (next <= k->n_members)
 			piece_member(k, (uint32_t)next - 1, &m);
+		else if (next > last_interface)
+			piece_pressure(k, &m);
 		else
 			piece_shield(&interfaces[next - 1 - k->n_members], &m);
 		member_tell(k, id, &m);

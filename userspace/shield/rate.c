@@ -154,7 +154,7 @@ int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_
 		out->made += counts[c].validated;
 	}
 	free(counts);
-	if (!err)
+	if (!err && cell >= 0)
 		err = walk(cell, sizeof(__u32), cpus * sizeof(struct shield_cell), see_cell, &f);
 	if (!err)
 		err = walk(validated, sizeof(struct shield_source), sizeof(struct shield_validated),
@@ -162,4 +162,13 @@ int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_
 	out->validated_max = SHIELD_VALIDATED;
 	out->evicted = out->made > out->validated ? out->made - out->validated : 0;
 	return err;
+}
+
+int shield_rate_read(const struct shield *s, struct shield_rate_gauges *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (!s->xdp)
+		return -EOPNOTSUPP;
+	return shield_rate_gauges(-1, bpf_map__fd(s->xdp->maps.validated),
+				  bpf_map__fd(s->xdp->maps.appeal_count), out);
 }

@@ -20,8 +20,11 @@ struct shield_rate_gauges {
 	uint64_t granted, refused, strangers; /* packets, as in struct appeal_count */
 };
 
-/* Descriptors of the three maps. Walks them all: some milliseconds. 0, or -errno. */
+/* Descriptors of the three maps. Walks them all: some milliseconds, with many cores a tenth of a
+ * second for the cells; cell -1 leaves those out. 0, or -errno. */
 int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_rate_gauges *out);
+/* Without the cells; of the running shield. */
+int shield_rate_read(const struct shield *s, struct shield_rate_gauges *out);
 
 /* For shield/ alone. Before the program is loaded: how many cells, and their secret. */
 void rate_prepare(struct shield *s);

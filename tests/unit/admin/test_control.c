@@ -583,13 +583,19 @@ TEST(control, the_pieces_of_the_status_become_one_answer)
 	assert_int_equal(m.value, 2);
 	tell(&(struct keeper_msg){
 		.kind = KEEPER_PIECE_MEMBER, .member = 1, .ask = ask, .life = {.pid = 9}});
+	tell(&(struct keeper_msg){.kind = KEEPER_PIECE_PRESSURE,
+				  .ask = ask,
+				  .pressure = {.evicted = 5, .cookies = "own"}});
 	tell(&(struct keeper_msg){.kind = KEEPER_REPLY, .ask = ask});
 	const char *s = hear(fd);
 	assert_begins(s, "{\"ok\":true,\"keeper\":{\"pid\":7");
 	assert_non_null(strstr(s, "\"members\":[{"));
 	assert_non_null(strstr(s, "\"pid\":8"));
 	assert_non_null(strstr(s, "\"pid\":9"));
-	assert_begins(s + strlen(s) - 4, "}]}\n");
+	assert_non_null(strstr(s, "}],\"rate\":{"));
+	assert_non_null(strstr(s, "\"evicted\":5"));
+	assert_non_null(strstr(s, "\"cookies\":{\"kind\":\"own\",\"reason\":\"\""));
+	assert_begins(s + strlen(s) - 3, "}}\n");
 	close(fd);
 	close_all();
 }
