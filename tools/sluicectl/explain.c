@@ -350,9 +350,10 @@ static ssize_t parse_hex(const char *s, uint8_t *out)
 	for (; *s; s++) {
 		if (strchr(" \t\n:.-", *s))
 			continue;
-		if (nibble(s[0]) < 0 || nibble(s[1]) < 0)
+		int high = nibble(s[0]), low = high < 0 ? -1 : nibble(s[1]);
+		if (high < 0 || low < 0)
 			return -1;
-		out[n++] = (uint8_t)(nibble(s[0]) << 4 | nibble(s[1]));
+		out[n++] = (uint8_t)(high << 4 | low);
 		s++;
 	}
 	return (ssize_t)n;

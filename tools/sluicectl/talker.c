@@ -85,7 +85,8 @@ static json_t *rows(struct senders *s, size_t limit, double seconds)
 {
 	json_t *list = json_array();
 	char text[80];
-	qsort(s->list, s->n, sizeof(*s->list), by_packets);
+	if (s->n)
+		qsort(s->list, s->n, sizeof(*s->list), by_packets);
 	for (size_t i = 0; i < s->n && i < limit; i++) {
 		const struct sender *t = &s->list[i];
 		json_array_append_new(list, json_pack("{s:s,s:I,s:I}", "source",

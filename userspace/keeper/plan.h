@@ -19,10 +19,10 @@
 		 CONFIG_MAX_LISTENERS + CONFIG_MAX_SERVES)
 
 struct plan {
+	struct shield_rate rates[SHIELD_RATES_MAX]; /* the first is "default" */
 	uint32_t n_protect, n_deny, n_rates;
 	struct shield_protect protect[PLAN_PROTECT_MAX];
 	struct shield_rules rules;
-	struct shield_rate rates[SHIELD_RATES_MAX]; /* the first is "default" */
 	struct shield_prefix deny[CONFIG_MAX_DENY];
 };
 

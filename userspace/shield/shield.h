@@ -117,6 +117,7 @@ struct shield_protect {
 	uint16_t port; /* host order, 1..65535 */
 	uint16_t last; /* port..last; 0: only `port` */
 	uint8_t rate;  /* index into the plan's rates; 0 if there are none */
+	uint8_t _zero; /* no holes: equal policies are equal bytes */
 	enum l4_proto proto;
 };
 
