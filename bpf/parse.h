@@ -77,15 +77,21 @@ struct packet {
 	__u32 end;
 	__u32 src_port; /* host byte order; 0 unless `ports` */
 	__u32 dst_port;
-	enum drop_reason fault; /* the first contradiction; DROP_NONE */
-	enum l4_proto proto;    /* L4_ANY: hidden behind a fault */
-	__u8 family;            /* 4 or 6 */
+	union {
+		struct {
+			__u8 fault;  /* enum drop_reason: the first contradiction; DROP_NONE */
+			__u8 proto;  /* enum l4_proto; L4_ANY: hidden behind a fault */
+			__u8 family; /* 4 or 6 */
+			__u8 iface;  /* its slot in the map iface; SHIELD_IFACES_MAX: none.
+				      * sluice_xdp.bpf.c fills it */
+		};
+		__u32 known; /* what the verifier follows as constants; see forget_constants() */
+	};
 	__u8 fragment;
 	__u8 ports;      /* the whole TCP or UDP header was there */
 	__u8 tcp_flags;  /* with TCP ports only, as is the next */
 	__u8 tcp_header; /* its length in bytes, as it says itself */
 	__u8 loopback;   /* came in on a loopback interface; sluice_xdp.bpf.c fills it */
-	__u8 iface;      /* its slot in the map iface; SHIELD_IFACES_MAX: none. Likewise */
 	__u8 deaf;       /* its interface is, see struct shield_iface */
 	__u8 answered;   /* the frame is our answer now; shield_syn.h */
 	__u32 mtu;       /* of the interface; 0: not ours. sluice_xdp.bpf.c */

@@ -33,18 +33,27 @@ static __always_inline __u32 ones(__u64 w)
 	return w * 0x0101010101010101 >> 56;
 }
 
-/* The ref that the node in block `at` has for a byte. */
-static __always_inline __u32 list_node(void *heap, __u32 at, __u32 byte)
+/* The ref that the node in block `at` has for a byte. A function of its own, so that the verifier
+ * walks it once and not for every step and byte: it finds the heap again. */
+__noinline int list_node(__u32 slot, __u32 at, __u32 byte)
 {
-	const struct list_block *b = bpf_map_lookup_elem(heap, &at);
-	__u32 word = byte >> 6 & 3, nth;
+	void *heap = bpf_map_lookup_elem(&list_heap, &slot);
+	const struct list_block *b;
+	__u32 word = byte >> 6 & 3;
+	__u64 nth;
 
+	if (!heap)
+		return 0;
+	b = bpf_map_lookup_elem(heap, &at);
 	if (!b)
 		return 0;
 	nth = (b->w[0] >> word * 8 & 0xff) + ones(b->w[1 + word] & ~0ull >> (63 - (byte & 63))) - 1;
+	/* what is compared must be what is added, or no verifier before 6.18 sees the bound */
+	barrier_var(nth);
 	if (nth < LIST_NODE_REFS)
 		return ((const __u32 *)b)[10 + nth];
 	nth -= LIST_NODE_REFS;
+	barrier_var(nth);
 	at += 1 + (nth >> 4);
 	b = bpf_map_lookup_elem(heap, &at);
 	return b ? ((const __u32 *)b)[nth & 15] : 0;
@@ -94,7 +103,7 @@ __noinline int list_find(__u32 slot, __u32 family, __u64 hi, __u64 lo, __u32 ask
 			lo <<= n;
 			continue;
 		}
-		ref = list_node(heap, at, hi >> 56);
+		ref = list_node(slot, at, hi >> 56);
 		hi = hi << 8 | lo >> 56;
 		lo <<= 8;
 	}

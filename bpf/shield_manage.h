@@ -9,16 +9,7 @@
 
 #include "maps.h"
 #include "parse.h"
-
-static __always_inline bool source_in(const struct protect_prefix *at, const struct packet *p)
-{
-	union addr addr, mask;
-
-	__builtin_memcpy(&addr, at->addr, sizeof(addr));
-	__builtin_memcpy(&mask, at->mask, sizeof(mask));
-	return at->family == p->family && !((p->src.half[0] ^ addr.half[0]) & mask.half[0]) &&
-	       !((p->src.half[1] ^ addr.half[1]) & mask.half[1]);
-}
+#include "shield_protect.h"
 
 static __always_inline bool shield_manages(const struct packet *p)
 {
@@ -31,7 +22,7 @@ static __always_inline bool shield_manages(const struct packet *p)
 	if (!(who->port[p->dst_port >> 6 & 1023] >> (p->dst_port & 63) & 1))
 		return false;
 	for (__u32 i = 0; i < SHIELD_MANAGE_MAX && i < who->n; i++)
-		if (source_in(&who->at[i], p))
+		if (!prefix_misses(&who->at[i], &p->src, p->family))
 			return true;
 	return false;
 }

@@ -99,7 +99,8 @@ static __always_inline __u32 ip_v6(struct __sk_buff *skb, struct ack *a)
 /* An ACK that could end a handshake, with all of its header. */
 static __always_inline bool ack_read(struct __sk_buff *skb, struct ack *a)
 {
-	__u32 flags, more;
+	__u32 flags;
+	__u64 less;
 
 	__builtin_memset(a, 0, sizeof(*a));
 	if (skb->protocol == bpf_htons(TYPE_IPV4))
@@ -112,10 +113,11 @@ static __always_inline bool ack_read(struct __sk_buff *skb, struct ack *a)
 	a->bytes = a->head.byte[12] >> 4 << 2;
 	if ((flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_ACK || a->bytes < sizeof(struct tcphdr))
 		return false;
-	more = a->bytes - sizeof(struct tcphdr);
-	barrier_var(more);
-	if (more > 0 && more <= 40 &&
-	    read(skb, a->l4 + sizeof(struct tcphdr), &a->head.word[5], more))
+	/* one less than there is of options; with one added behind the barrier 6.12 knows as well that the
+	 * length is not zero */
+	less = a->bytes - sizeof(struct tcphdr) - 1;
+	barrier_var(less);
+	if (less < 40 && read(skb, a->l4 + sizeof(struct tcphdr), &a->head.word[5], less + 1))
 		return false;
 	a->flow.ports = bpf_ntohl(a->head.word[0]);
 	a->flow.isn = bpf_ntohl(a->head.word[1]) - 1;

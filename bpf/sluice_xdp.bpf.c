@@ -55,6 +55,14 @@ static __always_inline enum drop_reason holds(struct packet *p, enum shield_rule
 	return DROP_NONE;
 }
 
+/* To the verifier of 6.1 each reason, protocol, family and interface is a path of its own through all that
+ * follows: 800,000 instructions walked instead of 170,000. What a helper gets as a key it takes for anything
+ * afterwards, and a lookup in an array is no call: two instructions or three. */
+static __always_inline void forget_constants(struct packet *p)
+{
+	bpf_map_lookup_elem(&policy, &p->known);
+}
+
 /* The order of judgement, cheapest first. */
 static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct shield_rules *r,
 					      struct packet *p)
@@ -122,6 +130,7 @@ static __always_inline void iface_count(struct shield_iface *at, enum drop_reaso
 		return;
 	}
 	at->dropped++;
+	barrier_var(rule); /* a compiler that has read the table would drop the check */
 	if (rule < RULES)
 		(&at->by_malformed)[rule]++;
 }
@@ -175,6 +184,7 @@ int sluice_xdp(struct xdp_md *ctx)
 	p.loopback = at && at->loopback;
 	p.mtu = at ? at->mtu : 0;
 	p.deaf = at && at->deaf;
+	forget_constants(&p);
 	return settle(ctx, &p, at, judge(ctx, r, &p));
 }
 
