@@ -16,6 +16,7 @@ import pytest
 import netns
 import sluice
 from frames import ip4, ip6, malformed, tcp
+from test_policy import file_with
 from test_shield import BAD4, EDGE4, EDGE6, ENDPOINTS, GOOD4, LISTENERS, drops
 
 pytestmark = [
@@ -320,6 +321,7 @@ def test_a_capture_holds_what_was_dropped_in_its_order_and_tcpdump_reads_it(net,
                            env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}).stdout.splitlines()
     assert len(shown) == 100
     assert "IP 198.51.100.20.1000 > 198.51.100.1.8080: Flags [FPU]" in shown[0], shown[0]
+    print("\n".join([said.strip(), *shown[:3], "…"]))
     # and the file is one that explain takes
     explained = json.loads(edge.ctl("-j", "drop", "explain", str(capture.path)))
     assert {e["reason"] for e in explained} == {"bad-tcp-flags"} and len(explained) == 100
@@ -327,7 +329,7 @@ def test_a_capture_holds_what_was_dropped_in_its_order_and_tcpdump_reads_it(net,
 
 def test_a_capture_takes_only_the_reasons_that_were_asked_for_and_ends_when_told(net, edge, wire, tmp_path):
     edge.ctl("deny", "add", "203.0.113.0/24")
-    capture = Capture(edge, tmp_path / "drops.pcap", "reason", "denied,land", "via", "ring", "for", "1h")
+    capture = Capture(edge, tmp_path / "drops.pcap", "--reason", "denied,land", "--via=ring", "for", "1h")
     busy = edge.ctl_run("drop", "capture", "out", str(tmp_path / "other.pcap"))
     assert busy.returncode == 1 and "another capture is running" in busy.stderr
     for i in range(10):
@@ -451,6 +453,25 @@ shield = {{
         assert json.loads(edge.ctl("-j", "drop", "explain", syn(net, "198.51.100.201").hex()))[0]["rate_class"] == "strict"
         [p] = [p for p in json.loads(edge.ctl("-j", "policy", "show"))["protect"] if p["ports"] == "8080"]
         assert p["rate"] == "strict" and "rate class strict" in edge.ctl("policy", "show")
+
+
+def test_rate_classes_are_tried_and_taken_back_with_the_policy(net, edge):
+    def classes():
+        return [c["name"] for c in json.loads(edge.ctl("-j", "rate", "show"))["classes"]]
+    new = file_with(edge, net, f"""rate_classes = ( {{ name = "api"; syns = 50; packets = 0; }} );
+                                   protect = ( {{ prefix = "{EDGE4}"; port = 8080; rate = "api"; }} );""")
+    assert classes() == ["default"]
+    edge.ctl("policy", "try", str(new), "for", "1m")
+    assert classes() == ["default", "api"]
+    [p] = json.loads(edge.ctl("-j", "policy", "show"))["protect"]
+    assert (p["ports"], p["rate"]) == ("8080", "api")
+    shown = next(line.split() for line in edge.ctl("rate", "show").splitlines() if line.startswith("api"))
+    assert shown[:4] == ["api", "-", "50", "1,000"]
+    edge.ctl("policy", "revert")
+    assert classes() == ["default"]
+    done = edge.ctl_run("policy", "check", str(file_with(edge, net, f"""
+        protect = ( {{ prefix = "{EDGE4}"; port = 8080; rate = "nobody"; }} );""")))
+    assert done.returncode == 1 and 'no rate class "nobody" in rate_classes' in done.stderr
 
 
 def test_events_tell_what_happened_and_outlive_the_keeper(net, edge):
