@@ -295,7 +295,6 @@ static void try_plan(struct keeper *k, const struct policy_result *r)
 {
 	struct policy *p = &k->policy;
 	struct shield_plan plan = plan_for_shield(&r->plan);
-	uint64_t begin = clock_mono_ns();
 	int err;
 
 	if (p->trial) {
@@ -313,7 +312,8 @@ static void try_plan(struct keeper *k, const struct policy_result *r)
 		answer(k, err, r, "the policy cannot be had: %s (see the log)", strerror(-err));
 		return;
 	}
-	p->trial_ends_ns = begin + p->job.seconds * 1000000000ull;
+	/* not before the program's own end of it: we only clear up */
+	p->trial_ends_ns = clock_mono_ns() + p->job.seconds * 1000000000ull;
 	snprintf(p->trial_name, sizeof(p->trial_name), "%s", p->job.name);
 	log_warn(
 		"policy: %s is on trial for %u s; then the one before comes back unless it is confirmed",
