@@ -240,7 +240,7 @@ static void every_rule(void)
 	}
 	plan.rules.cookies = COOKIES_ALWAYS;
 	plan.rules.stale_limit = 0;
-	plan.rules.synack_limit = 100;
+	plan.rules.synack_limit = 40;
 	assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
 	assert_int_equal(bpf_map__update_elem(run.shield.xdp->maps.cookie, &zero, sizeof(zero),
 					      &own, sizeof(own), BPF_ANY),
@@ -276,7 +276,7 @@ static void wait_for_a_second(void)
 static void flood_one_net(void)
 {
 	wait_for_a_second();
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < 40; i++)
 		run_text(&run, "ip4 src=100.64.1.77 tcp S");
 }
 

@@ -357,7 +357,8 @@ def test_strangers_cannot_open_the_control_socket(edge):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for BPF")
-@pytest.mark.parametrize("args", [("deny", "show"), ("drop", "show"), ("prog", "show")], ids=" ".join)
+@pytest.mark.parametrize("args", [("deny", "show"), ("drop", "show"), ("prog", "show"), ("event", "show"), ("talker", "show"),
+                                  ("policy", "show")], ids=" ".join)
 def test_the_shown_commands_are_what_bpftool_takes(args):
     with sluice.Edge(workers=1, interfaces=["slknone0"]) as edge:
         edge.ctl("deny", "add", "203.0.113.9")  # a list that never had an entry has no maps
