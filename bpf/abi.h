@@ -309,7 +309,7 @@ _Static_assert(sizeof(struct shield_manage) == 8 + 40 * SHIELD_MANAGE_MAX + 8192
 /* ---- rates ------------------------------------------------------------------ */
 
 #define SHIELD_RATES_MAX 16         /* classes; 0 is for what names none */
-#define SHIELD_CELLS     (1u << 16) /* of each kind and core; fewer where there are many cores */
+#define SHIELD_CELLS     (1u << 14) /* of each kind and core; fewer where there are many cores */
 #define SHIELD_VALIDATED 65536      /* sources and nets that are known to be real */
 
 /* A token bucket: a token per interval. It gives one while it will be full again within
@@ -328,13 +328,19 @@ struct shield_rate {
 };
 _Static_assert(sizeof(struct shield_rate) == 112, "shield_rate");
 
-/* cell, per core: [hash] for sources, [cells + hash] for nets. A bucket is the time at which it
- * will be full again. */
+/* A bucket is the time at which it will be full again. */
 struct shield_cell {
 	__u64 packets, syns, connections;
 	__u64 refused_ns; /* when it last cost somebody a packet */
 };
 _Static_assert(sizeof(struct shield_cell) == 32, "shield_cell");
+
+/* cell, per core: cell [hash] for sources, [cells + hash] for nets, by the page: the kernel keeps a
+ * table of pointers to a per-CPU map's elements, and one to each cell would be a miss more. */
+#define CELLS_PER_PAGE 128
+struct shield_cells {
+	struct shield_cell at[CELLS_PER_PAGE];
+};
 
 enum shield_source_kind {
 	SOURCE_HOST, /* an IPv4 address, or an IPv6 /64 */
@@ -517,12 +523,17 @@ struct cookie_last {
 	__u64 ns; /* CLOCK_MONOTONIC; 0: never */
 };
 
-/* synack_cell, per CPU, by keyed hash of the /24 or /48 */
+/* synack_cell, per CPU, by keyed hash of the /24 or /48; by the page like cells */
 struct synack_cell {
 	__u32 second; /* 2^30 ns */
 	__u32 n;      /* SYNs in it */
 };
 _Static_assert(sizeof(struct synack_cell) == 8, "synack_cell");
+
+#define SYNACKS_PER_PAGE 512
+struct synack_cells {
+	struct synack_cell at[SYNACKS_PER_PAGE];
+};
 
 /* syn_state, one entry per CPU: is this core under attack, and what has it done */
 struct syn_state {

@@ -145,12 +145,12 @@ struct {
 	__type(value, struct shield_rate);
 } rates SEC(".maps");
 
-/* see shield_bucket.h; the daemon sets max_entries to twice `cells` */
+/* see shield_bucket.h; the daemon sets max_entries to hold twice `cells` */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2 * SHIELD_CELLS);
+	__uint(max_entries, 2 * SHIELD_CELLS / CELLS_PER_PAGE);
 	__type(key, __u32);
-	__type(value, struct shield_cell);
+	__type(value, struct shield_cells);
 } cell SEC(".maps");
 
 struct {
@@ -227,9 +227,9 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SYNACK_CELLS);
+	__uint(max_entries, SYNACK_CELLS / SYNACKS_PER_PAGE);
 	__type(key, __u32);
-	__type(value, struct synack_cell);
+	__type(value, struct synack_cells);
 } synack_cell SEC(".maps");
 
 /* A stack of 512 bytes does not hold a SYN, its answer and the judge above them. */

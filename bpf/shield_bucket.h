@@ -47,13 +47,16 @@ static __always_inline struct shield_cell *cell_of(__u64 source, enum shield_sou
 						   __u8 class)
 {
 	__u64 h = (source ^ cell_seed) * 0x9e3779b97f4a7c15ull;
-	__u32 at;
+	struct shield_cells *page;
+	__u32 at, nth;
 
 	h = ((h ^ h >> 32) + class) * 0xbf58476d1ce4e5b9ull;
 	at = h >> 32 & (cells - 1);
 	if (kind == SOURCE_NET)
 		at += cells;
-	return bpf_map_lookup_elem(&cell, &at);
+	nth = at / CELLS_PER_PAGE;
+	page = bpf_map_lookup_elem(&cell, &nth);
+	return page ? &page->at[at % CELLS_PER_PAGE] : NULL;
 }
 
 /* 1: nothing left. Without a branch: each would double what the verifier has to walk. */
@@ -161,7 +164,7 @@ __noinline int shield_validate(const struct packet *p, bool connection)
 	r = rate_of(p);
 	if (!r)
 		return 0;
-	now = bpf_ktime_get_coarse_ns();
+	now = p->now;
 	validate_one(p, host_of(p), SOURCE_HOST, &r->connections, connection, now);
 	validate_one(p, net_of(p), SOURCE_NET, &r->net_connections, connection, now);
 	return 0;
@@ -236,7 +239,7 @@ static __always_inline enum drop_reason shield_bucket(const struct packet *p)
 	net = cell_of(net_of(p), SOURCE_NET, p->rate);
 	if (!r || !host || !net)
 		return DROP_NONE;
-	now = bpf_ktime_get_coarse_ns();
+	now = p->now;
 	begins = p->proto == L4_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	why = cells_refuse(r, host, net, begins, now);
 	if (why)

@@ -191,7 +191,8 @@ static __always_inline bool cookies_are_out(__u64 now)
 	__u32 zero = 0;
 
 	last = bpf_map_lookup_elem(&cookie_last, &zero);
-	return last && last->ns && now - last->ns < 2ull << COOKIE_WINDOW_SHIFT;
+	/* signed: another core's clock may be a tick ahead of this packet's */
+	return last && last->ns && (__s64)(now - last->ns) < 2ll << COOKIE_WINDOW_SHIFT;
 }
 
 static __always_inline struct syn_state *syn_state_here(void)

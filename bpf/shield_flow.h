@@ -221,7 +221,7 @@ shield_flow(struct xdp_md *ctx, const struct shield_rules *r, const struct packe
 
 	if (!flow_can_be_told(p) || tcp_begins(p))
 		return DROP_NONE;
-	now = bpf_ktime_get_coarse_ns();
+	now = p->now;
 	switch (flow_find_out(ctx, p, now)) {
 	case FLOW_KNOWN: return DROP_NONE;
 	case FLOW_COOKIE:

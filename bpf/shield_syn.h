@@ -42,8 +42,9 @@ static __always_inline bool synack_within(const struct shield_rules *r, const st
 					  __u64 now)
 {
 	const struct cookie_keys *keys;
+	struct synack_cells *page;
 	struct synack_cell *cell;
-	__u32 zero = 0, at, second = (__u32)(now >> 30);
+	__u32 zero = 0, at, nth, second = (__u32)(now >> 30);
 	__u64 h;
 
 	if (!r->synack_limit || p->loopback)
@@ -56,9 +57,11 @@ static __always_inline bool synack_within(const struct shield_rules *r, const st
 	h = (h ^ keys->seed[0]) * (keys->seed[1] | 1);
 	h = (h ^ h >> 32) * 0x9e3779b97f4a7c15ull;
 	at = (__u32)(h >> 40) % SYNACK_CELLS;
-	cell = bpf_map_lookup_elem(&synack_cell, &at);
-	if (!cell)
+	nth = at / SYNACKS_PER_PAGE;
+	page = bpf_map_lookup_elem(&synack_cell, &nth);
+	if (!page)
 		return true;
+	cell = &page->at[at % SYNACKS_PER_PAGE];
 	if (p->asked)
 		return cell->second != second || cell->n < r->synack_limit;
 	if (cell->second != second) {
@@ -402,7 +405,7 @@ static __always_inline enum drop_reason shield_syn(struct xdp_md *ctx, const str
 	here = syn_state_here();
 	if (!here)
 		return DROP_NONE;
-	now = bpf_ktime_get_coarse_ns();
+	now = p->now;
 	attack = p->asked ? here->attack : syn_attack(here, r, now);
 	if (!synack_within(r, p, now))
 		return DROP_SYN_LIMIT;

@@ -81,6 +81,7 @@ static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct s
 		if (why)
 			return why;
 	}
+	p->now = bpf_ktime_get_coarse_ns(); /* once for all: a call costs fifteen nanoseconds */
 	if (r->rate != RULE_OFF && !allowed) {
 		why = holds(p, r->rate, shield_bucket(p));
 		if (why)

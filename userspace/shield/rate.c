@@ -18,7 +18,6 @@
 
 #define CELLS_BYTES_MAX (256ull << 20)
 #define REFUSED_NS      1000000000ull /* a cell that refused so lately counts as full */
-#define CHUNK           4096u
 
 struct shield_limit shield_limit_of(uint64_t per_s, uint64_t burst_ms)
 {
@@ -54,7 +53,7 @@ void rate_prepare(struct shield *s)
 	       2ull * cells * sizeof(struct shield_cell) * s->cpus > CELLS_BYTES_MAX)
 		cells /= 2;
 	s->xdp->rodata->cells = cells;
-	bpf_map__set_max_entries(s->xdp->maps.cell, 2 * cells);
+	bpf_map__set_max_entries(s->xdp->maps.cell, 2 * cells / CELLS_PER_PAGE);
 	random_bytes(&s->xdp->rodata->cell_seed, sizeof(s->xdp->rodata->cell_seed));
 }
 
@@ -85,19 +84,19 @@ int rate_store(struct shield *s, __u32 bank, const struct shield_plan *plan)
 
 /* ---- how full it is -------------------------------------------------------------------------- */
 
-/* Walks a map in chunks; calls each(value) for every entry of every chunk. -errno if the kernel
+/* Walks a map, so many entries at a time; calls each(value) for every entry of every chunk. -errno if the kernel
  * has no batches for it. */
-static int walk(int map, size_t key_bytes, size_t value_bytes,
+static int walk(int map, __u32 chunk, size_t key_bytes, size_t value_bytes,
 		void (*each)(const void *value, void *out), void *out)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	void *keys = calloc(CHUNK, key_bytes), *values = calloc(CHUNK, value_bytes);
+	void *keys = calloc(chunk, key_bytes), *values = calloc(chunk, value_bytes);
 	__u64 cursor[4]; /* an index or a bucket, whatever the kernel makes of it */
 	bool first = true;
 	int err = keys && values ? 0 : -ENOMEM;
 
 	while (!err) {
-		__u32 n = CHUNK;
+		__u32 n = chunk;
 
 		err = bpf_map_lookup_batch(map, first ? NULL : cursor, cursor, keys, values, &n,
 					   &opts);
@@ -116,14 +115,16 @@ struct fill {
 	uint64_t now;
 };
 
-static void see_cell(const void *value, void *out)
+static void see_cells(const void *value, void *out)
 {
-	const struct shield_cell *cell = value;
+	const struct shield_cells *page = value;
 	struct fill *f = out;
 
-	for (unsigned c = 0; c < f->cpus; c++) {
+	for (unsigned i = 0; i < f->cpus * CELLS_PER_PAGE; i++) {
+		uint64_t refused = page[i / CELLS_PER_PAGE].at[i % CELLS_PER_PAGE].refused_ns;
+
 		f->g->cells++;
-		f->g->cells_full += cell[c].refused_ns && f->now < cell[c].refused_ns + REFUSED_NS;
+		f->g->cells_full += refused && f->now < refused + REFUSED_NS;
 	}
 }
 
@@ -155,9 +156,10 @@ int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_
 	}
 	free(counts);
 	if (!err && cell >= 0)
-		err = walk(cell, sizeof(__u32), cpus * sizeof(struct shield_cell), see_cell, &f);
+		err = walk(cell, 16, sizeof(__u32), cpus * sizeof(struct shield_cells), see_cells,
+			   &f);
 	if (!err)
-		err = walk(validated, sizeof(struct shield_source), sizeof(struct shield_validated),
+		err = walk(validated, 4096, sizeof(struct shield_source), sizeof(struct shield_validated),
 			   see_validated, &f);
 	out->validated_max = SHIELD_VALIDATED;
 	out->evicted = out->made > out->validated ? out->made - out->validated : 0;
