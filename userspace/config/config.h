@@ -205,6 +205,17 @@ struct config_rules {
 	enum config_rule_mode malformed, allow, deny, rate, flow, syn;
 };
 
+/* As enum shield_cookies of bpf/abi.h has them. */
+enum config_cookies_mode { CONFIG_COOKIES_AUTO, CONFIG_COOKIES_ALWAYS, CONFIG_COOKIES_OFF };
+
+/* Rates are per second and core. */
+struct config_cookies {
+	enum config_cookies_mode mode;
+	uint32_t attack, calm; /* SYNs; calm is not more than attack */
+	uint32_t answers;      /* per /24 or /48; 0: no bound */
+	uint32_t refusals;     /* packets of unknown connections that the kernel may refuse */
+};
+
 /* Who passes to which ports before any rule. */
 struct config_manage {
 	const struct config_prefix *prefixes;
@@ -272,6 +283,7 @@ struct config {
 		uint32_t n_deny;
 		struct config_manage manage;
 		struct config_rules rules;
+		struct config_cookies cookies;
 		enum config_steer steer;
 		struct config_offences offences;
 	} shield;

@@ -400,6 +400,15 @@ void finish_offences(struct load *l, const config_setting_t *set, void *obj)
 			 value_ms_str(o->first_ms, a), value_ms_str(o->longest_ms, b));
 }
 
+void finish_cookies(struct load *l, const config_setting_t *set, void *obj)
+{
+	const struct config_cookies *c = obj;
+
+	if (c->calm > c->attack)
+		complain(l, place(set, "calm"), "calm = %u is more than attack = %u", c->calm,
+			 c->attack);
+}
+
 /* ---- the whole ---- */
 
 static void number_spaces(struct load *l)

@@ -178,7 +178,7 @@ void config_manual_conf(FILE *out)
 	fputs("# SPDX-License-Identifier: BSD-2-Clause\n"
 	      "# sluice.conf - the sample, and the manual: every option with what it takes, its\n"
 	      "# default and its price. sluiced reads the file at its start: restart it to apply a\n"
-	      "# change. Only the shield's policy (protect, rules, deny) can be changed while it runs, by\n"
+	      "# change. Only the shield's policy (protect, rules, cookies, deny) can be changed while it runs, by\n"
 	      "# `sluicectl policy try FILE`, which goes back by itself, or by SIGHUP.\n"
 	      "# Lines that begin with # are comments; an option in one shows its default or an\n"
 	      "# example. As it stands this file serves wss://HOST:8443/ws with a development\n"

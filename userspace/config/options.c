@@ -412,8 +412,8 @@ static const struct option_group rate_group = {
 	.help = "Limits of the rule \"rate\", per second. Each core counts for itself: what the network "
 		"card spreads over four cores may be four times as much. Whole offices stand "
 		"behind one address: set limits against machines, not against people. "
-		"Sources share 65536 counters, so a flood with forged ones touches others "
-		"when it exceeds a source's limit 65536 times; whoever has a connection is not touched "
+		"Sources share 16384 counters, so a flood with forged ones touches others "
+		"when it exceeds a source's limit 16384 times; whoever has a connection is not touched "
 		"even then. The class \"default\" is for all ports that name no other.",
 };
 
@@ -483,6 +483,41 @@ static const struct option_group rules_group = {
 		"\"off\" does not even look.",
 };
 
+static const struct option_choice cookies_modes[] = {
+	{"auto", CONFIG_COOKIES_AUTO,
+	 "while a core sees more SYNs than \"attack\"; not on a veth, where an answer may be lost"},
+	{"always", CONFIG_COOKIES_ALWAYS, "every SYN to a listener"},
+	{"off", CONFIG_COOKIES_OFF, "the kernel answers them all"},
+	{NULL, 0, NULL}};
+
+static const struct option cookies_options[] = {
+	{"mode", OPT_ENUM, AT(config_cookies, mode), .choices = cookies_modes, .def = "\"auto\"",
+	 .reloadable = true,
+	 .help = "When SYNs are answered by cookie, before the kernel sees them. Such connections are "
+		 "as ordinary ones from Linux 6.9 on; before, they carry neither window scale, SACK nor "
+		 "timestamps, and are given out only while a listener's queue is full."},
+	{"attack", OPT_INT, AT(config_cookies, attack), .min = 8, .max = 1000000000, .def = "1000",
+	 .reloadable = true, .help = "SYNs per second on one core that are an attack."},
+	{"calm", OPT_INT, AT(config_cookies, calm), .min = 8, .max = 1000000000, .def = "500",
+	 .reloadable = true, .help = "It is over after ten seconds with fewer than this."},
+	{"answers", OPT_INT, AT(config_cookies, answers), .min = 1, .max = 1000000000,
+	 .zero = "no bound", .def = "2000", .reloadable = true,
+	 .help = "SYNs per second and core that are answered, or left to the kernel to answer, from one "
+		 "/24 or /48. Sources can be forged: this bounds what can be made to rain on somebody."},
+	{"refusals", OPT_INT, AT(config_cookies, refusals), .min = 1, .max = 1000000000,
+	 .zero = "none", .def = "100", .reloadable = true,
+	 .help = "Packets per second and core that belong to no connection and pass the rule \"flow\" "
+		 "nevertheless, so that the kernel refuses them: honest peers of a connection that died "
+		 "here hear of it at once."},
+};
+
+static const struct option_group cookies_group = {
+	.name = "cookies",
+	OPTIONS(cookies_options),
+	.finish = finish_cookies,
+	.help = "SYN cookies, part of the rule \"syn\", and the bounds of \"syn\" and \"flow\".",
+};
+
 static const struct option_choice shield_steers[] = {
 	{"auto", CONFIG_STEER_AUTO,
 	 "rss on an interface with a receive queue for every core that has workers, cpumap on one "
@@ -544,6 +579,7 @@ static const struct option shield_options[] = {
 		 "end come by sluicectl deny add."},
 	{"manage", OPT_GROUP, INNER_AT(shield, manage), .group = &manage_group},
 	{"rules", OPT_GROUP, INNER_AT(shield, rules), .group = &rules_group},
+	{"cookies", OPT_GROUP, INNER_AT(shield, cookies), .group = &cookies_group},
 	{"steer", OPT_ENUM, INNER_AT(shield, steer), .choices = shield_steers, .def = "\"auto\"",
 	 .help = "How the packets of a connection come to the core of the worker that reads them; "
 		 "sluicectl status shows what each interface got, and why. Read at start only. "
@@ -560,7 +596,7 @@ static const struct option_group shield_group = {
 	.name = "shield",
 	OPTIONS(shield_options),
 	.help = "The XDP program that drops bad packets before the kernel spends anything on them. "
-		"protect, deny and rules are its policy, which can be tried and changed while it runs: "
+		"protect, deny, rules and cookies are its policy, which can be tried and changed while it runs: "
 		"sluicectl-policy(8).",
 };
 

@@ -197,6 +197,7 @@ void finish_listener(struct load *l, const config_setting_t *set, void *obj);
 void finish_endpoint(struct load *l, const config_setting_t *set, void *obj);
 void finish_relay(struct load *l, const config_setting_t *set, void *obj);
 void finish_offences(struct load *l, const config_setting_t *set, void *obj);
+void finish_cookies(struct load *l, const config_setting_t *set, void *obj);
 void finish_rate(struct load *l, const config_setting_t *set, void *obj);
 void finish_protect(struct load *l, const config_setting_t *set, void *obj);
 void finish_page(struct load *l, const config_setting_t *set, void *obj);

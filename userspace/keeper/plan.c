@@ -24,9 +24,20 @@ struct shield_prefix plan_prefix(const struct config_prefix *p)
 	return out;
 }
 
-static struct shield_rules rules_of(const struct config_rules *r)
+static_assert((int)CONFIG_COOKIES_AUTO == COOKIES_AUTO &&
+		      (int)CONFIG_COOKIES_ALWAYS == COOKIES_ALWAYS &&
+		      (int)CONFIG_COOKIES_OFF == COOKIES_OFF,
+	      "config.h has the modes of cookies as abi.h has them");
+
+static struct shield_rules rules_of(const struct config_rules *r, const struct config_cookies *c)
 {
-	struct shield_rules out = shield_rules_default();
+	struct shield_rules out = {
+		.cookies = (enum shield_cookies)c->mode,
+		.syn_attack = c->attack,
+		.syn_calm = c->calm,
+		.synack_limit = c->answers,
+		.stale_limit = c->refusals,
+	};
 
 	out.malformed = (enum shield_rule_mode)r->malformed;
 	out.allow = (enum shield_rule_mode)r->allow;
@@ -95,7 +106,7 @@ static void sort_denials(struct plan *p)
 void plan_of_config(struct plan *out, const struct config *cfg)
 {
 	memset(out, 0, sizeof(*out));
-	out->rules = rules_of(&cfg->shield.rules);
+	out->rules = rules_of(&cfg->shield.rules, &cfg->shield.cookies);
 	rates_of(out, cfg);
 	assert(cfg->shield.n_protect <= PLAN_PROTECT_MAX);
 	for (uint32_t i = 0; i < cfg->shield.n_protect; i++) {
@@ -145,6 +156,8 @@ bool plan_is_sound(const struct plan *p)
 	for (int i = 0; i < RULES; i++)
 		if ((unsigned)mode[i] > RULE_ENFORCE)
 			return false;
+	if ((unsigned)p->rules.cookies > COOKIES_OFF || p->rules.syn_calm > p->rules.syn_attack)
+		return false;
 	for (uint32_t i = 0; i < p->n_protect; i++)
 		if (!prefix_is_sound(&p->protect[i].to) || !p->protect[i].port ||
 		    p->protect[i].last < p->protect[i].port || p->protect[i].proto != L4_TCP ||

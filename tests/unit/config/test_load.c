@@ -284,6 +284,20 @@ TEST(config, nobody_passes_to_management_ports_unless_he_is_named)
 	config_free(cfg);
 }
 
+TEST(config, cookies_are_automatic_and_calm_lies_below_attack)
+{
+	struct config *cfg =
+		good("shield = { cookies = { attack = 20000; calm = 100; answers = 0; }; };");
+
+	assert_int_equal(cfg->shield.cookies.mode, CONFIG_COOKIES_AUTO);
+	assert_int_equal(cfg->shield.cookies.attack, 20000);
+	assert_int_equal(cfg->shield.cookies.answers, 0);
+	assert_int_equal(cfg->shield.cookies.refusals, 100);
+	config_free(cfg);
+	refused("shield = { cookies = { attack = 100; }; };",
+		"shield.cookies: calm = 500 is more than attack = 100");
+}
+
 TEST(config, nobody_is_denied_for_offences_unless_it_is_asked_for)
 {
 	struct config *cfg = good("");
