@@ -246,6 +246,12 @@ bench: $(prepared) $(filter $(O)/tests/bench/bench_$(T)%,$(benches)) ## micro-be
 compare: $(prepared) all ## Sluice beside npm ws and nginx with nchan, in one run (as root, on a quiet machine)
 	@/usr/bin/python3 tests/bench/compare.py
 
+.PHONY: flood
+flood: $(prepared) all $(O)/tests/bench/bench_flood ## SYN floods against an edge with the shield and one without (as root, on a quiet machine)
+	@$(O)/tests/bench/bench_flood
+	@/usr/bin/python3 tests/bench/flood.py
+	@/usr/bin/python3 tests/bench/flood.py --family 6
+
 SECONDS := 60
 .PHONY: fuzz
 fuzz: $(prepared) $(filter $(O)/tests/fuzz/fuzz_$(T)%,$(fuzzers)) ## fuzz T=name for SECONDS=60, or each in turn; finds go to build-fuzz/

@@ -9,138 +9,50 @@
  * program that drops everything. Each line is the least of several runs: what else the machine does
  * can only add. Ratios are against the kernel's own path in the same run.
  *
- * bench_flood upload: 5 MB over a connection by cookie and over an ordinary one, in turn. */
+ * bench_flood upload: 5 MB over a connection by cookie and over an ordinary one, in turn.
+ * bench_flood send IFACE PACKET: floods out of the interface as told on its standard input, for flood.py. */
+#include <linux/if_link.h>
 #include <sched.h>
 
 #include "base/clock.h"
+#include "tests/bench/flood.h"
 #include "tests/bpf/run.h"
 /* after run.h: it wants its asserts */
 #include "tests/bpf/net.h"
 
 #define RUNS    60
-#define PACKETS 20000
+#define PACKETS 10000
 #define BATCH   64
 
 static struct net *net;
 static struct shield *shield;
-
-/* ---- the generator ------------------------------------------------------------------- */
-
-struct code {
-	struct bpf_insn at[256];
-	unsigned n;
-};
-
-static void emit(struct code *c, __u8 op, __u8 dst, __u8 src, __s16 off, __s32 imm)
-{
-	assert(c->n < ARRAY_SIZE(c->at));
-	c->at[c->n++] = (struct bpf_insn){
-		.code = op, .dst_reg = dst & 15, .src_reg = src & 15, .off = off, .imm = imm};
-}
-
-enum { MOV = BPF_ALU64 | BPF_MOV | BPF_X, MOVI = BPF_ALU64 | BPF_MOV | BPF_K };
-
-/* r1 into two halves at `a` and `b`, the one the other's complement: their sum, and with it every
- * checksum of the frame, is what it was with 0 and 0xffff there. */
-static void emit_halves(struct code *c, int a, int b)
-{
-	emit(c, BPF_STX | BPF_MEM | BPF_H, 7, 1, (__s16)a, 0);
-	emit(c, BPF_ALU64 | BPF_XOR | BPF_K, 1, 0, 0, 0xffff);
-	emit(c, BPF_STX | BPF_MEM | BPF_H, 7, 1, (__s16)b, 0);
-}
-
-/* Writes `frame` over whatever the recycled page holds, then source, port and sequence number. */
-static int generator(const uint8_t *frame, size_t n, bool v6, unsigned ifindex)
-{
-	int l4 = v6 ? 54 : 34, src = v6 ? 26 : 26, fd;
-	struct code c = {};
-	unsigned hole;
-
-	emit(&c, BPF_LDX | BPF_MEM | BPF_W, 7, 1, 0, 0);
-	emit(&c, BPF_LDX | BPF_MEM | BPF_W, 8, 1, 4, 0);
-	emit(&c, MOV, 1, 7, 0, 0);
-	emit(&c, BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, (__s32)n);
-	hole = c.n;
-	emit(&c, BPF_JMP | BPF_JGT | BPF_X, 1, 8, 0, 0);
-	for (size_t i = 0; i + 4 <= n; i += 4) {
-		__s32 word;
-
-		memcpy(&word, frame + i, 4);
-		emit(&c, BPF_ST | BPF_MEM | BPF_W, 7, 0, (__s16)i, word);
-	}
-	if (n % 4) {
-		__u16 half;
-
-		memcpy(&half, frame + n - 2, 2);
-		emit(&c, BPF_ST | BPF_MEM | BPF_H, 7, 0, (__s16)(n - 2), half);
-	}
-	emit(&c, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_prandom_u32);
-	emit(&c, MOV, 9, 0, 0, 0);
-	emit(&c, MOV, 1, 9, 0, 0);
-	/* the first byte in 16..79: nobody's loopback or multicast */
-	emit(&c, BPF_ALU64 | BPF_AND | BPF_K, 1, 0, 0, v6 ? 0xffff : 0xff3f);
-	emit(&c, BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, v6 ? 0 : 0x10);
-	emit_halves(&c, src, src + 2);
-	emit(&c, MOV, 1, 9, 0, 0);
-	emit(&c, BPF_ALU64 | BPF_RSH | BPF_K, 1, 0, 0, 16);
-	emit_halves(&c, l4, l4 + 4);
-	emit(&c, MOVI, 1, 0, 0, (__s32)ifindex);
-	emit(&c, MOVI, 2, 0, 0, 0);
-	emit(&c, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect);
-	emit(&c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-	c.at[hole].off = (__s16)(c.n - hole - 1);
-	emit(&c, MOVI, 0, 0, 0, XDP_ABORTED);
-	emit(&c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "flood", "GPL", c.at, c.n, NULL);
-	assert(fd >= 0);
-	return fd;
-}
-
-/* The text's frame, with the halves that vary as 0 and 0xffff when its sums are made. */
-static size_t template(const char *text, bool v6, uint8_t *frame)
-{
-	size_t n = packet_make(text, frame), l4 = v6 ? 54 : 34;
-	uint32_t sum;
-
-	if (!v6) {
-		store_be32(frame + 26, 0x0000ffff);
-		store_be16(frame + 24, 0);
-		store_be16(frame + 24, packet_fold(packet_sum(0, frame + 14, 20)));
-	} else {
-		store_be32(frame + 26, 0x0000ffff);
-	}
-	store_be16(frame + l4, 0);
-	store_be16(frame + l4 + 4, 0xffff);
-	store_be16(frame + l4 + 16, 0);
-	sum = packet_sum((uint32_t)(n - l4) + 6, frame + (v6 ? 22 : 26), v6 ? 32 : 8);
-	store_be16(frame + l4 + 16, packet_fold(packet_sum(sum, frame + l4, n - l4)));
-	return n;
-}
 
 /* Nanoseconds for each of PACKETS, generator and receiver together. */
 static double once(int prog, uint8_t *frame, size_t n)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)n,
 		    .repeat = PACKETS, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
-	uint64_t began = clock_mono_ns();
-	int err = bpf_prog_test_run_opts(prog, &opts);
+	int err;
 
+	flood_alone(true);
+	err = bpf_prog_test_run_opts(prog, &opts);
+	flood_alone(false);
 	if (err) {
 		fprintf(stderr, "live frames: %s\n", strerror(-err));
 		exit(1);
 	}
-	return (double)(clock_mono_ns() - began) / PACKETS;
+	return opts.duration;
 }
 
 static double flood(const char *text, bool v6)
 {
 	static uint8_t frame[PACKET_MAX];
-	size_t n = template(text, v6, frame);
+	size_t n = flood_frame(text, v6, frame);
 	double least = 1e9;
 	int prog;
 
 	net_enter(net->client);
-	prog = generator(frame, n, v6, if_nametoindex("cli0"));
+	prog = flood_prog(frame, n, v6, if_nametoindex("cli0"), -1);
 	once(prog, frame, n);
 	for (int i = 0; i < RUNS; i++) {
 		double ns = once(prog, frame, n);
@@ -157,7 +69,7 @@ static double flood(const char *text, bool v6)
 static int verdict_prog(int action)
 {
 	const struct bpf_insn code[] = {
-		{.code = MOVI, .imm = action},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = action},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, frags, .prog_flags = BPF_F_XDP_HAS_FRAGS);
@@ -196,7 +108,6 @@ static void shield_up(void)
 	};
 
 	cfg.plan.rules.cookies = COOKIES_ALWAYS;
-	cfg.plan.rules.rate = RULE_OFF; /* its price is bench_xdp's; here it would drop the flood */
 	cfg.plan.rules.synack_limit = 1u << 30;
 	cfg.plan.rules.stale_limit = 0;
 	snprintf(pin, sizeof(pin), "%s/sluice", net->dir);
@@ -312,6 +223,98 @@ static void uploads(const char *ip)
 	       ip, ordinary[20], cookie[20], ARRAY_SIZE(ordinary), ordinary[0], cookie[0]);
 }
 
+/* ---- on behalf of flood.py ----------------------------------------------------------------- */
+
+/* What comes back for the forged sources is nobody's; what is for the honest client's net, or is no
+ * IPv4 or global IPv6 at all, passes. That there is a program also lets a veth's other end answer. */
+static int answers_prog(void)
+{
+	enum { END_PASS = 18, END_DROP = 20 };
+	const struct bpf_insn code[] = {
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 2, .src_reg = 1, .off = 0},
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 3, .src_reg = 1, .off = 4},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 4, .src_reg = 2},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 4, .imm = 54},
+		{.code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = 4, .src_reg = 3, .off = END_PASS - 5},
+		{.code = BPF_LDX | BPF_MEM | BPF_H, .dst_reg = 5, .src_reg = 2, .off = 12},
+		{.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 5, .imm = 0xdd86, .off = 5},
+		{.code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 5, .imm = 0x0008, .off = END_PASS - 8},
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 5, .src_reg = 2, .off = 30},
+		{.code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = 5, .imm = 0xffffff},
+		{.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 5, .imm = 0x6433c6, .off = END_PASS - 11},
+		{.code = BPF_JMP | BPF_JA, .off = END_DROP - 12},
+		/* IPv6: 2000::/3 but for …:1::/64 */
+		{.code = BPF_LDX | BPF_MEM | BPF_B, .dst_reg = 5, .src_reg = 2, .off = 38},
+		{.code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = 5, .imm = 0xe0},
+		{.code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 5, .imm = 0x20, .off = END_PASS - 15},
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 5, .src_reg = 2, .off = 42},
+		{.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 5, .imm = 0x100, .off = END_PASS - 17},
+		{.code = BPF_JMP | BPF_JA, .off = END_DROP - 18},
+		[END_PASS] = {.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS},
+		{.code = BPF_JMP | BPF_EXIT},
+		[END_DROP] = {.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_DROP},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, frags, .prog_flags = BPF_F_XDP_HAS_FRAGS);
+
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "answers", "GPL", code, ARRAY_SIZE(code), &frags);
+}
+
+/* So many a second, in bunches that a veth's ring of 256 can hold; returns how many. */
+static uint64_t pace(int prog, uint64_t per_s, uint64_t ms)
+{
+	static uint8_t room[128];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = room, .data_size_in = 100, .repeat = BATCH,
+		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
+	uint64_t began = clock_mono_ns(), sent = 0, now;
+
+	flood_alone(true);
+	while ((now = clock_mono_ns() - began) < ms * 1000000) {
+		uint64_t due = sent * 1000000000 / per_s;
+
+		if (now < due) {
+			if (due - now > 60000) /* a timer is late by as much */
+				usleep((useconds_t)((due - now) / 1000 - 50));
+			continue;
+		}
+		if (now > due + 1000000) /* it cannot be done: what is late stays unsent */
+			began += now - due - 1000000;
+		if (bpf_prog_test_run_opts(prog, &opts))
+			break;
+		sent += BATCH;
+	}
+	flood_alone(false);
+	return sent;
+}
+
+static int send_as_told(const char *iface, const char *text)
+{
+	static uint8_t frame[PACKET_MAX];
+	bool v6 = text[2] == '6';
+	unsigned ifindex = if_nametoindex(iface);
+	unsigned long per_s, ms;
+	int prog = flood_prog(frame, flood_frame(text, v6, frame), v6, ifindex, -1);
+	int back = answers_prog();
+	LIBBPF_OPTS(bpf_link_create_opts, generic, .flags = XDP_FLAGS_SKB_MODE);
+
+	if (back < 0 || bpf_link_create(back, (int)ifindex, BPF_XDP, NULL) < 0) {
+		perror(iface);
+		return 1;
+	}
+	/* a program that is attached nowhere costs twenty milliseconds a run */
+	if (bpf_link_create(prog, 1, BPF_XDP, &generic) < 0)
+		perror("lo");
+	puts("ready");
+	fflush(stdout);
+	while (scanf("%lu %lu", &per_s, &ms) == 2) {
+		uint64_t began = clock_mono_ns(), sent = per_s ? pace(prog, per_s, ms) : 0;
+
+		printf("%.0f\n", (double)sent * 1e9 / (double)(clock_mono_ns() - began));
+		fflush(stdout);
+	}
+	return 0;
+}
+
 static bool want_upload;
 
 static void body(struct net *n)
@@ -346,6 +349,8 @@ int main(int argc, char **argv)
 		puts("skipped: needs root for namespaces and BPF");
 		return 0;
 	}
+	if (argc == 4 && strcmp(argv[1], "send") == 0)
+		return send_as_told(argv[2], argv[3]);
 	want_upload = argc > 1 && strcmp(argv[1], "upload") == 0;
 	return !net_fork(body, 1500);
 }
