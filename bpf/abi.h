@@ -124,7 +124,7 @@ _Static_assert(sizeof(struct shield_sampled) == 2044, "shield_sampled");
 #define TALKER_COLUMNS      4096
 #define TALKERS             256 /* per window, of which a source has TALKER_WAYS to choose from */
 #define TALKER_WAYS         4
-#define TALKER_ONE_IN       32 /* packets */
+#define TALKER_ONE_IN       32 /* packets, in the mean */
 #define TALKER_WINDOW_SHIFT 33 /* 2^33 ns: 8.6 s */
 
 struct talker_row {
@@ -568,7 +568,7 @@ struct shield_iface {
 	__u32 loopback; /* 1: sources 127/8 and ::1 are at home here */
 	__u32 mtu;      /* what our SYN-ACKs tell the other side */
 	__u32 deaf;     /* 1: what XDP sends here may never arrive; COOKIES_AUTO sends nothing */
-	__u32 _zero;
+	__u32 unheard;  /* packets until the next one that talker.h hears */
 	__u64 passed;
 	__u64 dropped;
 	__u64 by_malformed, by_allow, by_deny, by_rate, by_flow, by_syn; /* of those dropped */

@@ -153,8 +153,10 @@ static __always_inline int settle(struct xdp_md *ctx, const struct packet *p,
 	count(0, why);
 	if (at)
 		iface_count(at, why);
-	if (at && (at->passed + at->dropped) % TALKER_ONE_IN == 0)
+	if (at && at->unheard-- == 0) {
+		at->unheard = talker_skips();
 		talker_hears(p, why != DROP_NONE);
+	}
 	if (why)
 		return drop(ctx, p, why);
 	return action == XDP_PASS ? steer(p) : action;

@@ -16,6 +16,12 @@
 
 #define TALKER_COUNT_MAX 0xffffffu
 
+/* How many packets until the next one is heard: at random, because senders have a rhythm, too. */
+static __always_inline __u32 talker_skips(void)
+{
+	return bpf_get_prandom_u32() % (2 * TALKER_ONE_IN - 1);
+}
+
 /* One counter of a row: its window above, its count below. What is of an older window is 0. */
 static __always_inline __u32 talker_count(__u32 row, __u32 hash, __u32 window)
 {

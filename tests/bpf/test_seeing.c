@@ -110,7 +110,7 @@ static void wait_for_a_window(void)
 {
 	const uint64_t window = 1ull << TALKER_WINDOW_SHIFT;
 
-	while ((clock_mono_ns() & (window - 1)) > window / 8 * 7)
+	while ((clock_mono_ns() & (window - 1)) > window / 4)
 		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 }
 
@@ -163,6 +163,19 @@ TEST(seeing, who_sends_a_tenth_of_all_is_found_among_ten_thousand_strangers)
 	run_close(&run);
 }
 
+TEST(seeing, two_who_take_turns_are_both_heard)
+{
+	begin();
+	wait_for_a_window();
+	for (int i = 0; i < 1600; i++) {
+		packet_of(0x0a000001, 1);
+		packet_of(0x0a000002, 1);
+	}
+	assert_in_range(talker(0x0a000001).packets, 20, 90);
+	assert_in_range(talker(0x0a000002).packets, 20, 90);
+	run_close(&run);
+}
+
 /* The first place in the list for a source: as talker_hears() of talker.h has it. */
 static uint64_t place_of(uint32_t source)
 {
@@ -187,11 +200,14 @@ TEST(seeing, four_who_share_a_place_are_all_on_the_list_and_a_fifth_must_send_mo
 			packet_of(who[i], 32u * (10 + i));
 	packet_of(who[4], 32 * 5);
 	for (unsigned i = 0; i < 4; i++)
-		assert_in_range(talker(who[i]).packets, 4 * (10 + i) - 4, 4 * (10 + i) + 4);
+		assert_in_range(talker(who[i]).packets, 4 * (10 + i) - 20, 4 * (10 + i) + 20);
 	assert_int_equal(talker(who[4]).packets, 0);
-	packet_of(who[4], 32 * 100);
-	assert_in_range(talker(who[4]).packets, 90, 110);
-	assert_int_equal(talker(who[0]).packets, 0); /* who had the least */
+	packet_of(who[4], 32 * 200);
+	assert_in_range(talker(who[4]).packets, 150, 260);
+	unsigned left = 0;
+	for (unsigned i = 0; i < 4; i++)
+		left += talker(who[i]).packets > 0;
+	assert_int_equal(left, 3); /* who had the least has gone */
 	run_close(&run);
 }
 
@@ -207,8 +223,8 @@ TEST(seeing, a_talker_is_known_by_what_was_dropped_of_him)
 	wait_for_a_window();
 	assert_int_equal(shield_deny_add(&run.shield, &p, 0, SHIELD_DENY_OPERATOR, ""), 0);
 	assert_int_equal(bpf_prog_test_run_opts(run.prog, &opts), 0);
-	assert_int_equal(talker(0xc6336401).packets, 20);
-	assert_int_equal(talker(0xc6336401).dropped, 20);
+	assert_in_range(talker(0xc6336401).packets, 8, 40);
+	assert_int_equal(talker(0xc6336401).dropped, talker(0xc6336401).packets);
 	run_close(&run);
 }
 

@@ -164,6 +164,8 @@ static void write_held(struct capture *c, uint64_t before)
 {
 	size_t n = 0;
 
+	if (c->n_held == 0)
+		return;
 	qsort(c->held, c->n_held, sizeof(*c->held), by_time);
 	for (; n < c->n_held && c->held[n].ns < before; n++) {
 		const struct caught *f = &c->held[n];

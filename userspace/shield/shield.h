@@ -43,7 +43,7 @@
  *                     for packets judged and passed; add up over the CPUs. Key 1: what
  *                     rules in observe mode would have dropped
  *   iface             {"key":0,"values":[{"cpu":0,"value":{"ifindex":2,
- *                     "mode":"SHIELD_NATIVE","loopback":0,"mtu":1500,"deaf":0,"_zero":0,"passed":9,
+ *                     "mode":"SHIELD_NATIVE","loopback":0,"mtu":1500,"deaf":0,"unheard":7,"passed":9,
  *                     "dropped":3,"by_malformed":1,…,"by_syn":2}},…]}; the key is a slot, ifindex 0
  *                     an unused one;
  *                     packets to protected destinations only
