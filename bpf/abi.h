@@ -435,7 +435,9 @@ struct shield_set {
 	char name[32]; /* "": unused, or set 0 */
 	__u32 v4, v6;  /* entries */
 	__u64 loaded_wall_s;
-	char source[88]; /* the file that it came from */
+	char source[80]; /* the file that it came from */
+	__u32 config;    /* 1: sluice.conf names it; 0: somebody loaded it */
+	__u32 _zero;
 };
 _Static_assert(sizeof(struct shield_set) == 136, "shield_set");
 

@@ -126,7 +126,7 @@ static inline void run_open(struct run *r)
 
 static inline void run_close(struct run *r)
 {
-	lists_close(&r->shield);
+	shield_lists_close(&r->shield);
 	sluice_xdp_bpf__destroy(r->shield.xdp);
 	r->shield.xdp = NULL;
 }

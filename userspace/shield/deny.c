@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -61,6 +62,27 @@ static void count_own(struct shield *s, enum shield_list_id id, const struct lis
 	__u32 *at = e->family == 4 ? &set->v4 : &set->v6;
 
 	*at += (__u32)n;
+}
+
+static void write_down(struct shield *s, enum shield_list_id id, const struct list_op *op)
+{
+	struct list_journal *j = &s->journal[id];
+
+	if (!j->on)
+		return;
+	if (j->n == j->cap) {
+		size_t cap = j->cap ? j->cap * 2 : 64;
+		struct list_op *more = realloc(j->ops, cap * sizeof(*more));
+
+		if (!more) {
+			log_error("shield: %s list: no memory to do a change to the new list too",
+				  list_word(id));
+			return;
+		}
+		j->ops = more;
+		j->cap = cap;
+	}
+	j->ops[j->n++] = *op;
 }
 
 static int add_new(struct shield *s, enum shield_list_id id, const struct list_entry *e)
@@ -118,7 +140,7 @@ int shield_list_add(struct shield *s, enum shield_list_id id, const struct shiel
 	struct shield_prefix p = *given;
 	char text[SHIELD_PREFIX_TEXT_MAX];
 	struct list_entry e;
-	int err = lists_open(s);
+	int err = shield_lists_open(s);
 
 	if (err)
 		return err;
@@ -130,11 +152,17 @@ int shield_list_add(struct shield *s, enum shield_list_id id, const struct shiel
 	e.reason = reason;
 	e.expires_ns = MIN(ttl_s, UINT32_MAX) * 1000000000u;
 	err = add_at(s, id, &e, note);
-	if (err)
+	if (err) {
 		log_error("shield: %s list: cannot add %s: %s", list_word(id),
 			  shield_prefix_str(&p, text),
 			  err == -ENOSPC ? "the list is full; delete entries or join prefixes" :
 					   strerror(-err));
+	} else if (s->journal[id].on) {
+		struct list_op op = {.p = p, .expires_ns = e.expires_ns, .reason = reason};
+
+		snprintf(op.note.text, sizeof(op.note.text), "%s", note ? note : "");
+		write_down(s, id, &op);
+	}
 	return err;
 }
 
@@ -143,7 +171,7 @@ int shield_list_del(struct shield *s, enum shield_list_id id, const struct shiel
 	struct list *l = &s->list[id];
 	struct list_entry e;
 	uint32_t number;
-	int err = lists_open(s), n = 0;
+	int err = shield_lists_open(s), n = 0;
 
 	if (err)
 		return err;
@@ -157,6 +185,7 @@ int shield_list_del(struct shield *s, enum shield_list_id id, const struct shiel
 	if (!n)
 		return -ENOENT;
 	list_publish(s, id);
+	write_down(s, id, &(struct list_op){.p = *given});
 	return 0;
 }
 
@@ -166,7 +195,7 @@ int shield_list_get(struct shield *s, enum shield_list_id id, const struct shiel
 	struct list *l = &s->list[id];
 	struct list_entry e;
 	uint32_t number;
-	int err = lists_open(s);
+	int err = shield_lists_open(s);
 
 	if (err)
 		return err;
@@ -184,7 +213,7 @@ int shield_list_get(struct shield *s, enum shield_list_id id, const struct shiel
 
 int shield_list_info(struct shield *s, enum shield_list_id id, struct shield_list *out)
 {
-	int err = lists_open(s);
+	int err = shield_lists_open(s);
 
 	if (!err)
 		*out = s->lists[id];
@@ -194,7 +223,7 @@ int shield_list_info(struct shield *s, enum shield_list_id id, struct shield_lis
 int shield_list_set_info(struct shield *s, enum shield_list_id id, unsigned set,
 			 struct shield_set *out)
 {
-	int err = lists_open(s);
+	int err = shield_lists_open(s);
 
 	if (err)
 		return err;
@@ -202,6 +231,33 @@ int shield_list_set_info(struct shield *s, enum shield_list_id id, unsigned set,
 		return -ENOENT;
 	*out = s->list_sets[id * LIST_SETS_MAX + set];
 	return 0;
+}
+
+int shield_list_gauge(struct shield *s, enum shield_list_id id, struct shield_list_gauge *out)
+{
+	int err = shield_lists_open(s);
+	const struct list *l = &s->list[id];
+	const struct shield_set *set;
+
+	memset(out, 0, sizeof(*out));
+	if (err || !l->table.heap)
+		return err;
+	set = &s->list_sets[id * LIST_SETS_MAX];
+	out->v4 = list_table_count(&l->table, 4);
+	out->v6 = list_table_count(&l->table, 6);
+	out->own = set[0].v4 + set[0].v6;
+	for (unsigned i = 1; i < LIST_SETS_MAX; i++)
+		out->sets += set[i].name[0] != '\0';
+	out->room = l->table.entries - 1;
+	out->bytes = (uint64_t)l->table.blocks * sizeof(struct list_block) +
+		     (uint64_t)l->table.entries * sizeof(struct list_entry) +
+		     (uint64_t)l->notes_max * sizeof(struct list_note);
+	return 0;
+}
+
+void shield_lists_forget(struct shield *s)
+{
+	shield_lists_close(s);
 }
 
 int shield_deny_add(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s,
@@ -219,7 +275,8 @@ int shield_deny_del(struct shield *s, const struct shield_prefix *p)
 
 typedef bool (*doomed_fn)(const struct list_entry *e, const void *arg);
 
-static ssize_t remove_if(struct shield *s, enum shield_list_id id, doomed_fn doomed, const void *arg)
+static ssize_t remove_if(struct shield *s, enum shield_list_id id, doomed_fn doomed,
+			 const void *arg)
 {
 	struct list_table *t = &s->list[id].table;
 	ssize_t removed = 0;
@@ -265,7 +322,7 @@ ssize_t shield_reap(struct shield *s)
 {
 	uint64_t now = clock_mono_ns();
 	ssize_t n = 0;
-	int err = lists_open(s);
+	int err = shield_lists_open(s);
 
 	for (int id = 0; !err && id < LISTS; id++)
 		n += reap_list(s, id, now);
@@ -317,7 +374,7 @@ static int add_config(struct shield *s, const struct shield_prefix *p, uint64_t 
 int shield_deny_config(struct shield *s, const struct shield_prefix *list, size_t n, uint64_t ttl_s)
 {
 	struct wanted w = {list, n};
-	int err = lists_open(s);
+	int err = shield_lists_open(s);
 
 	if (err)
 		return err;

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bpf/sluice_xdp.skel.h"
+#include "shield/list_file.h"
 
 #define ENTRIES_SPARE 1024
 #define BLOCKS_SPARE  16384
@@ -88,6 +89,21 @@ static uint32_t map_size(int fd)
 	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.max_entries;
 }
 
+static bool map_is(int fd, size_t each, uint32_t n)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == BPF_MAP_TYPE_ARRAY &&
+	       info.key_size == sizeof(__u32) && info.value_size == each && info.max_entries == n &&
+	       (info.map_flags & BPF_F_MMAPABLE);
+}
+
+int shield_list_types(const struct shield *s)
+{
+	return s->xdp ? bpf_object__btf_fd(s->xdp->obj) : -1;
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -138,6 +154,15 @@ static int list_map(struct list *l, struct list_built *b)
 	l->table.blocks = b->blocks;
 	l->table.entries = b->entries;
 	l->table.live = true;
+	if (!map_is(l->heap_fd, sizeof(*l->table.heap), b->blocks) ||
+	    !map_is(l->entry_fd, sizeof(*l->table.entry), b->entries) ||
+	    !map_is(l->note_fd, sizeof(*l->note), b->notes) || b->blocks <= LIST_POOL_BLOCK) {
+		close_fd(&l->heap_fd);
+		close_fd(&l->entry_fd);
+		close_fd(&l->note_fd);
+		memset(l, 0, sizeof(*l));
+		return -EINVAL;
+	}
 	l->table.heap = map_memory(l->heap_fd, b->blocks, sizeof(*l->table.heap));
 	l->table.entry = map_memory(l->entry_fd, b->entries, sizeof(*l->table.entry));
 	l->note = map_memory(l->note_fd, b->notes, sizeof(*l->note));
@@ -191,17 +216,17 @@ static uint32_t note_find(const struct list_note *note, uint32_t n, const char *
 uint32_t list_note_number(struct shield *s, enum shield_list_id id, const char *text)
 {
 	struct list *l = &s->list[id];
-	struct list_note new = {};
+	struct list_note made = {};
 	uint32_t at;
 
 	if (!text || !*text)
 		return 0;
-	snprintf(new.text, sizeof(new.text), "%s", text);
-	at = note_find(l->note, s->lists[id].notes, new.text);
+	snprintf(made.text, sizeof(made.text), "%s", text);
+	at = note_find(l->note, s->lists[id].notes, made.text);
 	if (at || s->lists[id].notes >= l->notes_max)
 		return at;
 	at = s->lists[id].notes++;
-	l->note[at] = new;
+	l->note[at] = made;
 	return at;
 }
 
@@ -255,19 +280,6 @@ static int collect(struct building *b)
 	return 0;
 }
 
-static bool record_is_sound(const struct list_batch *batch, const struct list_record *r)
-{
-	static const uint8_t zero[16];
-	unsigned full = r->family == 4 ? 32 : 128, whole = r->len / 8;
-
-	if ((r->family != 4 && r->family != 6) || r->len > full ||
-	    memcmp(r->_zero, zero, sizeof(r->_zero)) != 0 || (r->note && r->note >= batch->n_notes))
-		return false;
-	if (r->len % 8 && r->addr[whole++] & 0xff >> r->len % 8)
-		return false;
-	return memcmp(r->addr + whole, zero, 16 - whole) == 0;
-}
-
 static struct list_entry entry_of(const struct building *b, const struct list_record *r)
 {
 	struct list_entry e = {
@@ -282,26 +294,6 @@ static struct list_entry entry_of(const struct building *b, const struct list_re
 
 	memcpy(e.addr, r->addr, sizeof(e.addr));
 	return e;
-}
-
-/* Every record has its place, and comes after the one before. */
-static bool batch_is_sound(const struct building *b)
-{
-	const struct list_batch *batch = b->batch;
-	struct list_entry before = {};
-
-	for (size_t i = 0; i < batch->n; i++) {
-		struct list_entry e = entry_of(b, &batch->records[i]);
-
-		if (!record_is_sound(batch, &batch->records[i]) ||
-		    list_entry_compare(&before, &e) >= 0)
-			return false;
-		before = e;
-	}
-	for (size_t i = 1; i < batch->n_notes; i++)
-		if (!memchr(batch->notes[i].text, 0, sizeof(batch->notes[i].text)))
-			return false;
-	return true;
 }
 
 /* The notes that are still in use keep their text and get the first numbers; those of the batch
@@ -486,7 +478,7 @@ int shield_list_build(struct shield *s, enum shield_list_id id, const struct lis
 	int err;
 
 	*out = (struct list_built){.heap_fd = -1, .entry_fd = -1, .note_fd = -1};
-	err = lists_open(s);
+	err = shield_lists_open(s);
 	if (err)
 		return err;
 	b.old = &s->list[id];
@@ -496,7 +488,7 @@ int shield_list_build(struct shield *s, enum shield_list_id id, const struct lis
 	b.fill->table = &b.table;
 	if (batch) {
 		b.set = set_number(s, id, batch->name);
-		err = !b.set ? -ENOSPC : batch_is_sound(&b) ? 0 : -EINVAL;
+		err = !b.set ? -ENOSPC : list_records_are_sound(batch) ? 0 : -EINVAL;
 	}
 	if (!err)
 		err = collect(&b);
@@ -546,7 +538,7 @@ static void pin_inner(struct shield *s, enum shield_list_id id, const struct lis
 	}
 }
 
-void lists_unpin(struct shield *s)
+void shield_lists_unpin(struct shield *s)
 {
 	static const char *const what[] = {"heap", "entry", "note"};
 	char name[32];
@@ -590,40 +582,79 @@ static bool has_stamp(const struct list *l, uint32_t build)
 	       note == build;
 }
 
+/* What was done to the old list while the new one was built. */
+static void list_replay(struct shield *s, enum shield_list_id id)
+{
+	struct list_journal was = s->journal[id];
+	uint64_t now = clock_mono_ns();
+
+	memset(&s->journal[id], 0, sizeof(s->journal[id]));
+	for (size_t i = 0; i < was.n; i++) {
+		const struct list_op *op = &was.ops[i];
+
+		if (!op->reason)
+			shield_list_del(s, id, &op->p);
+		else if (!op->expires_ns || op->expires_ns > now)
+			shield_list_add(s, id, &op->p,
+					op->expires_ns ? (op->expires_ns - now) / 1000000000u + 1 :
+							 0,
+					op->reason, op->note.text);
+	}
+	free(was.ops);
+}
+
+void shield_list_note_changes(struct shield *s, enum shield_list_id id, bool on)
+{
+	free(s->journal[id].ops);
+	memset(&s->journal[id], 0, sizeof(s->journal[id]));
+	s->journal[id].on = on;
+}
+
 int shield_list_switch(struct shield *s, enum shield_list_id id, const struct list_batch *batch,
 		       struct list_built *built)
 {
-	struct shield_list *now = &s->lists[id];
-	struct shield_set *set = &s->list_sets[id * LIST_SETS_MAX + built->set];
-	struct list old = s->list[id], new;
-	__u32 bank = !(now->bank & 1), slot = id * 2 + bank, before = id * 2 + !bank;
+	struct shield_list *now;
+	struct shield_set *set;
+	struct list old, next;
+	__u32 bank, slot, before;
 	uint32_t notes = 1;
-	int err = list_map(&new, built);
+	int err = shield_lists_open(s);
 
 	if (err)
+		shield_list_discard(built);
+	else
+		err = list_map(&next, built);
+	if (err)
 		return err;
-	stamp(&new, now->build + 1);
-	err = list_install(s, slot, &new);
+	now = &s->lists[id];
+	set = &s->list_sets[id * LIST_SETS_MAX + built->set % LIST_SETS_MAX];
+	old = s->list[id];
+	bank = !(now->bank & 1);
+	slot = id * 2 + bank;
+	before = id * 2 + !bank;
+	stamp(&next, now->build + 1);
+	err = list_install(s, slot, &next);
 	if (err) {
-		list_unmap(&new);
+		list_unmap(&next);
 		return err;
 	}
-	now->n[bank].v4 = list_table_count(&new.table, 4);
-	now->n[bank].v6 = list_table_count(&new.table, 6);
+	now->n[bank].v4 = list_table_count(&next.table, 4);
+	now->n[bank].v6 = list_table_count(&next.table, 6);
 	__atomic_store_n(&now->bank, bank, __ATOMIC_RELEASE);
 
 	now->build++;
-	while (notes < new.notes_max &&new.note[notes].text[0])
+	while (notes < next.notes_max && next.note[notes].text[0])
 		notes++;
 	now->notes = notes;
-	s->list[id] = new;
-	pin_inner(s, id, &new);
+	s->list[id] = next;
+	pin_inner(s, id, &next);
 	list_publish(s, id);
 	if (batch) {
 		memset(set, 0, sizeof(*set));
 		memcpy(set->name, batch->name, batch->n ? sizeof(set->name) : 0);
 		memcpy(set->source, batch->source, batch->n ? sizeof(set->source) : 0);
-		set->loaded_wall_s = (uint64_t)time(NULL);
+		set->loaded_wall_s = batch->n ? (uint64_t)time(NULL) : 0;
+		set->config = batch->n && batch->config;
 		shield_event(s, EVENT_LIST, "%s list: set %.31s: %zu prefixes", list_word(id),
 			     batch->name, batch->n);
 	}
@@ -633,6 +664,8 @@ int shield_list_switch(struct shield *s, enum shield_list_id id, const struct li
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_entry), &before);
 	if (old.table.heap)
 		list_unmap(&old);
+	if (batch)
+		list_replay(s, id);
 	return 0;
 }
 
@@ -697,7 +730,7 @@ static void list_adopt(struct shield *s, enum shield_list_id id)
 	memset(&s->list_sets[id * LIST_SETS_MAX], 0, LIST_SETS_MAX * sizeof(*s->list_sets));
 }
 
-int lists_open(struct shield *s)
+int shield_lists_open(struct shield *s)
 {
 	if (!s->xdp)
 		return -EOPNOTSUPP;
@@ -707,7 +740,7 @@ int lists_open(struct shield *s)
 	s->list_sets = map_memory(bpf_map__fd(s->xdp->maps.list_set), LISTS * LIST_SETS_MAX,
 				  sizeof(*s->list_sets));
 	if (!s->lists || !s->list_sets) {
-		lists_close(s);
+		shield_lists_close(s);
 		return -ENOMEM;
 	}
 	for (int id = 0; id < LISTS; id++)
@@ -715,10 +748,12 @@ int lists_open(struct shield *s)
 	return 0;
 }
 
-void lists_close(struct shield *s)
+void shield_lists_close(struct shield *s)
 {
-	for (int id = 0; id < LISTS; id++)
+	for (int id = 0; id < LISTS; id++) {
 		list_unmap(&s->list[id]);
+		shield_list_note_changes(s, id, false);
+	}
 	unmap_memory(s->lists, LISTS, sizeof(*s->lists));
 	unmap_memory(s->list_sets, LISTS * LIST_SETS_MAX, sizeof(*s->list_sets));
 	s->lists = NULL;

@@ -159,7 +159,7 @@ static uint32_t seconds_of(struct bytes text)
 	static const struct {
 		struct bytes unit;
 		uint32_t s;
-	} units[] = {{BYTES_LIT(""), 1},    {BYTES_LIT("s"), 1},    {BYTES_LIT("m"), 60},
+	} units[] = {{BYTES_LIT(""), 1},     {BYTES_LIT("s"), 1},    {BYTES_LIT("m"), 60},
 		     {BYTES_LIT("min"), 60}, {BYTES_LIT("h"), 3600}, {BYTES_LIT("d"), 86400}};
 	uint64_t v = 0;
 	size_t i = 0;
@@ -286,7 +286,8 @@ static int read_line(struct list_file *f, uint32_t line, struct bytes rest)
 			if (!note_of(f, line, &rest, buf, &note))
 				return 0;
 		} else {
-			list_file_error(f, line, "'%.*s': only `for TIME` and `note TEXT` may follow",
+			list_file_error(f, line,
+					"'%.*s': only `for TIME` and `note TEXT` may follow",
 					(int)MIN(w.n, 40u), (const char *)w.p);
 			return 0;
 		}
@@ -372,8 +373,8 @@ static struct bytes piece(struct walk *w)
 			break;
 		}
 	}
-	while (w->p > from && (w->p[-1] == ' ' || w->p[-1] == '\n' || w->p[-1] == '\r' ||
-			       w->p[-1] == '\t'))
+	while (w->p > from &&
+	       (w->p[-1] == ' ' || w->p[-1] == '\n' || w->p[-1] == '\r' || w->p[-1] == '\t'))
 		w->p--;
 	return BYTES(from, w->p - from);
 }
@@ -406,7 +407,8 @@ static bool time_of(struct list_file *f, uint32_t line, const struct json_field 
 	else if (v->type == JSON_IS_STRING && text_of(v, buf, sizeof(buf), &text))
 		r->ttl_s = seconds_of(text);
 	if (!r->ttl_s)
-		list_file_error(f, line, "for: \"30s\", \"10m\", \"2h\", \"7d\" or seconds, at most 366d");
+		list_file_error(f, line,
+				"for: \"30s\", \"10m\", \"2h\", \"7d\" or seconds, at most 366d");
 	return r->ttl_s != 0;
 }
 
@@ -481,7 +483,8 @@ static int read_array(struct walk *w)
 			return err;
 		}
 		if (w->p >= w->end || *w->p != ',') {
-			list_file_error(w->f, line_at(w, w->p), "the list does not go on with , or ]");
+			list_file_error(w->f, line_at(w, w->p),
+					"the list does not go on with , or ]");
 			w->p = w->end;
 			return err;
 		}
@@ -708,20 +711,26 @@ static int write_all(int fd, const void *data, size_t n)
 	return 0;
 }
 
-int list_file_hand(struct list_file *f)
+int list_file_write(struct list_file *f, int fd)
 {
 	struct hand_head head = {.magic = HAND_MAGIC, .n = f->n, .n_notes = MAX(f->n_notes, 1u)};
 	static const struct list_note none;
-	int fd = handover_memfd_open("sluice-list"), err;
-
-	if (fd < 0)
-		return fd;
-	err = write_all(fd, &head, sizeof(head));
+	int err = write_all(fd, &head, sizeof(head));
 	if (!err)
 		err = write_all(fd, f->notes ? f->notes : &none, head.n_notes * sizeof(none));
 	if (!err)
 		err = write_all(fd, f->records, f->n * sizeof(*f->records));
 	list_file_free(f);
+	return err;
+}
+
+int list_file_hand(struct list_file *f)
+{
+	int fd = handover_memfd_open("sluice-list"), err;
+
+	if (fd < 0)
+		return fd;
+	err = list_file_write(f, fd);
 	if (!err)
 		err = handover_memfd_seal(fd);
 	if (err)
@@ -763,4 +772,29 @@ void list_hand_close(struct list_hand *h)
 	if (h->_map)
 		munmap(h->_map, h->_bytes);
 	memset(h, 0, sizeof(*h));
+}
+
+static bool record_is_sound(const struct list_batch *batch, const struct list_record *r)
+{
+	static const uint8_t zero[16];
+	unsigned full = r->family == 4 ? 32 : 128, whole = r->len / 8;
+
+	if ((r->family != 4 && r->family != 6) || r->len > full || r->ttl_s > LIST_FILE_TTL_MAX ||
+	    memcmp(r->_zero, zero, sizeof(r->_zero)) != 0 || (r->note && r->note >= batch->n_notes))
+		return false;
+	if (r->len % 8 && r->addr[whole++] & 0xff >> r->len % 8)
+		return false;
+	return memcmp(r->addr + whole, zero, 16 - whole) == 0;
+}
+
+bool list_records_are_sound(const struct list_batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++)
+		if (!record_is_sound(batch, &batch->records[i]) ||
+		    (i && by_prefix(&batch->records[i - 1], &batch->records[i]) >= 0))
+			return false;
+	for (size_t i = 1; i < batch->n_notes; i++)
+		if (!memchr(batch->notes[i].text, 0, sizeof(batch->notes[i].text)))
+			return false;
+	return true;
 }

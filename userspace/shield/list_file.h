@@ -65,8 +65,10 @@ void list_file_error(struct list_file *f, uint32_t line, const char *fmt, ...)
 void list_file_finish(struct list_file *f);
 void list_file_free(struct list_file *f);
 
-/* A sealed memfd, or -errno; frees the records as it goes. */
+/* A sealed memfd, or -errno; frees the records as it goes. The second writes it into one that is to be
+ * sealed by somebody else. */
 int list_file_hand(struct list_file *f);
+int list_file_write(struct list_file *f, int fd);
 
 /* One that came from somebody else. */
 struct list_hand {
@@ -84,5 +86,8 @@ struct list_hand {
  * lengths) is left to it. 0, or -errno; then *out is all zero. */
 int list_hand_open(int fd, struct list_hand *out);
 void list_hand_close(struct list_hand *h);
+
+/* Every record is a prefix and comes after the one before, every note ends. */
+bool list_records_are_sound(const struct list_batch *batch);
 
 #endif

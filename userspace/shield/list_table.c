@@ -69,18 +69,18 @@ static void show(uint32_t *at, uint32_t ref)
 
 /* ---- memory ------------------------------------------------------------------ */
 
-static uint32_t take_blocks(struct list_table *t, unsigned class)
+static uint32_t take_blocks(struct list_table *t, unsigned size)
 {
 	struct head *h = head(t);
-	uint32_t at = h->free_node[class];
+	uint32_t at = h->free_node[size];
 
 	if (at) {
-		h->free_node[class] = (uint32_t)t->heap[at].w[0];
+		h->free_node[size] = (uint32_t)t->heap[at].w[0];
 		return at;
 	}
 	at = h->next_block;
-	assert(at + sizes[class].blocks <= t->blocks); /* list_table_has_room() */
-	h->next_block += sizes[class].blocks;
+	assert(at + sizes[size].blocks <= t->blocks); /* list_table_has_room() */
+	h->next_block += sizes[size].blocks;
 	return at;
 }
 
@@ -95,11 +95,11 @@ static void free_ref(struct list_table *t, uint32_t ref)
 		*skip_at(t, ref) = h->free_skip;
 		h->free_skip = place_of(ref);
 	} else {
-		unsigned class = node_at(t, ref)->w[0] >> 48 & 0xff;
+		unsigned size = node_at(t, ref)->w[0] >> 48 & 0xff;
 
-		assert(class < CLASSES);
-		node_at(t, ref)->w[0] = h->free_node[class];
-		h->free_node[class] = place_of(ref) / 4;
+		assert(size < CLASSES);
+		node_at(t, ref)->w[0] = h->free_node[size];
+		h->free_node[size] = place_of(ref) / 4;
 	}
 }
 
@@ -259,25 +259,25 @@ static uint32_t pack(struct list_table *t, const uint32_t v[256])
 {
 	struct list_block *node;
 	uint64_t starts[4] = {1};
-	unsigned runs = 1, class = 0, nth = 0;
+	unsigned runs = 1, size = 0, nth = 0;
 	uint64_t ranks = 0;
 	uint32_t at;
 	int way;
 
 	for (unsigned i = 1; i < 256; i++) {
-		uint64_t new = v[i] != v[i - 1];
+		uint64_t starts_here = v[i] != v[i - 1];
 
-		starts[i / 64] |= new << i % 64;
-		runs += (unsigned)new;
+		starts[i / 64] |= starts_here << i % 64;
+		runs += (unsigned)starts_here;
 	}
 	if (runs == 1)
 		return v[0];
 	way = only_way(v, starts, runs);
 	if (way >= 0)
 		return skip_to(t, (unsigned)way, v[way], v[way ? 0 : 255]);
-	while (sizes[class].refs < runs)
-		class++;
-	at = take_blocks(t, class);
+	while (sizes[size].refs < runs)
+		size++;
+	at = take_blocks(t, size);
 	node = &t->heap[at];
 	for (unsigned word = 0; word < 4; word++) {
 		ranks |= (uint64_t)nth << 8 * word;
@@ -285,7 +285,7 @@ static uint32_t pack(struct list_table *t, const uint32_t v[256])
 		for (uint64_t left = starts[word]; left; left &= left - 1)
 			*node_ref(node, nth++) = v[word * 64 + (unsigned)__builtin_ctzll(left)];
 	}
-	node->w[0] = ranks | (uint64_t)runs << 32 | (uint64_t)class << 48;
+	node->w[0] = ranks | (uint64_t)runs << 32 | (uint64_t)size << 48;
 	return at * 4 | LIST_REF_NODE;
 }
 
@@ -351,8 +351,8 @@ uint32_t list_table_find(const struct list_table *t, const struct list_entry *p)
 
 uint32_t list_table_find_any(const struct list_table *t, const struct list_entry *p)
 {
-	uint32_t ref = outwards(t, list_table_lookup(t, p->family, p->addr),
-				(unsigned)p->len << 8 | 0xff);
+	uint32_t ref =
+		outwards(t, list_table_lookup(t, p->family, p->addr), (unsigned)p->len << 8 | 0xff);
 
 	return ref && t->entry[ref].len == p->len ? ref : 0;
 }
@@ -414,7 +414,7 @@ static uint32_t change_below(struct list_table *t, uint32_t ref, unsigned depth,
 			     const struct change *c)
 {
 	unsigned byte, bits = c->e->len - depth * 8, n = bits < 8 ? 1u << (8 - bits) : 1;
-	uint32_t v[256], before = 0, after = 0, new;
+	uint32_t v[256], before = 0, after = 0, packed;
 
 	spread(t, ref, v);
 	byte = c->e->addr[depth];
@@ -426,10 +426,10 @@ static uint32_t change_below(struct list_table *t, uint32_t ref, unsigned depth,
 		}
 		v[i] = after;
 	}
-	new = pack(t, v);
+	packed = pack(t, v);
 	if (!is_entry(ref))
 		retire(t, ref);
-	return new;
+	return packed;
 }
 
 /* The bits of one /16: does anything of a /24 belong to somebody? */

@@ -201,7 +201,7 @@ static int load_xdp(struct shield *s)
 static void unload(struct shield *s)
 {
 	events_close(s);
-	lists_close(s);
+	shield_lists_close(s);
 	cookies_close(s);
 	sluice_xdp_bpf__destroy(s->xdp);
 	sluice_reuseport_bpf__destroy(s->pick);
@@ -291,7 +291,7 @@ static int start(struct shield *s, const struct shield_config *cfg)
 	said[0] = '\0';
 	err = load_all(s, cfg);
 	if (err && s->xdp) { /* half filled: better nothing new than something wrong */
-		lists_close(s);
+		shield_lists_close(s);
 		sluice_xdp_bpf__destroy(s->xdp);
 		s->xdp = NULL;
 	}

@@ -244,7 +244,7 @@ void pin_remove_maps(struct shield *s)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		pin_remove(s, names[i]);
-	lists_unpin(s);
+	shield_lists_unpin(s);
 }
 
 void pin_each(struct shield *s, const char *prefix,

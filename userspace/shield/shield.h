@@ -250,7 +250,7 @@ int shield_manage_set(struct shield *s, const struct shield_prefix *who, size_t 
  * sets. Set 0 holds what was added one by one; a set with a name came from a file and is
  * replaced whole. The same prefix may be in several sets. */
 
-/* Adds or renews an entry of set 0. ttl_s 0: for ever. Renewing keeps hits and creation time.
+/* Adds or renews an entry of set 0. ttl_s 0: until deleted. Renewing keeps hits and creation time.
  * An IPv6 prefix longer than /64 is widened to it for SHIELD_DENY_OFFENCE: one
  * customer has them all; and an offence never changes a living entry of another
  * reason (0, nothing done). ::ffff:a.b.c.d/96+n is taken as IPv4. `note` may be NULL
@@ -266,6 +266,17 @@ int shield_list_get(struct shield *s, enum shield_list_id id, const struct shiel
 int shield_list_info(struct shield *s, enum shield_list_id id, struct shield_list *out);
 int shield_list_set_info(struct shield *s, enum shield_list_id id, unsigned set,
 			 struct shield_set *out);
+/* What it holds and what that takes. */
+struct shield_list_gauge {
+	uint32_t v4, v6; /* entries */
+	uint32_t own;    /* of them: made one by one */
+	uint32_t sets;   /* with a name */
+	uint32_t room;   /* entries, without building anew */
+	uint64_t bytes;  /* of its maps */
+};
+int shield_list_gauge(struct shield *s, enum shield_list_id id, struct shield_list_gauge *out);
+/* Another process may have switched a list: both are looked for anew when next asked for. */
+void shield_lists_forget(struct shield *s);
 
 int shield_deny_add(struct shield *s, const struct shield_prefix *p, uint64_t ttl_s,
 		    enum shield_deny_reason reason, const char *note);
@@ -282,7 +293,7 @@ ssize_t shield_reap(struct shield *s);
 /* A set, to be built: sorted and each prefix once (list_file.h makes such). */
 struct list_record {
 	uint8_t addr[16]; /* as in struct list_entry */
-	uint32_t ttl_s;   /* 0: for ever */
+	uint32_t ttl_s;   /* 0: until taken away */
 	uint32_t note;    /* of notes[]; 0: none */
 	uint8_t len, family;
 	uint8_t _zero[6];
@@ -292,6 +303,7 @@ _Static_assert(sizeof(struct list_record) == 32, "list_record");
 struct list_batch {
 	char name[sizeof(((struct shield_set *)0)->name)];
 	char source[sizeof(((struct shield_set *)0)->source)];
+	bool config; /* sluice.conf names it */
 	const struct list_record *records;
 	size_t n;                      /* 0: the set goes away */
 	const struct list_note *notes; /* [0] is not used */
@@ -313,9 +325,13 @@ struct list_built {
  * sound; -E2BIG, -ENOSPC: too many entries, sets or notes. Changes nothing that packets see. */
 int shield_list_build(struct shield *s, enum shield_list_id id, const struct list_batch *batch,
 		      struct list_built *out);
+/* What another process needs to build: the descriptor that maps get their types from; -1: none. */
+int shield_list_types(const struct shield *s);
+/* From now on entries that are added or deleted are also done to the list that is being
+ * built, when it is switched to; or no longer, if that comes to nothing. */
+void shield_list_note_changes(struct shield *s, enum shield_list_id id, bool on);
 /* Switches to it: a packet is judged by the old list or by the new one. Takes over the
- * descriptors, whatever it returns. Entries of set 0 that were added or deleted since the
- * building began are as they were then: the caller does that again. */
+ * descriptors, whatever it returns. -EINVAL: they are not what they are said to be. */
 int shield_list_switch(struct shield *s, enum shield_list_id id, const struct list_batch *batch,
 		       struct list_built *built);
 void shield_list_discard(struct list_built *built);

@@ -25,6 +25,20 @@ struct list {
 	uint64_t next_expiry_ns; /* nothing expires before; UINT64_MAX: nothing at all */
 };
 
+/* What was added and deleted one by one while a list is being built elsewhere. */
+struct list_op {
+	struct shield_prefix p;
+	uint64_t expires_ns; /* 0: never */
+	enum shield_deny_reason reason; /* 0: deleted */
+	struct list_note note;
+};
+
+struct list_journal {
+	bool on;
+	struct list_op *ops;
+	size_t n, cap;
+};
+
 struct shield {
 	char pin_dir[SHIELD_PATH_MAX];
 	int lock_fd; /* the pin directory itself, flock'ed; -1 */
@@ -46,6 +60,7 @@ struct shield {
 	struct shield_list *lists;    /* the map of that name; NULL: not looked at yet */
 	struct shield_set *list_sets; /* likewise */
 	struct list list[LISTS];
+	struct list_journal journal[LISTS];
 
 	/* cookie.c */
 	struct shield_cookie cookies;     /* what the map `cookie` holds */
@@ -120,10 +135,10 @@ int steer_follow(struct shield *s);
 /* ---- list.c --------------------------------------------------------------------- */
 
 /* Maps what is in force, an earlier keeper's too; 0 if it is there already. */
-int lists_open(struct shield *s);
-void lists_close(struct shield *s);
+int shield_lists_open(struct shield *s);
+void shield_lists_close(struct shield *s);
 /* Takes the pins of the inner maps away. */
-void lists_unpin(struct shield *s);
+void shield_lists_unpin(struct shield *s);
 /* Room for one more entry and one more note, if need be by building anew. */
 int list_make_room(struct shield *s, enum shield_list_id id);
 /* Returns when no packet sees what was before. */

@@ -71,8 +71,13 @@ TEST(list_file, every_mistake_has_its_line)
 	static const struct {
 		uint32_t line;
 		const char *text;
-	} want[] = {{2, "'hello' is no prefix"}, {3, "10.0.0.0/8?"}, {5, "force"}, {6, "for: "},
-		    {7, "'since'"},	      {8, "quotes"},	 {9, "no prefix"}};
+	} want[] = {{2, "'hello' is no prefix"},
+		    {3, "10.0.0.0/8?"},
+		    {5, "force"},
+		    {6, "for: "},
+		    {7, "'since'"},
+		    {8, "quotes"},
+		    {9, "no prefix"}};
 	assert_int_equal(f.n_errors, ARRAY_SIZE(want));
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
 		assert_int_equal(f.errors[i].line, want[i].line);
@@ -96,13 +101,16 @@ TEST(list_file, errors_can_be_skipped_and_are_counted_beyond_those_told)
 
 TEST(list_file, json_is_an_array_of_strings_or_objects_or_what_an_export_says)
 {
-	assert_int_equal(read_text("[\"192.0.2.0/24\", {\"prefix\": \"2001:db8::1\", \"for\": \"2h\",\n"
-				   "\"note\": \"it\\u0027s\", \"more\": [1, {\"x\": \"]\"}]},\n"
-				   "{\"prefix\":\"10.0.0.0/8\",\"for\":60}]\n"),
-			 0);
-	assert_int_equal(read_text("{\"list\":\"deny\",\"x\":{\"entries\":[1]},\"entries\":[{\"prefix\":"
-				   "\"1.1.1.1/32\",\"left_s\":null},{\"left_s\":5,\"prefix\":\"1.1.1.2\"}]}"),
-			 0);
+	assert_int_equal(
+		read_text("[\"192.0.2.0/24\", {\"prefix\": \"2001:db8::1\", \"for\": \"2h\",\n"
+			  "\"note\": \"it\\u0027s\", \"more\": [1, {\"x\": \"]\"}]},\n"
+			  "{\"prefix\":\"10.0.0.0/8\",\"for\":60}]\n"),
+		0);
+	assert_int_equal(
+		read_text(
+			"{\"list\":\"deny\",\"x\":{\"entries\":[1]},\"entries\":[{\"prefix\":"
+			"\"1.1.1.1/32\",\"left_s\":null},{\"left_s\":5,\"prefix\":\"1.1.1.2\"}]}"),
+		0);
 	assert_int_equal(read_text(" [ ] "), 0);
 	list_file_finish(&f);
 	assert_string_equal(all(), "1.1.1.1/32, 1.1.1.2/32 for 5, 10.0.0.0/8 for 60, 192.0.2.0/24, "
@@ -112,8 +120,9 @@ TEST(list_file, json_is_an_array_of_strings_or_objects_or_what_an_export_says)
 
 TEST(list_file, a_mistake_in_json_has_its_line_too)
 {
-	assert_int_equal(read_text("[\n\"1.2.3.4\",\n7,\n{\"prefix\":3},\n{\"prefix\":\"1.2.3.5\",\n"
-				   "\"for\":\"x\"},\n{\"a\"},\n\"1.2.3\"\n,\"1.1.1.1\" \"2.2.2.2\"]"),
+	assert_int_equal(read_text(
+				 "[\n\"1.2.3.4\",\n7,\n{\"prefix\":3},\n{\"prefix\":\"1.2.3.5\",\n"
+				 "\"for\":\"x\"},\n{\"a\"},\n\"1.2.3\"\n,\"1.1.1.1\" \"2.2.2.2\"]"),
 			 -EINVAL);
 	assert_int_equal(f.n_errors, 6);
 	assert_int_equal(f.errors[0].line, 3);
@@ -123,9 +132,18 @@ TEST(list_file, a_mistake_in_json_has_its_line_too)
 	assert_int_equal(f.errors[4].line, 8);
 	assert_int_equal(f.errors[5].line, 9);
 	again();
-	static const char *const bad[] = {"[",     "[\"1.1.1.1\"", "[\"1.1.1.1\",", "[,]", "[]]",
-					  "{}",    "{\"entries\":3}", "{\"entries\":[]", "{\"entries\":[]}x",
-					  "[\"1.1.1.1\"}", "{\"entries\"", "{"};
+	static const char *const bad[] = {"[",
+					  "[\"1.1.1.1\"",
+					  "[\"1.1.1.1\",",
+					  "[,]",
+					  "[]]",
+					  "{}",
+					  "{\"entries\":3}",
+					  "{\"entries\":[]",
+					  "{\"entries\":[]}x",
+					  "[\"1.1.1.1\"}",
+					  "{\"entries\"",
+					  "{"};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		assert_msg(read_text(bad[i]) == -EINVAL, "%s", bad[i]);
 		again();
@@ -147,9 +165,9 @@ TEST(list_file, joining_loses_nothing)
 {
 	f.join = true;
 	assert_int_equal(read_text("10.0.0.0/25\n10.0.0.128/26\n10.0.0.192/26\n" /* a whole /24 */
-				   "10.1.0.0/16 for 1h\n10.1.2.0/24\n"		 /* lasts longer */
-				   "10.1.3.0/24 for 30m\n"			 /* does not */
-				   "10.2.0.0/16\n10.2.0.1 note who\n10.2.0.2\n"	 /* a note */
+				   "10.1.0.0/16 for 1h\n10.1.2.0/24\n"           /* lasts longer */
+				   "10.1.3.0/24 for 30m\n"                       /* does not */
+				   "10.2.0.0/16\n10.2.0.1 note who\n10.2.0.2\n"  /* a note */
 				   "10.3.0.0/25 note a\n10.3.0.128/25 note b\n"
 				   "2001:db8::/33\n2001:db8:8000::/33\n"),
 			 0);
@@ -176,8 +194,10 @@ TEST(list_file, what_is_handed_over_is_what_was_read)
 	assert_int_equal(h.records[1].family, 6);
 	list_hand_close(&h);
 	close(fd);
-	fd = handover_memfd("x", "no list at all, but long enough to be looked at. And longer, and longer, and longer",
-			    96 - 12);
+	fd = handover_memfd(
+		"x",
+		"no list at all, but long enough to be looked at. And longer, and longer, and longer",
+		96 - 12);
 	assert_int_equal(list_hand_open(fd, &h), -EINVAL);
 	close(fd);
 	fd = handover_memfd_open("x");

@@ -55,7 +55,7 @@ static void any_addr(unsigned family, uint8_t addr[16])
 
 	memset(addr, 0, 16);
 	for (unsigned i = 0; i < (family == 4 ? 4 : 16); i++)
-		addr[i] = i < 2 ? (uint8_t)(10 + chance(2)) :
+		addr[i] = i < 2     ? (uint8_t)(10 + chance(2)) :
 			  chance(4) ? few[chance(ARRAY_SIZE(few))] :
 				      (uint8_t)chance(256);
 }
@@ -117,7 +117,9 @@ static bool touched(unsigned family, const uint8_t addr[16])
 {
 	uint32_t i = load_be32(addr) >> 8;
 
-	return table.heap[(family == 4 ? 0 : LIST_FAMILY_BLOCKS) + i / 512].w[i / 64 % 8] >> i % 64 & 1;
+	return table.heap[(family == 4 ? 0 : LIST_FAMILY_BLOCKS) + i / 512].w[i / 64 % 8] >>
+		       i % 64 &
+	       1;
 }
 
 static void compare_around(const struct list_entry *e)
@@ -212,7 +214,8 @@ TEST(list_table, all_hosts_of_a_net_and_the_net_around_them)
 		model[models++] = e;
 		list_table_add(&table, &e);
 	}
-	struct list_entry all = {.family = 4, .len = 0}, net = {.family = 4, .len = 24, .addr = {10}};
+	struct list_entry all = {.family = 4, .len = 0},
+			  net = {.family = 4, .len = 24, .addr = {10}};
 	model[models++] = all;
 	list_table_add(&table, &all);
 	model[models++] = net;
