@@ -207,3 +207,30 @@ const char *check_interface(const char *s)
 		       NULL :
 		       "the name of a network interface, at most 15 bytes";
 }
+
+const char *check_set_name(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n >= 1 && n <= 31 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n ?
+		       NULL :
+		       "1 to 31 of a-z 0-9 . _ -";
+}
+
+const char *check_country(const char *s)
+{
+	return strlen(s) == 2 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' ?
+		       NULL :
+		       "a country's code of two capitals, like \"AQ\"";
+}
+
+const char *check_asn(const char *s)
+{
+	const char *digits = strncmp(s, "AS", 2) == 0 ? s + 2 : s;
+	size_t n = strlen(digits);
+
+	return n >= 1 && n <= 10 && strspn(digits, "0123456789") == n && digits[0] != '0' &&
+			       strtoull(digits, NULL, 10) <= UINT32_MAX ?
+		       NULL :
+		       "the number of an autonomous system, like \"AS64500\"";
+}

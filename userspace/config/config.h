@@ -225,6 +225,17 @@ struct config_manage {
 };
 
 /* Who is denied for what his connections ended by. */
+/* A set of the deny or allow list that a file gives. */
+struct config_list {
+	const char *name; /* of the set: a-z 0-9 . _ - */
+	const char *file; /* absolute; a MaxMind database if one of the two below is given */
+	enum config_list_action { CONFIG_LIST_DENY, CONFIG_LIST_ALLOW } action;
+	const char *const *countries; /* two capitals each */
+	uint32_t n_countries;
+	const char *const *asns; /* "AS64500" or "64500" */
+	uint32_t n_asns;
+};
+
 struct config_offences {
 	uint32_t points; /* 0: nobody is */
 	uint32_t window_ms;
@@ -281,6 +292,8 @@ struct config {
 		uint32_t n_protect;
 		const struct config_prefix *deny; /* without expiry */
 		uint32_t n_deny;
+		const struct config_list *lists;
+		uint32_t n_lists;
 		struct config_manage manage;
 		struct config_rules rules;
 		struct config_cookies cookies;

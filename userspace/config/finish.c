@@ -390,6 +390,14 @@ void finish_http(struct load *l, const config_setting_t *set, void *obj)
 	part_of_head(l, set, "header", cfg->http.header_bytes);
 }
 
+void finish_list(struct load *l, const config_setting_t *set, void *obj)
+{
+	static const struct option_group size = {.size = sizeof(struct config_list)};
+	const struct config_list *c = obj;
+
+	no_duplicate(l, set, &size, "name", l->cfg->shield.lists, l->cfg->shield.n_lists, c->name);
+}
+
 void finish_offences(struct load *l, const config_setting_t *set, void *obj)
 {
 	const struct config_offences *o = obj;

@@ -551,6 +551,39 @@ static const struct option_group offences_group = {
 		"person has put on a list.",
 };
 
+static const struct option_choice list_actions[] = {
+	{"deny", CONFIG_LIST_DENY, "drop packets from there (rule deny)"},
+	{"allow", CONFIG_LIST_ALLOW, "skip the rules deny and rate for them (rule allow)"},
+	{NULL, 0, NULL}};
+
+static const struct option list_options[] = {
+	{"name", OPT_STRING, AT(config_list, name), .required = true, .check = check_set_name,
+	 .sample = "\"drop\"", .help = "Of the set, as sluicectl deny show sets has it."},
+	{"file", OPT_PATH, AT(config_list, file), .required = true,
+	 .sample = "\"/etc/sluice/drop.txt\"",
+	 .help = "Prefixes, one a line, or JSON: see sluicectl-deny(8). With countries or asns, a "
+		 "MaxMind database (.mmdb). Read at start and at SIGHUP."},
+	{"action", OPT_ENUM, AT(config_list, action), .choices = list_actions, .def = "\"deny\"",
+	 .help = "What the list is for."},
+	{"countries", OPT_STRINGS, LIST_AT(config_list, countries), .max = 260,
+	 .check = check_country, .def = "[]", .sample = "[\"AQ\"]",
+	 .help = "Of the database: prefixes of these countries, by ISO 3166 code."},
+	{"asns", OPT_STRINGS, LIST_AT(config_list, asns), .max = 10000, .check = check_asn,
+	 .def = "[]", .sample = "[\"AS64500\"]",
+	 .help = "Of the database: prefixes of these autonomous systems."},
+};
+
+static const struct option_group list_group = {
+	.name = "list",
+	.key = "name",
+	.size = sizeof(struct config_list),
+	OPTIONS(list_options),
+	.finish = finish_list,
+	.help = "Sets of the deny and allow lists, each from a file: { name = \"drop\"; file = "
+		"\"/etc/sluice/drop.txt\"; }. A file with a mistake in it is not loaded: the set stays as "
+		"it was, and the log says which line.",
+};
+
 static const struct option shield_options[] = {
 	{"mode", OPT_ENUM, INNER_AT(shield, mode), .choices = shield_modes, .def = "\"auto\"",
 	 .help = "How the XDP program is attached. What cannot be had is said in the log, and "
@@ -577,6 +610,10 @@ static const struct option shield_options[] = {
 	 .reloadable = true, .sample = "[\"198.51.100.0/24\", \"2001:db8:bad::/48\"]",
 	 .help = "Sources whose packets to protected ports are dropped, for good. Denials with an "
 		 "end come by sluicectl deny add."},
+	{"lists", OPT_GROUPS, INNER_LIST_AT(shield, lists), .max = 60, .group = &list_group,
+	 .def = "()", .sample = "( { name = \"drop\"; file = \"/etc/sluice/drop.txt\"; } )",
+	 .help = "Whole files of sources to deny or allow, up to some millions of prefixes.",
+	 .price = "about 110 bytes of kernel memory a prefix"},
 	{"manage", OPT_GROUP, INNER_AT(shield, manage), .group = &manage_group},
 	{"rules", OPT_GROUP, INNER_AT(shield, rules), .group = &rules_group},
 	{"cookies", OPT_GROUP, INNER_AT(shield, cookies), .group = &cookies_group},

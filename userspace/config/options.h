@@ -188,6 +188,9 @@ const char *check_relay_channel(const char *s);
 const char *check_field(const char *s);
 const char *check_type(const char *s);
 const char *check_interface(const char *s);
+const char *check_set_name(const char *s);
+const char *check_country(const char *s);
+const char *check_asn(const char *s);
 
 /* finish.c: likewise */
 void finish_root(struct load *l, const config_setting_t *set, void *obj);
@@ -196,6 +199,7 @@ void finish_certificate(struct load *l, const config_setting_t *set, void *obj);
 void finish_listener(struct load *l, const config_setting_t *set, void *obj);
 void finish_endpoint(struct load *l, const config_setting_t *set, void *obj);
 void finish_relay(struct load *l, const config_setting_t *set, void *obj);
+void finish_list(struct load *l, const config_setting_t *set, void *obj);
 void finish_offences(struct load *l, const config_setting_t *set, void *obj);
 void finish_cookies(struct load *l, const config_setting_t *set, void *obj);
 void finish_rate(struct load *l, const config_setting_t *set, void *obj);

@@ -309,6 +309,32 @@ TEST(config, nobody_is_denied_for_offences_unless_it_is_asked_for)
 		"shield.offences: first = 2 h is more than longest = 1 h");
 }
 
+TEST(config, lists_come_from_files_or_databases)
+{
+	struct config *cfg =
+		good_in("shield = { lists = ( { name = \"drop\"; file = \"drop.txt\"; },"
+			"{ name = \"cold\"; file = \"/geo.mmdb\"; countries = [\"AQ\", \"BV\"];"
+			"  action = \"allow\"; asns = [\"AS64500\", \"64501\"]; } ); };",
+			"/etc/sluice");
+
+	assert_int_equal(cfg->shield.n_lists, 2);
+	assert_string_equal(cfg->shield.lists[0].file, "/etc/sluice/drop.txt");
+	assert_int_equal(cfg->shield.lists[0].action, CONFIG_LIST_DENY);
+	assert_int_equal(cfg->shield.lists[1].action, CONFIG_LIST_ALLOW);
+	assert_int_equal(cfg->shield.lists[1].n_countries, 2);
+	assert_string_equal(cfg->shield.lists[1].asns[1], "64501");
+	config_free(cfg);
+	refused("shield = { lists = ( { name = \"a b\"; file = \"/x\"; } ); };",
+		"1 to 31 of a-z 0-9");
+	refused("shield = { lists = ( { name = \"a\"; } ); };", "file");
+	refused("shield = { lists = ( { name = \"a\"; file = \"/x\"; countries = [\"aq\"]; } ); };",
+		"two capitals");
+	refused("shield = { lists = ( { name = \"a\"; file = \"/x\"; asns = [\"AS4294967296\"]; } ); };",
+		"autonomous system");
+	refused("shield = { lists = (\n{ name = \"a\"; file = \"/x\"; },\n{ name = \"a\"; file = \"/y\"; } ); };",
+		"is there already, in line 2");
+}
+
 TEST(config, ports_are_numbers_or_ranges)
 {
 	static const struct {
