@@ -30,7 +30,7 @@
 #define LINE_MAX_      1024
 #define ANSWER_MAX     (128u << 10)
 #define ASK_TIMEOUT_S  3
-#define READ_TIMEOUT_S 15 /* where the keeper has a file read first */
+#define READ_TIMEOUT_S 60 /* where the keeper has a file read first */
 #define OUT_TIMEOUT_S  10
 
 enum waiting { WAIT_NOTHING, WAIT_MEMBER, WAIT_KEEPER, WAIT_STATUS, WAIT_READING };
@@ -172,7 +172,8 @@ static void hand_keeper(struct client *c, struct keeper_msg *m)
 
 static bool reads_first(const struct keeper_msg *m)
 {
-	return m->kind == KEEPER_POLICY_CONFIRM; /* it compares with the file in use */
+	/* it compares with the file in use; it builds a list */
+	return m->kind == KEEPER_POLICY_CONFIRM || m->kind == KEEPER_LIST_DROP;
 }
 
 static void send_query(struct client *c)

@@ -6,6 +6,7 @@
 
 #include "base/addr.h"
 #include "base/json.h"
+#include "bpf/abi.h"
 #include "config/config.h"
 
 /* A denial of a shorter prefix is more likely a slip than a wish. */
@@ -28,6 +29,7 @@ enum {
 	F_SECONDS,
 	F_NOTE,
 	F_FORCE,
+	F_SET,
 	F_COUNT
 };
 
@@ -37,7 +39,7 @@ static const struct json_field wanted[F_COUNT] = {
 	[F_ID] = JSON_FIELD("id"),           [F_NAME] = JSON_FIELD("name"),
 	[F_ADDR] = JSON_FIELD("addr"),       [F_BITS] = JSON_FIELD("bits"),
 	[F_SECONDS] = JSON_FIELD("seconds"), [F_NOTE] = JSON_FIELD("note"),
-	[F_FORCE] = JSON_FIELD("force"),
+	[F_FORCE] = JSON_FIELD("force"),     [F_SET] = JSON_FIELD("set"),
 };
 
 /* A number field within bounds, or `absent` if it is not there; -1: it is wrong. */
@@ -114,9 +116,10 @@ static bool parse_member(const struct json_field *f, enum query_kind kind, struc
 	return true;
 }
 
-static bool parse_deny(const struct json_field *f, bool add, struct admin_request *r)
+static bool parse_deny(const struct json_field *f, enum shield_list_id list, bool add,
+		       struct admin_request *r)
 {
-	struct keeper_msg m = {.kind = add ? KEEPER_DENY_ADD : KEEPER_DENY_DEL};
+	struct keeper_msg m = {.kind = add ? KEEPER_DENY_ADD : KEEPER_DENY_DEL, .list = list};
 	char addr[ADDR_TEXT_MAX], note[KEEPER_NOTE_MAX + 1];
 	struct addr a;
 	int64_t bits = number(&f[F_BITS], 128, -1);
@@ -127,7 +130,7 @@ static bool parse_deny(const struct json_field *f, bool add, struct admin_reques
 		return false;
 	}
 	if (seconds < 0) {
-		r->why = "seconds must be 0 (for ever) to 31622400 (366 days)";
+		r->why = "seconds must be 0 (until taken away) to 31622400 (366 days)";
 		return false;
 	}
 	if (!text(&f[F_NOTE], note, sizeof(note))) {
@@ -144,10 +147,34 @@ static bool parse_deny(const struct json_field *f, bool add, struct admin_reques
 	memcpy(m.addr, addr_is_v4(&a) ? a.ip + 12 : a.ip, addr_is_v4(&a) ? 4 : 16);
 	if (add) {
 		m.value = (uint64_t)seconds;
+		m.force = f[F_FORCE].value.type == JSON_IS_TRUE;
 		snprintf(m.text, sizeof(m.text), "%s", note);
 	}
 	r->whom = ADMIN_ASK_KEEPER;
 	r->msg = m;
+	return true;
+}
+
+/* The keeper looks at the name. */
+static bool parse_set(const struct json_field *f, enum shield_list_id list, bool load,
+		      struct admin_request *r)
+{
+	char set[KEEPER_SET_MAX + 1], note[KEEPER_NOTE_MAX + 1];
+	if (!text(&f[F_SET], set, sizeof(set)) || !*set) {
+		r->why = "set must be the name of a set, 1 to 31 of a-z 0-9 . _ -";
+		return false;
+	}
+	if (!text(&f[F_NOTE], note, sizeof(note))) {
+		r->why = "note must be a string of at most 63 bytes";
+		return false;
+	}
+	r->whom = ADMIN_ASK_KEEPER;
+	r->hands = load;
+	r->msg = (struct keeper_msg){.kind = load ? KEEPER_LIST_LOAD : KEEPER_LIST_DROP,
+				     .list = list};
+	r->msg.force = load && f[F_FORCE].value.type == JSON_IS_TRUE;
+	snprintf(r->msg.text, sizeof(r->msg.text), "%s%s%s", set, load && *note ? " " : "",
+		 load ? note : "");
 	return true;
 }
 
@@ -198,9 +225,21 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 		if (json_string_eq(ask, bytes_str(queries[i].word)))
 			return parse_member(f, queries[i].kind, r);
 	if (json_string_eq(ask, BYTES_LIT("deny-add")))
-		return parse_deny(f, true, r);
+		return parse_deny(f, LIST_DENY, true, r);
 	if (json_string_eq(ask, BYTES_LIT("deny-del")))
-		return parse_deny(f, false, r);
+		return parse_deny(f, LIST_DENY, false, r);
+	if (json_string_eq(ask, BYTES_LIT("deny-load")))
+		return parse_set(f, LIST_DENY, true, r);
+	if (json_string_eq(ask, BYTES_LIT("deny-drop")))
+		return parse_set(f, LIST_DENY, false, r);
+	if (json_string_eq(ask, BYTES_LIT("allow-add")))
+		return parse_deny(f, LIST_ALLOW, true, r);
+	if (json_string_eq(ask, BYTES_LIT("allow-del")))
+		return parse_deny(f, LIST_ALLOW, false, r);
+	if (json_string_eq(ask, BYTES_LIT("allow-load")))
+		return parse_set(f, LIST_ALLOW, true, r);
+	if (json_string_eq(ask, BYTES_LIT("allow-drop")))
+		return parse_set(f, LIST_ALLOW, false, r);
 	if (parse_policy(ask, f, r))
 		return true;
 	if (r->why)

@@ -9,15 +9,21 @@
  *   {"ask":"channels","member":0,"cursor":0,"limit":200,"name":"lobby"?} → like conns
  *   {"ask":"homes",…}                                  → likewise: those at home there
  *   {"ask":"deny-add","addr":"203.0.113.0","bits":24,"seconds":600,"note":"…",
- *    "force":true?}                                    → "text"; force: a very short prefix too
+ *    "force":true?}                                    → "text"; force: a very short prefix, and
+ *                                                        one that locks out this host or who manages
  *   {"ask":"deny-del","addr":"203.0.113.0","bits":24}
+ *   {"ask":"allow-add",…}, {"ask":"allow-del",…}      → likewise, of the allow list
+ *   {"ask":"deny-load","set":"drop","note":"FILE"?,
+ *    "force":true?}                                    → "text", when it is in force; a memfd as
+ *                                                        shield/list_file.h makes it; allow-load
+ *   {"ask":"deny-drop","set":"drop"}                   → "text": the set is gone; allow-drop
  *   {"ask":"policy-check"}                             → "text", "notes":["…"]; or, not ok, "error"
  *                                                        and "mistakes":["FILE:LINE: …"]
  *   {"ask":"policy-try","seconds":60,"note":"FILE"}    → likewise
  *   {"ask":"policy-confirm"}, {"ask":"policy-revert"}  → "text", "notes"
  *
- * With policy-check and policy-try a sealed memfd (base/handover.h) comes beside the line, in the
- * same sendmsg(2): the file as config/bundle.h packs it.
+ * With policy-check, policy-try and the loads a sealed memfd (base/handover.h) comes beside the line, in the
+ * same sendmsg(2): for a policy the file as config/bundle.h packs it.
  *
  * Nothing here asks anybody: it says whom to ask what, within the bounds that they check again. */
 #ifndef SLUICE_ADMIN_REQUEST_H

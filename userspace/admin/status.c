@@ -132,6 +132,20 @@ static void put_pressure(struct json_out *o, const struct keeper_piece_pressure 
 	json_put_close(o, '}');
 }
 
+static void put_list(struct json_out *o, const struct keeper_piece_list *l)
+{
+	json_put_open(o, '{');
+	json_key_str(o, "list", bytes_str(l->id == LIST_DENY ? "deny" : "allow"));
+	json_key_u64(o, "ipv4", l->v4);
+	json_key_u64(o, "ipv6", l->v6);
+	json_key_u64(o, "one_by_one", l->own);
+	json_key_u64(o, "sets", l->sets);
+	json_key_u64(o, "room", l->room);
+	json_key_u64(o, "bytes", l->bytes);
+	json_key_str(o, "loading", BYTES(l->loading, strnlen(l->loading, sizeof(l->loading))));
+	json_put_close(o, '}');
+}
+
 static void list_open(struct json_out *o, const struct admin_status *s, const char *name)
 {
 	admin_status_end(o, s);
@@ -165,6 +179,11 @@ void admin_status_piece(struct json_out *o, struct admin_status *s, const struct
 			put_pressure(o, &m->pressure);
 		}
 		break;
+	case KEEPER_PIECE_LIST:
+		if (first)
+			list_open(o, s, "lists");
+		put_list(o, &m->gauge);
+		break;
 	default: return;
 	}
 	s->_kind = m->kind;
@@ -172,6 +191,7 @@ void admin_status_piece(struct json_out *o, struct admin_status *s, const struct
 
 void admin_status_end(struct json_out *o, const struct admin_status *s)
 {
-	if (s->_kind == KEEPER_PIECE_MEMBER || s->_kind == KEEPER_PIECE_SHIELD)
+	if (s->_kind == KEEPER_PIECE_MEMBER || s->_kind == KEEPER_PIECE_SHIELD ||
+	    s->_kind == KEEPER_PIECE_LIST)
 		json_put_close(o, ']');
 }

@@ -12,7 +12,7 @@
  * KEEPER_STATUS: `value` is the number of the first piece wanted, from 0. The answer is up to
  * KEEPER_STATUS_PIECES messages KEEPER_PIECE_*, in order, then a KEEPER_REPLY whose
  * `value` is the number to ask for next, or 0 if that was the last. Piece 0 is the keeper,
- * then come the members, then the shield's interfaces, then its gauges. */
+ * then come the members, then the shield's interfaces, its gauges and its lists. */
 #ifndef SLUICE_KEEPER_CHANNEL_H
 #define SLUICE_KEEPER_CHANNEL_H
 
@@ -29,18 +29,22 @@ enum keeper_msg_kind {
 	KEEPER_PIECE_MEMBER,   /* `life` of `member`, in its life `incarnation` */
 	KEEPER_PIECE_SHIELD,   /* `shield`: one interface */
 	KEEPER_PIECE_PRESSURE, /* `pressure`, if the shield is on */
+	KEEPER_PIECE_LIST,     /* `gauge`: deny, then allow, if the shield is on */
 	/* process → keeper */
 	KEEPER_READY = 64, /* the loop runs */
 	KEEPER_FULL,       /* value 1: send me no new connections; 0: I have room again */
-	KEEPER_DENY_ADD,   /* admin worker only, from here on: addr, bits, family, value, text */
-	KEEPER_DENY_DEL,   /* addr, bits, family */
+	KEEPER_DENY_ADD,   /* admin worker only, from here on: list, a prefix, value, text, force */
+	KEEPER_DENY_DEL,   /* list, a prefix (addr, bits, family) */
 	KEEPER_STATUS,     /* value: first piece */
 	KEEPER_POLICY_CHECK, /* beside it a sealed memfd: config/bundle.h. REPLY: text, and a report */
 	KEEPER_POLICY_TRY, /* likewise; value: seconds; text: what people call the file, may be "" */
 	KEEPER_POLICY_CONFIRM, /* REPLY: likewise */
 	KEEPER_POLICY_REVERT,
-	KEEPER_OFFENCE,  /* workers: addr, bits (all of them), family; value: points. No reply */
-	KEEPER_BAD_PEER, /* anybody: `member`, in its life `incarnation`, writes or does in the
+	KEEPER_LIST_LOAD, /* beside it a sealed memfd: list_hand_open(); `list`; text: the set's name, a
+			   * blank and what people call the file. REPLY when it is in force */
+	KEEPER_LIST_DROP, /* `list`, text: the set's name */
+	KEEPER_OFFENCE,   /* workers: addr, bits (all of them), family; value: points. No reply */
+	KEEPER_BAD_PEER,  /* anybody: `member`, in its life `incarnation`, writes or does in the
 			  * mailbox what no honest one does; the keeper judges (accuse.h) */
 };
 
@@ -60,6 +64,7 @@ enum keeper_shutdown {
 };
 
 #define KEEPER_STATUS_PIECES 16u
+#define KEEPER_SET_MAX       31u             /* bytes of a set's name: a-z 0-9 . _ - */
 #define KEEPER_NOTE_MAX      63u             /* bytes of a denial's note in `text` */
 #define KEEPER_DENY_MAX_S    (366u * 86400u) /* longest denial that ends by itself */
 
@@ -113,6 +118,16 @@ struct keeper_piece_pressure {
 	char cookies_why[160]; /* why no better kind, or why untested; "" */
 };
 
+struct keeper_piece_list {
+	uint64_t bytes;   /* of its maps */
+	uint32_t v4, v6;  /* entries */
+	uint32_t own;     /* of them: made one by one */
+	uint32_t sets;    /* with a name */
+	uint32_t room;    /* entries, without building anew */
+	uint8_t id;       /* enum shield_list_id */
+	char loading[32]; /* the set that is being loaded; NUL-terminated; "": none is */
+};
+
 struct keeper_msg {
 	uint16_t kind;   /* enum keeper_msg_kind */
 	uint16_t member; /* of PEER_*, PIECE_MEMBER and BAD_PEER; else 0 */
@@ -121,11 +136,13 @@ struct keeper_msg {
 	uint32_t incarnation; /* lives of `member` so far, from 1 */
 	union {
 		struct {
-			uint64_t value; /* FULL, STATUS: see above; DENY_ADD: seconds, 0 for ever */
+			uint64_t value; /* FULL, STATUS: see above; DENY_ADD: seconds, 0: no end */
 			uint8_t addr[16]; /* network order; IPv4 in the first four bytes */
 			uint8_t bits;
 			uint8_t family; /* AF_INET or AF_INET6 */
-			uint8_t _zero[6];
+			uint8_t list;   /* enum shield_list_id, of DENY_ and LIST_ */
+			uint8_t force;  /* 1: of DENY_ADD and LIST_LOAD: whoever it hits */
+			uint8_t _zero[4];
 			char text[160]; /* DENY_ADD: the note, may be ""; REPLY: a message.
 					   * NUL-terminated, and zero from there on */
 		};
@@ -133,6 +150,7 @@ struct keeper_msg {
 		struct keeper_piece_member life;
 		struct keeper_piece_shield shield;
 		struct keeper_piece_pressure pressure;
+		struct keeper_piece_list gauge;
 	};
 };
 static_assert(sizeof(struct keeper_msg) == 312, "one size for all");

@@ -6,6 +6,7 @@
  *    child.c      what the new process does before it is a worker
  *    serve.c      what members ask
  *    policy.c     the shield's policy while it runs
+ *    lists.c      whole sets of its deny and allow lists
  *    replace.c    one keeper takes over from another
  *    supervise.c  the loop: signals, channels, deadlines */
 #ifndef SLUICE_KEEPER_INTERNAL_H
@@ -87,6 +88,25 @@ struct policy {
 	struct policy_job job;
 };
 
+/* A set of a list is being loaded. */
+struct lists_job {
+	pid_t pid;   /* 0: none is; owned by lists.c */
+	bool builds; /* the second child; the first one reads a file of sluice.conf's */
+	int hand;    /* the set, a memfd; -1 */
+	int sock;    /* whence what was built comes; -1 */
+	uint64_t kill_at_ns;
+	enum shield_list_id list;
+	bool force;                /* whoever it hits */
+	struct list_batch batch;   /* its name and source */
+	uint32_t ask, incarnation; /* of the admin worker who asked; 0: nobody did */
+};
+
+struct lists {
+	struct lists_job job;
+	uint32_t next; /* of sluice.conf's */
+	bool stale;    /* sets that it no longer names may be there */
+};
+
 struct keeper {
 	const struct config *cfg;
 	uint32_t n_workers, n_members; /* the admin worker is the last member */
@@ -105,6 +125,7 @@ struct keeper {
 	struct policy policy;
 	struct replace replace;
 	struct shield_rehearsal rehearsed; /* as a guest */
+	struct lists lists;
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
 	int control_fd;
@@ -174,6 +195,16 @@ void keeper_reclaim(struct keeper *k);
 void keeper_announce(struct keeper *k);
 /* Closes the ports and has everybody end; supervise() returns when they have. */
 void keeper_shut_down(struct keeper *k);
+
+/* lists.c: whole sets, of sluice.conf and by request. */
+void lists_close(struct keeper *k);
+/* Loads those of sluice.conf, anew, as lists_due() gets round to it. */
+void lists_load(struct keeper *k);
+void lists_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m, int fd);
+/* The name of the set that is being loaded; "": none is. */
+const char *lists_loading(const struct keeper *k, enum shield_list_id list);
+uint64_t lists_due(struct keeper *k, uint64_t now);
+bool lists_reaped(struct keeper *k, pid_t pid, int wait_status);
 
 /* Reads what the member has asked, as far as its bucket goes, and answers. */
 void serve_member(struct keeper *k, uint32_t id, uint64_t now_ns);

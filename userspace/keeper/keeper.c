@@ -290,6 +290,7 @@ int keeper_open_shield(struct keeper *k)
 	if (err)
 		return err;
 	k->shield_used = shield_is_on(k->shield);
+	lists_load(k);
 	open_groups(k);
 	open_serves(k);
 	const struct config_offences *o = &k->cfg->shield.offences;
@@ -304,6 +305,8 @@ void keeper_reclaim(struct keeper *k)
 	keeper_write_members(k);
 	if (!k->shield_used)
 		return;
+	shield_lists_forget(k->shield);
+	lists_load(k);
 	open_groups(k);
 	open_serves(k);
 	for (uint32_t i = 0; i < k->n_workers; i++)
@@ -423,6 +426,7 @@ static int with_runtime(struct keeper *k)
 	replace_open(k);
 	if (!open_memory(k))
 		code = start_and_supervise(k);
+	lists_close(k);
 	shield_close(k->shield, !replace_hands_off(k));
 no_shield:
 	replace_close(k);
@@ -473,6 +477,7 @@ int keeper_run(const struct config *cfg, const struct keeper_how *how)
 			   .control_fd = -1,
 			   .null_fd = -1,
 			   .ready_fd = how->ready_fd,
+			   .lists = {.job = {.hand = -1, .sock = -1}},
 			   .replace = {.door = -1, .peer = -1, .pin_lock = -1},
 			   .runtime = {.dir_fd = -1, .lock_fd = -1}};
 	log_init("keeper", cfg->log_level, cfg->log_json);

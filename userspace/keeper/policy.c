@@ -98,6 +98,30 @@ static bool same_manage(const struct config_manage *a, const struct config_manag
 	return same;
 }
 
+static bool same_words(const char *const *a, uint32_t n_a, const char *const *b, uint32_t n_b)
+{
+	bool same = n_a == n_b;
+
+	for (uint32_t i = 0; same && i < n_a; i++)
+		same = strcmp(a[i], b[i]) == 0;
+	return same;
+}
+
+static bool same_lists(const struct config *a, const struct config *b)
+{
+	bool same = a->shield.n_lists == b->shield.n_lists;
+
+	for (uint32_t i = 0; same && i < a->shield.n_lists; i++) {
+		const struct config_list *x = &a->shield.lists[i], *y = &b->shield.lists[i];
+
+		same = strcmp(x->name, y->name) == 0 && strcmp(x->file, y->file) == 0 &&
+		       x->action == y->action &&
+		       same_words(x->countries, x->n_countries, y->countries, y->n_countries) &&
+		       same_words(x->asns, x->n_asns, y->asns, y->n_asns);
+	}
+	return same;
+}
+
 static bool same_interfaces(const struct config *a, const struct config *b)
 {
 	bool same = a->shield.n_interfaces == b->shield.n_interfaces;
@@ -126,6 +150,9 @@ static void report_fixed(struct policy_result *r, const struct config *now,
 	if (memcmp(&now->shield.offences, &file->shield.offences, sizeof(now->shield.offences)) !=
 	    0)
 		report(r, 'N', "shield.offences %s", needs);
+	if (!same_lists(now, file))
+		report(r, 'N', "shield.lists %s (what their files hold is read anew at SIGHUP)",
+		       needs);
 	if (strcmp(now->pin_dir, file->pin_dir) != 0)
 		report(r, 'N', "pin_dir %s", needs);
 }

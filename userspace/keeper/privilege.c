@@ -165,6 +165,21 @@ int privilege_reduce(bool shield, bool change_user)
 	return hide_memory();
 }
 
+int privilege_keep_bpf(void)
+{
+	uint64_t effective, permitted;
+	int err = capabilities_get(&effective, &permitted);
+	if (err)
+		return err;
+	forget_the_way_back();
+	err = capabilities_set(
+		permitted &
+		(prctl(PR_CAPBSET_READ, CAP_BPF) < 0 ? BIT(CAP_SYS_ADMIN) : BIT(CAP_BPF)));
+	if (err)
+		return err;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : hide_memory();
+}
+
 static int become(const struct privilege_user *user)
 {
 	if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||

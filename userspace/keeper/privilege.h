@@ -32,6 +32,9 @@ bool privilege_has(int capability);
  * Sets no_new_privs; forbids core dumps and ptrace. 0 or -errno. */
 int privilege_reduce(bool shield, bool change_user);
 
+/* A child that builds maps: of what the keeper has, CAP_BPF alone is left. 0 or -errno. */
+int privilege_keep_bpf(void);
+
 /* A child: becomes the user, without any capability or supplementary group, for good. Reads
  * back what it has become. 0 or -errno. */
 int privilege_drop_all(const struct privilege_user *user);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/bytes.h"
+#include "bpf/abi.h"
 
 static bool all_zero(const void *p, size_t n)
 {
@@ -53,14 +54,14 @@ static enum request_verdict check_prefix(const struct keeper_msg *m, const char 
 }
 
 /* Text that ends where it says, and that a terminal may be shown. */
-static enum request_verdict check_note(const struct keeper_msg *m, const char **why)
+static enum request_verdict check_text(const struct keeper_msg *m, size_t max, const char **why)
 {
 	size_t n = strnlen(m->text, sizeof(m->text));
 	if (!all_zero(m->text + n, sizeof(m->text) - n) || n == sizeof(m->text)) {
 		*why = "bytes after the end of a text";
 		return REQUEST_LIE;
 	}
-	if (n > KEEPER_NOTE_MAX) {
+	if (n > max) {
 		*why = "a note of more than 63 bytes";
 		return REQUEST_REFUSED;
 	}
@@ -71,6 +72,11 @@ static enum request_verdict check_note(const struct keeper_msg *m, const char **
 		}
 	}
 	return REQUEST_OK;
+}
+
+static enum request_verdict check_note(const struct keeper_msg *m, const char **why)
+{
+	return check_text(m, KEEPER_NOTE_MAX, why);
 }
 
 static bool prefix_unused(const struct keeper_msg *m)
@@ -88,14 +94,41 @@ static const void *end_of(const struct keeper_msg *m)
 	return (const uint8_t *)m + sizeof(*m) - BEYOND;
 }
 
+static bool is_denial(const struct keeper_msg *m)
+{
+	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_DENY_DEL;
+}
+
+static bool is_list(const struct keeper_msg *m)
+{
+	return m->kind == KEEPER_LIST_LOAD || m->kind == KEEPER_LIST_DROP;
+}
+
+static bool may_force(const struct keeper_msg *m)
+{
+	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_LIST_LOAD;
+}
+
 static bool has_note(const struct keeper_msg *m)
 {
-	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_POLICY_TRY;
+	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_POLICY_TRY || is_list(m);
+}
+
+/* A set's name, and behind a blank what the file is called. */
+static enum request_verdict check_set(const struct keeper_msg *m, const char **why)
+{
+	size_t n = strspn(m->text, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+	if (!n || n > KEEPER_SET_MAX || (m->text[n] && m->text[n] != ' ') ||
+	    (m->text[n] && m->kind == KEEPER_LIST_DROP)) {
+		*why = "a set's name is 1 to 31 of a-z 0-9 . _ -";
+		return REQUEST_REFUSED;
+	}
+	return REQUEST_OK;
 }
 
 bool request_brings(uint16_t kind)
 {
-	return kind == KEEPER_POLICY_CHECK || kind == KEEPER_POLICY_TRY;
+	return kind == KEEPER_POLICY_CHECK || kind == KEEPER_POLICY_TRY || kind == KEEPER_LIST_LOAD;
 }
 
 enum request_verdict request_check(const void *datagram, size_t n, bool from_admin,
@@ -111,6 +144,8 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 	/* What no request uses. */
 	if (msg->status || (msg->kind != KEEPER_BAD_PEER && (msg->member || msg->incarnation)) ||
 	    !all_zero(msg->_zero, sizeof(msg->_zero)) || !all_zero(end_of(msg), BEYOND) ||
+	    msg->list >= LISTS || (msg->list && !is_denial(msg) && !is_list(msg)) ||
+	    msg->force > 1 || (msg->force && !may_force(msg)) ||
 	    (!has_note(msg) && !all_zero(msg->text, sizeof(msg->text)))) {
 		*why = "something in a field that requests leave empty";
 		return REQUEST_LIE;
@@ -166,6 +201,12 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 			return REQUEST_REFUSED;
 		}
 		return check_note(msg, why);
+	case KEEPER_LIST_LOAD:
+	case KEEPER_LIST_DROP:
+		if (msg->value || !prefix_unused(msg))
+			break;
+		verdict = check_text(msg, sizeof(msg->text) - 1, why);
+		return verdict == REQUEST_OK ? check_set(msg, why) : verdict;
 	case KEEPER_POLICY_CHECK:
 	case KEEPER_POLICY_CONFIRM:
 	case KEEPER_POLICY_REVERT:

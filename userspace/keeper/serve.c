@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/handover.h"
 #include "base/log.h"
+#include "keeper/guard.h"
 #include "keeper/internal.h"
 #include "keeper/notify.h"
 #include "shield/rate.h"
@@ -48,31 +49,70 @@ static const char *span_str(uint64_t seconds, char buf[SPAN_MAX])
 	return buf;
 }
 
+/* A denial that is more likely a slip than a wish. */
+static bool is_guarded(const struct keeper *k, const struct keeper_msg *m,
+		       const struct shield_prefix *p, char *text, size_t cap)
+{
+	char prefix[SHIELD_PREFIX_TEXT_MAX], who[GUARD_TEXT_MAX];
+	const struct guard *hit;
+	struct guards g;
+	if (m->kind != KEEPER_DENY_ADD || m->list != LIST_DENY || m->force)
+		return false;
+	guards_of(k->cfg, &g);
+	hit = guards_hit(&g, p);
+	if (hit)
+		snprintf(text, cap, "%s would lock out %s; `force yes` if that is meant",
+			 shield_prefix_str(p, prefix), guard_str(hit, who));
+	guards_free(&g);
+	return hit != NULL;
+}
+
+static void describe_deny(const struct keeper_msg *m, const struct shield_prefix *p, int err,
+			  char *text, size_t cap)
+{
+	const char *done = m->list == LIST_ALLOW ? "allowed" : "denied";
+	char prefix[SHIELD_PREFIX_TEXT_MAX], span[SPAN_MAX];
+	shield_prefix_str(p, prefix);
+	if (err == -ENOENT)
+		snprintf(text, cap, "%s is not on the list", prefix);
+	else if (err == -ENOSPC)
+		snprintf(text, cap, "the list is full: it holds %u entries made one by one",
+			 LIST_OWN_MAX);
+	else if (err)
+		snprintf(text, cap, "%s", strerror(-err));
+	else if (m->kind == KEEPER_DENY_DEL)
+		snprintf(text, cap, "%s taken away", prefix);
+	else if (m->value)
+		snprintf(text, cap, "%s %s for %s", prefix, done, span_str(m->value, span));
+	else
+		snprintf(text, cap, "%s %s until taken away", prefix, done);
+}
+
 static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m)
 {
 	struct shield_prefix p = {.bits = m->bits, .family = m->family};
+	char text[sizeof(m->text)];
+	int err;
 	memcpy(p.addr, m->addr, sizeof(p.addr));
-	int err = m->kind == KEEPER_DENY_ADD ?
-			  shield_deny_add(k->shield, &p, m->value, SHIELD_DENY_OPERATOR, m->text) :
-			  shield_deny_del(k->shield, &p);
-	char text[sizeof(m->text)] = "", prefix[SHIELD_PREFIX_TEXT_MAX], span[SPAN_MAX];
-	shield_prefix_str(&p, prefix);
-	if (err == -EOPNOTSUPP)
-		snprintf(text, sizeof(text), "the shield is off: %s", shield_why_off(k->shield));
-	else if (err == -ENOENT)
-		snprintf(text, sizeof(text), "%s is not on the list", prefix);
-	else if (err == -ENOSPC)
-		snprintf(text, sizeof(text),
-			 "the list is full: it holds %u entries made one by one", LIST_OWN_MAX);
-	else if (err)
-		snprintf(text, sizeof(text), "%s", strerror(-err));
-	else if (m->kind == KEEPER_DENY_ADD && m->value)
-		snprintf(text, sizeof(text), "%s denied for %s", prefix, span_str(m->value, span));
+	if (!shield_is_on(k->shield)) {
+		snprintf(text, sizeof(text), "the shield is off: %.120s",
+			 shield_why_off(k->shield));
+		reply(k, id, m, -EOPNOTSUPP, text);
+		return;
+	}
+	if (is_guarded(k, m, &p, text, sizeof(text))) {
+		reply(k, id, m, -EPERM, text);
+		return;
+	}
+	if (m->kind == KEEPER_DENY_ADD)
+		err = shield_list_add(k->shield, m->list, &p, m->value, SHIELD_DENY_OPERATOR,
+				      m->text);
 	else
-		snprintf(text, sizeof(text), "%s %s", prefix,
-			 m->kind == KEEPER_DENY_ADD ? "denied until taken away" : "taken away");
+		err = shield_list_del(k->shield, m->list, &p);
+	describe_deny(m, &p, err, text, sizeof(text));
 	if (!err)
-		log_info("deny list: %s%s%s", text, *m->text ? ": " : "", m->text);
+		log_info("%s list: %s%s%s", m->list == LIST_ALLOW ? "allow" : "deny", text,
+			 *m->text ? ": " : "", m->text);
 	reply(k, id, m, err, text);
 }
 
@@ -203,12 +243,30 @@ static void piece_pressure(const struct keeper *k, struct keeper_msg *out)
 	snprintf(out->pressure.cookies_why, sizeof(out->pressure.cookies_why), "%s", cookies.why);
 }
 
+static void piece_list(struct keeper *k, enum shield_list_id id, struct keeper_msg *out)
+{
+	struct shield_list_gauge g;
+	shield_list_gauge(k->shield, id, &g);
+	out->kind = KEEPER_PIECE_LIST;
+	out->gauge = (struct keeper_piece_list){
+		.bytes = g.bytes,
+		.v4 = g.v4,
+		.v6 = g.v6,
+		.own = g.own,
+		.sets = g.sets,
+		.room = g.room,
+		.id = (uint8_t)id,
+	};
+	snprintf(out->gauge.loading, sizeof(out->gauge.loading), "%s", lists_loading(k, id));
+}
+
 static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg *asked)
 {
 	size_t n_interfaces;
 	const struct shield_attachment *interfaces = shield_attachments(k->shield, &n_interfaces);
 	uint64_t last_interface = (uint64_t)k->n_members + n_interfaces;
-	uint64_t total = 1 + last_interface + shield_is_on(k->shield);
+	uint64_t first_list = last_interface + 2;
+	uint64_t total = 1 + last_interface + (shield_is_on(k->shield) ? 1 + LISTS : 0);
 	uint64_t next = asked->value, end = MIN(total, next + KEEPER_STATUS_PIECES);
 	for (; next < end; next++) {
 		struct keeper_msg m = {.ask = asked->ask};
@@ -216,6 +274,8 @@ static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg 
 			piece_self(k, interfaces, n_interfaces, &m);
 		else if (next <= k->n_members)
 			piece_member(k, (uint32_t)next - 1, &m);
+		else if (next >= first_list)
+			piece_list(k, (enum shield_list_id)(next - first_list), &m);
 		else if (next > last_interface)
 			piece_pressure(k, &m);
 		else
@@ -337,6 +397,8 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		serve_status(k, id, &m);
 	else if (m.kind >= KEEPER_POLICY_CHECK && m.kind <= KEEPER_POLICY_REVERT)
 		policy_serve(k, id, &m, fd);
+	else if (m.kind == KEEPER_LIST_LOAD || m.kind == KEEPER_LIST_DROP)
+		lists_serve(k, id, &m, fd);
 	else
 		serve_deny(k, id, &m);
 }

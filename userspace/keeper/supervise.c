@@ -97,7 +97,7 @@ static void reap(struct keeper *k)
 	int status;
 	bool any = false;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		if (policy_reaped(k, pid, status))
+		if (policy_reaped(k, pid, status) || lists_reaped(k, pid, status))
 			continue;
 		for (uint32_t i = 0; i < k->n_members; i++) {
 			if (k->members[i].pid == pid) {
@@ -111,6 +111,13 @@ static void reap(struct keeper *k)
 		keeper_write_members(k);
 }
 
+/* SIGHUP */
+static void hang_up(struct keeper *k)
+{
+	policy_reload(k);
+	lists_load(k);
+}
+
 static void hear_signals(struct keeper *k)
 {
 	struct signalfd_siginfo s;
@@ -120,7 +127,7 @@ static void hear_signals(struct keeper *k)
 		else if (s.ssi_signo == SIGHUP && replace_hands_off(k))
 			log_warn("SIGHUP: another sluiced is taking over: send it to that one");
 		else if (s.ssi_signo == SIGHUP && !k->shutting_down)
-			policy_reload(k);
+			hang_up(k);
 		else if (s.ssi_signo != SIGHUP)
 			asked_to_stop(k, (int)s.ssi_signo);
 	}
@@ -179,8 +186,8 @@ static uint64_t do_what_is_due(struct keeper *k)
 		uint64_t due = shutdown_due(k, now);
 		next = MIN(next, due);
 	}
-	uint64_t policy = policy_due(k, now);
-	next = MIN(next, policy);
+	uint64_t policy = policy_due(k, now), lists = lists_due(k, now);
+	next = MIN(next, MIN(policy, lists));
 	uint64_t replace = replace_due(k, now);
 	next = MIN(next, replace);
 	if (k->shield_used && !replace_hands_off(k)) {

@@ -10,6 +10,7 @@
 #undef fail
 #define fail control_fail
 #include "admin/control.c"
+#include "bpf/abi.h"
 #undef fail
 #define fail() _fail(__FILE__, __LINE__)
 
@@ -568,6 +569,48 @@ TEST(control, a_denial_is_passed_to_the_keeper_and_its_word_comes_back)
 	close_all();
 }
 
+TEST(control, a_set_beside_the_line_goes_to_the_keeper)
+{
+	open_all();
+	int fd = dial(), file = handover_memfd("x", "a list", 6), got;
+	say_beside(
+		fd,
+		"{\"ask\":\"deny-load\",\"set\":\"drop\",\"note\":\"/a/drop.txt\",\"force\":true}\n",
+		file);
+	struct keeper_msg m = {0};
+	do
+		assert_int_equal(handover_recv(boss_keeper, &m, sizeof(m), &got), sizeof(m));
+	while (m.kind == KEEPER_READY);
+	assert_int_equal(m.kind, KEEPER_LIST_LOAD);
+	assert_int_equal(m.list, LIST_DENY);
+	assert_int_equal(m.force, 1);
+	assert_string_equal(m.text, "drop /a/drop.txt");
+	assert_true(got >= 0);
+	close(got);
+	close(file);
+	tell(&(struct keeper_msg){.kind = KEEPER_REPLY, .ask = m.ask, .text = "3 prefixes"});
+	assert_string_equal(hear(fd), "{\"ok\":true,\"text\":\"3 prefixes\"}\n");
+	say(fd, "{\"ask\":\"allow-load\",\"set\":\"drop\"}\n");
+	assert_non_null(strstr(hear(fd), "the file is missing"));
+	say(fd, "{\"ask\":\"allow-load\",\"set\":\"\"}\n");
+	assert_non_null(strstr(hear(fd), "set must be"));
+	say(fd, "{\"ask\":\"allow-drop\",\"set\":\"drop\",\"force\":true}\n");
+	m = told();
+	assert_int_equal(m.kind, KEEPER_LIST_DROP);
+	assert_int_equal(m.list, LIST_ALLOW);
+	assert_int_equal(m.force, 0); /* which nothing needs to be taken away */
+	assert_string_equal(m.text, "drop");
+	tell(&(struct keeper_msg){
+		.kind = KEEPER_REPLY, .ask = m.ask, .status = -ENOENT, .text = "no"});
+	assert_string_equal(hear(fd), "{\"ok\":false,\"error\":\"no\"}\n");
+	say(fd, "{\"ask\":\"allow-add\",\"addr\":\"192.0.2.1\",\"bits\":32}\n");
+	m = told();
+	assert_int_equal(m.kind, KEEPER_DENY_ADD);
+	assert_int_equal(m.list, LIST_ALLOW);
+	close(fd);
+	close_all();
+}
+
 TEST(control, the_pieces_of_the_status_become_one_answer)
 {
 	open_all();
@@ -586,16 +629,23 @@ TEST(control, the_pieces_of_the_status_become_one_answer)
 	tell(&(struct keeper_msg){.kind = KEEPER_PIECE_PRESSURE,
 				  .ask = ask,
 				  .pressure = {.evicted = 5, .cookies = "own"}});
+	tell(&(struct keeper_msg){
+		.kind = KEEPER_PIECE_LIST, .ask = ask, .gauge = {.v4 = 5, .bytes = 640}});
+	tell(&(struct keeper_msg){.kind = KEEPER_PIECE_LIST,
+				  .ask = ask,
+				  .gauge = {.id = LIST_ALLOW, .loading = "x"}});
 	tell(&(struct keeper_msg){.kind = KEEPER_REPLY, .ask = ask});
 	const char *s = hear(fd);
 	assert_begins(s, "{\"ok\":true,\"keeper\":{\"pid\":7");
+	assert_non_null(strstr(s, "\"lists\":[{\"list\":\"deny\",\"ipv4\":5,"));
+	assert_non_null(strstr(s, "\"bytes\":640,\"loading\":\"\"},{\"list\":\"allow\","));
 	assert_non_null(strstr(s, "\"members\":[{"));
 	assert_non_null(strstr(s, "\"pid\":8"));
 	assert_non_null(strstr(s, "\"pid\":9"));
 	assert_non_null(strstr(s, "}],\"rate\":{"));
 	assert_non_null(strstr(s, "\"evicted\":5"));
 	assert_non_null(strstr(s, "\"cookies\":{\"kind\":\"own\",\"reason\":\"\""));
-	assert_begins(s + strlen(s) - 3, "}}\n");
+	assert_begins(s + strlen(s) - 4, "}]}\n");
 	close(fd);
 	close_all();
 }

@@ -79,6 +79,23 @@ static int worker_has_nothing(void *ctx)
 	return 0;
 }
 
+static int builder_keeps_bpf(void *ctx)
+{
+	CHECK(privilege_reduce(true, true) == 0); /* as the keeper did before */
+	CHECK(privilege_keep_bpf() == 0);
+	CHECK(status_hex("CapEff") == (uint64_t)1 << CAP_BPF);
+	CHECK(status_hex("CapPrm") == (uint64_t)1 << CAP_BPF);
+	CHECK(status_hex("CapBnd") == 0 && status_hex("NoNewPrivs") == 1);
+	return 0;
+}
+
+TEST(privilege, who_builds_lists_keeps_what_making_maps_needs)
+{
+	if (geteuid() != 0)
+		test_skip("needs root");
+	assert_int_equal(in_child(builder_keeps_bpf, NULL), 0);
+}
+
 TEST(privilege, worker_is_nobody_without_any_capability)
 {
 	if (geteuid())

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 
+#include "base/bytes.h"
+#include "bpf/abi.h"
 #include "keeper/request.h"
 
 #define SECOND 1000000000ull
@@ -109,11 +111,63 @@ TEST(request, a_worker_may_tell_of_one_source_and_some_points)
 	assert_int_equal(judge(&m, false), REQUEST_LIE);
 }
 
-TEST(request, only_a_policy_to_be_read_brings_a_descriptor)
+TEST(request, a_set_has_a_name_and_perhaps_a_file)
+{
+	static const struct {
+		const char *text;
+		enum request_verdict load, drop;
+	} rows[] = {
+		{"drop", REQUEST_OK, REQUEST_OK},
+		{"a.b_c-9", REQUEST_OK, REQUEST_OK},
+		{"drop /a/b c.txt", REQUEST_OK, REQUEST_REFUSED},
+		{"drop ", REQUEST_OK, REQUEST_REFUSED},
+		{"", REQUEST_REFUSED, REQUEST_REFUSED},
+		{" drop", REQUEST_REFUSED, REQUEST_REFUSED},
+		{"Drop", REQUEST_REFUSED, REQUEST_REFUSED},
+		{"a/b", REQUEST_REFUSED, REQUEST_REFUSED},
+		{"drop \033[2J", REQUEST_REFUSED, REQUEST_REFUSED},
+		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", REQUEST_OK, REQUEST_OK},
+		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", REQUEST_REFUSED, REQUEST_REFUSED},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct keeper_msg m = {.kind = KEEPER_LIST_LOAD, .ask = 3, .list = LIST_ALLOW};
+		strcpy(m.text, rows[i].text);
+		assert_msg(judge(&m, true) == rows[i].load, "load '%s'", rows[i].text);
+		assert_int_equal(judge(&m, false), REQUEST_LIE);
+		m.kind = KEEPER_LIST_DROP;
+		assert_msg(judge(&m, true) == rows[i].drop, "drop '%s'", rows[i].text);
+	}
+	struct keeper_msg m = {.kind = KEEPER_LIST_LOAD, .text = "a", .value = 1};
+	assert_int_equal(judge(&m, true), REQUEST_LIE);
+	m.value = 0;
+	m.bits = 8;
+	assert_int_equal(judge(&m, true), REQUEST_LIE);
+	m.bits = 0;
+	m.list = LISTS;
+	assert_int_equal(judge(&m, true), REQUEST_LIE);
+}
+
+TEST(request, force_goes_along_with_what_may_lock_out)
+{
+	struct keeper_msg add = deny("192.0.2.0", AF_INET, 24), del = add;
+	struct keeper_msg load = {.kind = KEEPER_LIST_LOAD, .text = "a"}, drop = load;
+	del.kind = KEEPER_DENY_DEL;
+	drop.kind = KEEPER_LIST_DROP;
+	add.force = del.force = load.force = drop.force = 1;
+	assert_int_equal(judge(&add, true), REQUEST_OK);
+	assert_int_equal(judge(&load, true), REQUEST_OK);
+	assert_int_equal(judge(&del, true), REQUEST_LIE);
+	assert_int_equal(judge(&drop, true), REQUEST_LIE);
+	add.force = 2;
+	assert_int_equal(judge(&add, true), REQUEST_LIE);
+}
+
+TEST(request, what_is_to_be_read_brings_a_descriptor_and_nothing_else)
 {
 	for (unsigned kind = 0; kind < 200; kind++)
 		assert_int_equal(request_brings((uint16_t)kind),
-				 kind == KEEPER_POLICY_CHECK || kind == KEEPER_POLICY_TRY);
+				 kind == KEEPER_POLICY_CHECK || kind == KEEPER_POLICY_TRY ||
+					 kind == KEEPER_LIST_LOAD);
 }
 
 TEST(request, a_wrong_size_is_a_lie)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* guard.h - whom a denial must not hit by a slip: this host itself, who manages it, and proxies that
+ * speak for many. Whoever means it says so; there is no address that cannot be denied. */
+#ifndef SLUICE_KEEPER_GUARD_H
+#define SLUICE_KEEPER_GUARD_H
+
+#include "config/config.h"
+#include "shield/shield.h"
+
+enum guard_why {
+	GUARD_LOOPBACK, /* hit by what lies inside it, too */
+	GUARD_LOCAL,    /* an address of this host, in our network namespace */
+	GUARD_MANAGE,   /* of shield.manage.prefixes */
+	GUARD_PROXY,    /* of some trusted_proxies */
+};
+
+struct guard {
+	struct shield_prefix p; /* host bits are 0 */
+	enum guard_why why;
+};
+
+struct guards {
+	struct guard *list; /* owned */
+	size_t n;
+};
+
+/* As they are now. Without memory or an answer of the kernel's there are fewer, which is logged. */
+void guards_of(const struct config *cfg, struct guards *out);
+void guards_free(struct guards *g);
+
+/* The first that this prefix would hit; NULL: none. */
+const struct guard *guards_hit(const struct guards *g, const struct shield_prefix *p);
+/* Likewise by a set, whose records are sound (list_records_are_sound()); *by is the one that does. */
+const struct guard *guards_hit_by_set(const struct guards *g, const struct list_batch *set,
+				      struct shield_prefix *by);
+
+/* "192.0.2.7, an address of this host" */
+#define GUARD_TEXT_MAX (SHIELD_PREFIX_TEXT_MAX + 40)
+const char *guard_str(const struct guard *g, char buf[GUARD_TEXT_MAX]);
+
+#endif
