@@ -171,6 +171,8 @@ def test_completion_offers_what_may_stand_next():
     assert set(complete("drop", "capture", "out", "x", "")) == {"reason", "count", "for", "one-in", "via"}
     assert complete("deny", "add", "192.0.2.1", "force", "") == ["yes"]
     assert complete("drop", "explain", str(sluice.ROOT / "Makef")) == [str(sluice.ROOT / "Makefile")]
+    assert complete("deny", "load", "READ") == ["README.md"]
+    assert "README.md" in complete("allow", "export", "to", "")
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -20,6 +20,7 @@ struct ctl {
 	bool parts;          /* a JSON list has begun: errors of its parts go to stderr */
 	const char *control; /* path of the control socket */
 	const char *pin_dir; /* NULL: ask the daemon */
+	const char *object;  /* the name of the one whose verb runs */
 };
 
 struct verb {
@@ -36,8 +37,8 @@ struct object {
 	const char *help;
 	const char *examples;
 };
-extern const struct object status_object, worker_object, conn_object, channel_object, deny_object,
-	drop_object, policy_object, prog_object, rate_object, talker_object, event_object;
+extern const struct object status_object, worker_object, conn_object, channel_object, allow_object,
+	deny_object, drop_object, policy_object, prog_object, rate_object, talker_object, event_object;
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);

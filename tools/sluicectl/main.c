@@ -9,8 +9,9 @@
 #include "tools/sluicectl/ctl.h"
 
 static const struct object *const objects[] = {
-	&status_object, &worker_object, &conn_object,  &channel_object, &deny_object, &drop_object,
-	&rate_object,   &talker_object, &event_object, &policy_object,  &prog_object,
+	&status_object, &worker_object, &conn_object,   &channel_object,
+	&allow_object,  &deny_object,   &drop_object,   &rate_object,
+	&talker_object, &event_object,  &policy_object, &prog_object,
 };
 #define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 
@@ -283,6 +284,7 @@ static int run_verb(struct ctl *ctl, const struct object *o, const struct verb *
 				"--pin-dir: '%s %s' goes through the daemon (-c), which has a "
 				"pin_dir of its own",
 				o->name, v->name);
+	ctl->object = o->name;
 	return v->run(ctl, argc, argv);
 }
 

@@ -74,6 +74,22 @@ static void print_pressure(const json_t *rate, const json_t *cookies)
 	       ctl_count(ctl_u64(rate, "evicted")), ctl_count(ctl_u64(rate, "strangers")));
 }
 
+/* How long a list is, and what that takes; nothing of one that was never used. */
+static void print_list(const json_t *l)
+{
+	const char *loading = ctl_str(l, "loading");
+	unsigned long long sets = ctl_u64(l, "sets");
+	if (ctl_u64(l, "bytes") == 0 && !*loading)
+		return;
+	printf("%s list: %s IPv4 and %s IPv6 prefixes", ctl_str(l, "list"),
+	       ctl_count(ctl_u64(l, "ipv4")), ctl_count(ctl_u64(l, "ipv6")));
+	if (sets)
+		printf(" (%s of them one by one, %llu set%s)", ctl_count(ctl_u64(l, "one_by_one")),
+		       sets, sets == 1 ? "" : "s");
+	printf(", %s of memory%s%s\n", ctl_bytes(ctl_u64(l, "bytes")), *loading ? ", loading " : "",
+	       loading);
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK;
@@ -106,6 +122,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 			       ctl_str(e, "steer_reason"));
 	}
 	print_pressure(json_object_get(a, "rate"), json_object_get(a, "cookies"));
+	json_array_foreach(json_object_get(a, "lists"), i, e) print_list(e);
 	json_decref(a);
 	return CTL_OK;
 }
@@ -113,7 +130,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 static const struct verb verbs[] = {
 	{"show", show, "",
 	 "the keeper, each process and its restarts, the shield's rules and each interface's mode; "
-	 "is there an attack, and how hard are the maps pressed that remember sources",
+	 "is there an attack, how hard are the maps pressed that remember sources, how long are the "
+	 "lists and what memory do they take",
 	 VIA_DAEMON},
 	{0},
 };
