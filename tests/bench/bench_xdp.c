@@ -20,8 +20,8 @@
 /* after run.h: it wants its asserts */
 #include "tests/bpf/net.h"
 
-#define RUNS    15
-#define REPEAT  1000000
+#define RUNS   15
+#define REPEAT 1000000
 
 static struct run run;
 static int bare;
