@@ -507,6 +507,10 @@ def test_events_are_followed_as_they_happen_and_over_a_restart(net, edge, wire, 
         assert (event["kind"], event["text"]) == ("capture", "dropped packets are captured, up to 1")
         assert abs(event["wall_ms"] / 1000 - time.time()) < 30
         assert "dropped packets are captured" in edge.log()
+        (tmp_path / "scanners.txt").write_text("192.0.2.0/25\n2001:db8:5::/48\n")
+        edge.ctl("deny", "load", str(tmp_path / "scanners.txt"))
+        event = told()
+        assert (event["kind"], event["text"]) == ("list", "deny list: set scanners: 2 prefixes")
         before = event["number"]
         edge.stop()
         edge.start()
