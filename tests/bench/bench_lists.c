@@ -15,6 +15,7 @@
 
 #define PIECE  65536
 #define PIECES 40
+#define FAST   (PIECES / 4)
 
 #define BPF_ALU64_IMM(op, dst, i)                                                                  \
 	((struct bpf_insn){.code = BPF_ALU64 | (op) | BPF_K, .dst_reg = (dst), .imm = (i)})
@@ -195,9 +196,9 @@ static double fast(double *ns)
 	double sum = 0;
 
 	qsort(ns, PIECES, sizeof(*ns), by_size);
-	for (int i = 0; i < PIECES / 4; i++)
+	for (int i = 0; i < FAST; i++)
 		sum += ns[i];
-	return sum / (PIECES / 4);
+	return sum / FAST;
 }
 
 /* These sources with the list and without it: the program looks no further where it has no entries. */

@@ -340,9 +340,10 @@ static void put_text(FILE *out, const struct list_row *row)
 	char prefix[64];
 	uint64_t now = now_ns();
 	fputs(prefix_str(row, prefix), out);
-	if (row->expires_ns)
-		fprintf(out, " for %llu",
-			(unsigned long long)((row->expires_ns - now) / 1000000000u + 1));
+	if (row->expires_ns) {
+		uint64_t left = (row->expires_ns - now) / 1000000000u;
+		fprintf(out, " for %llu", (unsigned long long)left + 1);
+	}
 	if (*row->note) {
 		fputs(" note \"", out);
 		for (const char *c = row->note; *c; c++)
