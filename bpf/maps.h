@@ -93,7 +93,8 @@ const volatile struct {
 } list_types SEC("types") = {};
 
 /* What a list is searched in, at [id * 2 + bank]. Userspace makes the inner maps, of the
- * size that the list needs, and pins those in force as deny_heap, deny_entry, allow_heap, … */
+ * size that the list needs, and pins those in force as deny_heap, deny_entry, allow_heap, …
+ * Types and not sizes: 6.1 takes no inner map with types in the place of one without. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, LISTS * 2);
@@ -102,8 +103,8 @@ struct {
 		__uint(type, BPF_MAP_TYPE_ARRAY);
 		__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
 		__uint(max_entries, 1);
-		__uint(key_size, sizeof(__u32));
-		__uint(value_size, sizeof(struct list_block));
+		__type(key, __u32);
+		__type(value, struct list_block);
 	});
 } list_heap SEC(".maps");
 
@@ -115,8 +116,8 @@ struct {
 		__uint(type, BPF_MAP_TYPE_ARRAY);
 		__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
 		__uint(max_entries, 1);
-		__uint(key_size, sizeof(__u32));
-		__uint(value_size, sizeof(struct list_entry));
+		__type(key, __u32);
+		__type(value, struct list_entry);
 	});
 } list_entry SEC(".maps");
 
