@@ -22,17 +22,22 @@ const volatile struct serve_rule serve[SHIELD_SERVE_MAX] = {};
 
 enum { FAMILY_V4 = 2 };
 
-static __always_inline bool covers(const volatile struct serve_rule *r,
-				   const struct bpf_sk_lookup *ctx)
+/* 0: the rule covers it. Of one piece and without a branch, all of it read before the loop: with a branch for
+ * each word 6.1 walked a million instructions of 64 rules and gave up. */
+struct asked {
+	__u32 addr[4];
+	__u32 family;
+	__u64 port;
+};
+
+static __always_inline __u64 misses(const volatile struct serve_rule *r, const struct asked *q)
 {
-	if (ctx->local_port < r->port || ctx->local_port > r->last || ctx->family != r->family)
-		return false;
-	if (r->family == FAMILY_V4)
-		return !((ctx->local_ip4 ^ r->addr[0]) & r->mask[0]);
-	return !((ctx->local_ip6[0] ^ r->addr[0]) & r->mask[0]) &&
-	       !((ctx->local_ip6[1] ^ r->addr[1]) & r->mask[1]) &&
-	       !((ctx->local_ip6[2] ^ r->addr[2]) & r->mask[2]) &&
-	       !((ctx->local_ip6[3] ^ r->addr[3]) & r->mask[3]);
+	__u64 bad = (r->family ^ q->family) | ((q->port - r->port) | (r->last - q->port)) >> 63;
+
+	for (int i = 0; i < 4; i++)
+		bad |= (q->addr[i] ^ r->addr[i]) & r->mask[i];
+	barrier_var(bad); /* or clang branches after all */
+	return bad;
 }
 
 /* Any socket of the group will do: the kernel then asks the group's program for the worker. */
@@ -52,10 +57,23 @@ static __always_inline int hand_to(struct bpf_sk_lookup *ctx, __u32 group)
 SEC("sk_lookup")
 int sluice_lookup(struct bpf_sk_lookup *ctx)
 {
+	struct asked q;
+	__u32 v4, v6;
+
 	if (ctx->protocol != L4_TCP)
 		return SK_PASS;
+	q.family = ctx->family;
+	q.port = ctx->local_port;
+	v4 = ctx->local_ip4;
+	v6 = ctx->local_ip6[0];
+	barrier_var(v4); /* or clang computes with the context's address, which no verifier takes */
+	barrier_var(v6);
+	q.addr[0] = q.family == FAMILY_V4 ? v4 : v6;
+	q.addr[1] = ctx->local_ip6[1]; /* zero for IPv4 */
+	q.addr[2] = ctx->local_ip6[2];
+	q.addr[3] = ctx->local_ip6[3];
 	for (__u32 i = 0; i < SHIELD_SERVE_MAX && i < serves; i++)
-		if (covers(&serve[i], ctx))
+		if (!misses(&serve[i], &q))
 			return hand_to(ctx, serve[i].group);
 	return SK_PASS;
 }
