@@ -345,6 +345,7 @@ TEST(bucket, a_net_of_real_sources_still_has_the_limit_of_a_net)
 TEST(bucket, strangers_leave_no_entry)
 {
 	struct shield_rate r = wide("test");
+	struct shield_rate_gauges g;
 	char text[64];
 
 	r.packets = shut;
@@ -353,9 +354,11 @@ TEST(bucket, strangers_leave_no_entry)
 		snprintf(text, sizeof(text), "ip4 src=10.%d.%d.1 tcp S", i / 250, i % 250);
 		assert_int_equal(run_text(&run, text), DROP_RATE_PACKETS);
 	}
-	assert_int_equal(gauges().validated, 0);
-	assert_int_equal(gauges().strangers, 500);
-	assert_in_range(gauges().cells_full, 400, 1000); /* of sources, and some of nets */
+	g = gauges();
+	assert_int_equal(g.validated, 0);
+	assert_int_equal(g.strangers, 500);
+	/* of sources, and some of nets; for a second, and an emulated CPU needs longer for all this */
+	assert_in_range(g.cells_full, getenv("SLUICE_VM") ? 0 : 400, 1000);
 	run_close(&run);
 }
 

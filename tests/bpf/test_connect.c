@@ -128,7 +128,25 @@ static void set(struct net *n, bool client, const char *name, const char *value)
 	net_enter(n->edge);
 }
 
-NET_TEST(connect, the_rehearsal_finds_both_kinds_alike, 1500)
+/* Before 6.9 no kernel made a connection of a cookie that is not its own. */
+static bool own_cookies(void)
+{
+	return net_sh("grep -q ' bpf_sk_assign_tcp_reqsk$' /proc/kallsyms") == 0;
+}
+
+#define OWN_TEST(name, mtu)                                                                        \
+	static void body_##name(struct net *n);                                                    \
+	TEST(connect, name)                                                                        \
+	{                                                                                          \
+		if (!run_may())                                                                    \
+			test_skip("needs root for namespaces and BPF");                            \
+		if (!own_cookies())                                                                \
+			test_skip("this kernel knows only cookies of its own");                    \
+		assert_true(net_fork(body_##name, mtu));                                           \
+	}                                                                                          \
+	static void body_##name(struct net *n)
+
+OWN_TEST(the_rehearsal_finds_both_kinds_alike, 1500)
 {
 	struct rehearsal r;
 	char why[160] = "";
@@ -143,7 +161,7 @@ NET_TEST(connect, the_rehearsal_finds_both_kinds_alike, 1500)
 	check(!*why);
 }
 
-NET_TEST(connect, under_default_sysctls_by_cookie_is_as_by_the_kernel, 1500)
+OWN_TEST(under_default_sysctls_by_cookie_is_as_by_the_kernel, 1500)
 {
 	struct shield *s = up(n);
 
@@ -154,7 +172,7 @@ NET_TEST(connect, under_default_sysctls_by_cookie_is_as_by_the_kernel, 1500)
 	shield_close(s, true);
 }
 
-NET_TEST(connect, a_client_without_timestamps_keeps_its_window_scale_and_sack, 1500)
+OWN_TEST(a_client_without_timestamps_keeps_its_window_scale_and_sack, 1500)
 {
 	struct shield *s = up(n);
 
@@ -170,7 +188,7 @@ NET_TEST(connect, a_client_without_timestamps_keeps_its_window_scale_and_sack, 1
 	shield_close(s, true);
 }
 
-NET_TEST(connect, ecn_and_odd_windows_come_through, 1500)
+OWN_TEST(ecn_and_odd_windows_come_through, 1500)
 {
 	struct shield *s = up(n);
 
@@ -185,7 +203,7 @@ NET_TEST(connect, ecn_and_odd_windows_come_through, 1500)
 	shield_close(s, true);
 }
 
-NET_TEST(connect, any_mss_is_kept_to_the_byte, 1500)
+OWN_TEST(any_mss_is_kept_to_the_byte, 1500)
 {
 	struct shield *s = up(n);
 
@@ -198,7 +216,7 @@ NET_TEST(connect, any_mss_is_kept_to_the_byte, 1500)
 	shield_close(s, true);
 }
 
-NET_TEST(connect, what_the_edges_sysctls_forbid_is_not_agreed_to, 1500)
+OWN_TEST(what_the_edges_sysctls_forbid_is_not_agreed_to, 1500)
 {
 	struct shield *s;
 
@@ -214,7 +232,7 @@ NET_TEST(connect, what_the_edges_sysctls_forbid_is_not_agreed_to, 1500)
 	shield_close(s, true);
 }
 
-NET_TEST(connect, a_jumbo_frame_is_offered_where_there_are_such, 9000)
+OWN_TEST(a_jumbo_frame_is_offered_where_there_are_such, 9000)
 {
 	struct shield *s = up(n);
 
@@ -247,12 +265,14 @@ TEST(connect, in_a_vlan_it_is_the_same)
 {
 	if (!run_may())
 		test_skip("needs root for namespaces and BPF");
+	if (!own_cookies())
+		test_skip("this kernel knows only cookies of its own");
 	if (net_sh("unshare -n ip link add link lo name v5 type vlan id 5 2>/dev/null"))
 		test_skip("this kernel has no VLANs");
 	assert_true(net_fork(body_vlan, 1500));
 }
 
-NET_TEST(connect, generic_xdp_answers_too, 1500)
+OWN_TEST(generic_xdp_answers_too, 1500)
 {
 	struct shield *s = up_with(n, always(), SHIELD_WANT_GENERIC);
 
@@ -261,7 +281,7 @@ NET_TEST(connect, generic_xdp_answers_too, 1500)
 	shield_close(s, true);
 }
 
-NET_TEST(connect, a_wildcard_ipv6_listener_takes_ipv4_too, 1500)
+OWN_TEST(a_wildcard_ipv6_listener_takes_ipv4_too, 1500)
 {
 	struct shield *s = up(n);
 	int listener, client, server;
@@ -278,7 +298,7 @@ NET_TEST(connect, a_wildcard_ipv6_listener_takes_ipv4_too, 1500)
 	shield_close(s, true);
 }
 
-NET_TEST(connect, cookies_go_on_while_nobody_keeps_the_shield, 1500)
+OWN_TEST(cookies_go_on_while_nobody_keeps_the_shield, 1500)
 {
 	struct shield *s = up(n);
 	struct shield_cookie_stats was;
@@ -315,7 +335,7 @@ static struct cookie_keys keys_of(struct net *n)
 	return keys;
 }
 
-NET_TEST(connect, a_cookie_from_before_a_restart_is_good_after_it, 1500)
+OWN_TEST(a_cookie_from_before_a_restart_is_good_after_it, 1500)
 {
 	struct shield *s = up(n);
 	struct cookie_keys before = keys_of(n), after;
@@ -334,7 +354,7 @@ NET_TEST(connect, a_cookie_from_before_a_restart_is_good_after_it, 1500)
 	shield_close(s, true);
 }
 
-NET_TEST(connect, the_next_windows_key_is_drawn_and_the_others_stay, 1500)
+OWN_TEST(the_next_windows_key_is_drawn_and_the_others_stay, 1500)
 {
 	struct shield *s = up(n);
 	struct cookie_keys k = keys_of(n), turned;
@@ -362,6 +382,47 @@ NET_TEST(connect, the_next_windows_key_is_drawn_and_the_others_stay, 1500)
 		      (i == next % COOKIE_KEYS));
 	check(turned.at[next % COOKIE_KEYS].window == next);
 	shield_close(s, true);
+}
+
+/* The limits of kernels that have nothing better: the MSS is kept, the rest is not offered. */
+static void by_the_kernels(struct net *n, struct shield *s, struct pair *ordinary, const char *ip)
+{
+	const __u8 none = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE | TCPI_OPT_ECN;
+	struct pair p = net_pair(n, ip, 443);
+	struct tcp_info was = info(ordinary->server), is = info(p.server);
+	/* of each segment, for timestamps */
+	unsigned less = was.tcpi_options & TCPI_OPT_TIMESTAMPS ? 12 : 0;
+
+	check((info(p.client).tcpi_options & none) == 0 && (is.tcpi_options & none) == 0);
+	check(same("MSS out", was.tcpi_snd_mss + less, is.tcpi_snd_mss));
+	check(same("MSS told", was.tcpi_advmss + less, is.tcpi_advmss));
+	check(stats(s).answered > 0 && stats(s).refused == 0);
+	check(net_pair_lives(&p) && net_bulk(p.client, p.server, 1 << 20));
+	net_pair_close(&p);
+	net_pair_close(ordinary);
+}
+
+static void body_kernels(struct net *n)
+{
+	struct pair v4 = net_pair(n, "192.0.2.1", 80), v6 = net_pair(n, "2001:db8::1", 80);
+	struct shield *s;
+
+	set(n, false, "tcp_syncookies", "2"); /* or it waits for a full queue */
+	s = up(n);
+	let_pass(n);
+	check(stats(s).how == COOKIE_KERNEL);
+	by_the_kernels(n, s, &v4, "192.0.2.1");
+	by_the_kernels(n, s, &v6, "2001:db8::1");
+	shield_close(s, true);
+}
+
+TEST(connect, an_old_kernels_cookies_keep_the_mss_and_offer_no_more)
+{
+	if (!run_may())
+		test_skip("needs root for namespaces and BPF");
+	if (own_cookies())
+		test_skip("this kernel has better ones");
+	assert_true(net_fork(body_kernels, 1500));
 }
 
 NET_TEST(connect, without_syncookies_in_the_kernel_there_are_none_here, 1500)
