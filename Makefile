@@ -27,6 +27,7 @@ comma := ,
 #: CC=gcc                    another compiler than clang
 #: O=build-mine              another build folder
 #: SECONDS=600               for fuzz: how long each, instead of 60 s
+#: KERNEL=6.12              for vm-test: the machines' kernel, instead of 6.1
 #: VMLINUX_BTF=FILE          another kernel's types than those of the running one
 #: FOLDERS=base              only these folders of userspace in the archive; no programs
 #: BORINGSSL=/opt/boringssl  any upstream build instead of the one that deps makes
@@ -43,6 +44,7 @@ PREFIX ?= /usr/local
 # those below it still build
 FOLDERS ?= *
 V      ?=
+KERNEL ?= 6.1
 T      ?=
 SAN    ?=
 EXTRA_CFLAGS ?=
@@ -73,6 +75,7 @@ deps-of-deps-test := build test
 deps-of-test := build test
 deps-of-vm-kernels := build test vm
 deps-of-load-matrix := build vm
+deps-of-vm-test := build test vm vagrant
 deps-of-fuzz := build test
 deps-of-bench := build
 deps-of-compare := build compare
@@ -234,6 +237,10 @@ test: $(prepared) $(wanted-tests) ## all tests, or T=fanout/two_rooms T=net/back
 vm-kernels: $(prepared) $(programs) $(call exe,$(bpftest-src)) $(vm-tests) ## the BPF tests and an edge with a client under Debian's 6.1 and 6.12, in light machines
 	@/usr/bin/python3 tests/run.py --build '$(O)' --san '$(SAN)' 'vm$(addprefix /,$(T))'
 
+.PHONY: vm-test
+vm-test: $(prepared) $(programs) $(call exe,$(unit-src) $(bpftest-src)) ## the suites inside and between Vagrant's machines, under KERNEL=6.1 or 6.12 (as root)
+	@/usr/bin/python3 vagrant/test.py '$(O)' $(KERNEL)
+
 .PHONY: load-matrix
 load-matrix: $(prepared) $(vm-tests) ## what each kernel's verifier walks of each BPF program, by compiler
 	@/usr/bin/python3 tests/vm/matrix.py $(O)
@@ -284,7 +291,7 @@ $(O)/lint/%.ok: %.c $(O)/%.o .clang-tidy tests/.clang-tidy tools/lint.h | $(prep
 	$(call say,TIDY,$<)
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- -include tools/lint.h $(cppflags) $(cflags) $(cflags-$<) >$(part) 2>&1 && mv $(part) $@ || \
 		{ grep -v 'warnings generated\|Suppressed\|Use -header-filter' $(part); rm -f $(part); exit 1; }
-scripts := $(wildcard tools/*.sh tests/*.sh tests/*/*.sh) .ci/run
+scripts := $(wildcard tools/*.sh tests/*.sh tests/*/*.sh vagrant/*.sh) .ci/run
 .PHONY: lint
 lint: $(prepared) $(patsubst %.c,$(O)/lint/%.ok,$(lint-src)) ## clang-tidy over all C, shellcheck over the scripts; no finding may stay
 	@shellcheck $(scripts)

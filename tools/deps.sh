@@ -6,6 +6,7 @@
 #   test    what `make test` needs on top: cmocka, pytest, other TLS stacks, Chromium, Node
 #   lint    what `make lint` and `make fmt` need
 #   vm      what `make vm-kernels` starts other kernels with, and the newest clang for its matrix
+#   vagrant what `make vm-test` builds a box with and runs it
 #   compare what `make compare` measures Sluice against: nginx with nchan, Node
 #
 # As root, or through sudo. When nothing is missing it changes nothing, asks nobody and takes
@@ -22,6 +23,8 @@ build='binutils bpftool?bpftool ca-certificates clang?clang libbpf-dev libc6-dev
 test='chromium chromium-driver curl?curl ethtool?ethtool gnutls-cli?gnutls-bin iproute2 libclang-rt-14-dev tcpdump?tcpdump
  libcmocka-dev llvm procps python3 python3-cryptography python3-pytest python3-websockets strace?strace util-linux'
 vm='busybox-static dpkg?dpkg kmod?kmod iproute2 qemu-system-x86_64?qemu-system-x86'
+vagrant='extlinux?extlinux fdisk iptables libvirt-clients libvirt-daemon-system dnsmasq-base mmdebstrap openssh-client
+ qemu-img?qemu-utils rsync?rsync vagrant?vagrant vagrant-libvirt'
 lint='clang-format?clang-format clang-tidy?clang-tidy shellcheck?shellcheck'
 
 # bpftool and ethtool live in sbin, which a plain user's PATH may lack
@@ -70,10 +73,11 @@ for group in "$@"; do
 	build) words="$words $build" ;;
 	test)  words="$words $test" ; node_missing && words="$words nodejs npm" ;;
 	vm)    words="$words $vm $(newest_clang)" ;;
+	vagrant) words="$words $vagrant" ;;
 	lint)  words="$words $lint" ;;
 	compare) words="$words nginx?nginx libnginx-mod-nchan python3" ; node_missing && words="$words nodejs npm" ;;
 	boringssl-packaged) words="$words android-libboringssl-dev" ;; # boringssl.sh's last resort
-	*)     die "unknown group '$group': build, test, vm, lint and compare are known" ;;
+	*)     die "unknown group '$group': build, test, vm, vagrant, lint and compare are known" ;;
 	esac
 done
 [ -n "$words" ] || die "usage: deps.sh build|test|lint|compare ..."

@@ -71,11 +71,9 @@ def contain(prepare):
         os.execvp("unshare", ["unshare", "--pid", "--net", "--mount", "--fork", "--mount-proc",
                               "--kill-child=SIGKILL", sys.executable, *sys.argv])
 
-    def end(number, _frame):
-        raise KeyboardInterrupt(f"signal {number}")
-
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # a first process ignores them
-        signal.signal(number, end)
+    reap()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, interrupted)
     RUN.mkdir(parents=True, exist_ok=True)
     sh("mount", "-t", "tmpfs", "-o", "mode=0700", "run", RUN)
     sh("mount", "-t", "tmpfs", "run", "/run")  # virtiofsd locks a file there, named by its socket
@@ -83,6 +81,25 @@ def contain(prepare):
         (RUN / name).mkdir()
         sh("mount", "--bind", path, RUN / name)
         sh("mount", "-o", "remount,bind,ro", RUN / name)
+
+
+def reap():
+    """The first process of the namespace stays to bury whom nobody waits for (libvirtd's emulators
+    are waited for in vain otherwise); its child returns from here and does the work."""
+    child = os.fork()
+    if child == 0:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _frame: os.kill(child, n))
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xff)
+
+
+def interrupted(number, _frame):
+    raise KeyboardInterrupt(f"signal {number}")
 
 
 def sh(*command):
