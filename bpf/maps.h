@@ -99,33 +99,35 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, LISTS * 2);
 	__type(key, __u32);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_ARRAY);
-		__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
-		__uint(max_entries, 1);
-		__type(key, __u32);
-		__type(value, struct list_block);
-	});
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+			__uint(max_entries, 1);
+			__type(key, __u32);
+			__type(value, struct list_block);
+		});
 } list_heap SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, LISTS * 2);
 	__type(key, __u32);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_ARRAY);
-		__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
-		__uint(max_entries, 1);
-		__type(key, __u32);
-		__type(value, struct list_entry);
-	});
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+			__uint(max_entries, 1);
+			__type(key, __u32);
+			__type(value, struct list_entry);
+		});
 } list_entry SEC(".maps");
 
 /* for people only */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, LISTS * LIST_SETS_MAX);
+	__uint(max_entries, LISTS *LIST_SETS_MAX);
 	__type(key, __u32);
 	__type(value, struct shield_set);
 } list_set SEC(".maps");
@@ -186,7 +188,7 @@ struct {
 /* [slot of `iface` * SAMPLE_QUEUES + queue]; the kernel empties it when its socket closes */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, SHIELD_IFACES_MAX * SAMPLE_QUEUES);
+	__uint(max_entries, SHIELD_IFACES_MAX *SAMPLE_QUEUES);
 	__type(key, __u32);
 	__type(value, __u32);
 } sample_xsk SEC(".maps");

@@ -29,7 +29,8 @@ static __always_inline int sample_to_ring(struct xdp_md *ctx, struct shield_samp
 					  __u64 now)
 {
 	__u32 wire = bpf_xdp_get_buff_len(ctx);
-	__u64 less = (wire < SAMPLE_BYTES_MAX ? wire : SAMPLE_BYTES_MAX) - 1ull; /* one less than is copied */
+	__u64 less = (wire < SAMPLE_BYTES_MAX ? wire : SAMPLE_BYTES_MAX) -
+		     1ull; /* one less than is copied */
 	struct shield_sampled *to;
 
 	to = bpf_ringbuf_reserve(&samples, sizeof(*to), 0);

@@ -70,6 +70,20 @@ class Outcome:
         return line + (f", {self.skipped} skipped" if self.skipped else "")
 
 
+def of_failed(said):
+    """What was said but by tests that ended well: of a long log, the part that tells."""
+    kept, own, test = [], [], ""
+    for line in said.splitlines():
+        found = LINE.match(line)
+        if found and found.group(1) == "RUN":
+            kept += own
+            own, test = [], found.group(2)
+        own.append(line)
+        if found and found.group(1) in ("OK", "SKIPPED") and found.group(2) == test:
+            own = []
+    return kept + own
+
+
 class Run:
     def __init__(self, build, san, select):
         self.build = build
@@ -77,6 +91,7 @@ class Run:
         self.select = select  # "" or T
         self.slow = 4 if san else 10 if os.environ.get("SLUICE_VM") else 1  # inside a machine, an emulated CPU
         self.total = Outcome()
+        self.failed = []  # their names, told once more at the end
         self.print_lock = threading.Lock()
         self.running = set()  # programs, to be killed if we are interrupted
         self.env = dict(
@@ -139,10 +154,11 @@ class Run:
             for note in sorted(set(notes)):
                 print(f"          {note}")
             if failed:
-                for line in said.splitlines():
+                for line in of_failed(said):
                     print(f"          | {line}")
                 for test in failed:
                     print(f"          failed: {test}")
+                    self.failed.append(f"{name}: {test}")
             sys.stdout.flush()
 
     def chosen(self, path, rest, by_name):
@@ -304,6 +320,7 @@ class Run:
                 kinds = {child.tag for child in case}
                 if kinds & {"failure", "error"}:
                     out.failed += 1
+                    self.failed.append(f"{case.get('classname', suite)}::{case.get('name')}")
                 elif "skipped" in kinds:
                     out.skipped += 1
                 else:
@@ -315,6 +332,7 @@ class Run:
         if not out.failed and (ending or code != 0):
             print(f"  FAILED  {suite}: {ending or f'pytest ended with {code}'}", flush=True)
             out.failed = 1
+            self.failed.append(f"{suite}: {ending or 'pytest'}")
         return out
 
     def suite_net(self, rest):
@@ -370,6 +388,8 @@ class Run:
         if not ran:
             print(f"no test matches T={self.select}", file=sys.stderr)
             self.total.failed += 1
+        for name in self.failed:
+            print(f"failed: {name}")
         print(self.total.final(), flush=True)
         return 1 if self.total.failed else 0
 

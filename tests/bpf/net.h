@@ -102,11 +102,13 @@ static inline void net_open(struct net *n, int mtu)
 	/* one process each: under an emulated CPU (tests/vm) starting one takes a third of a second */
 	assert(net_sh("ip -batch - <<END\n"
 		      "addr add 198.51.100.9/24 dev cli0\naddr add 2001:db8:1::9/64 dev cli0 nodad\n"
-		      "link set cli0 up\nroute add 0.0.0.0/0 dev cli0\nroute add ::/0 dev cli0\nEND") == 0);
+		      "link set cli0 up\nroute add 0.0.0.0/0 dev cli0\nroute add ::/0 dev cli0\nEND") ==
+	       0);
 	net_enter(n->edge);
 	assert(net_sh("ip -batch - <<END\n"
 		      "addr add 192.0.2.1/32 dev edge0\naddr add 2001:db8::1/64 dev edge0 nodad\n"
-		      "link set edge0 up\nroute add 0.0.0.0/0 dev edge0\nroute add ::/0 dev edge0\nEND") == 0);
+		      "link set edge0 up\nroute add 0.0.0.0/0 dev edge0\nroute add ::/0 dev edge0\nEND") ==
+	       0);
 }
 
 /* Runs `body` in a process of its own, for the sake of its namespaces; true if
@@ -208,6 +210,10 @@ static inline int net_listen(const char *ip, uint16_t port)
 	return fd;
 }
 
+/* For what must happen, be it refusal or success: an emulated CPU on a busy host takes its time, and a
+ * segment lost to its full backlog comes again after a second. */
+#define NET_PATIENCE_MS 20000
+
 /* Connects within `ms`; -1 if it cannot. In the namespace that we stand in. */
 static inline int net_connect(const char *ip, uint16_t port, int ms)
 {
@@ -239,7 +245,7 @@ static inline struct pair net_pair(struct net *n, const char *ip, uint16_t port)
 
 	p.listener = net_listen(ip, port);
 	net_enter(n->client);
-	p.client = net_connect(ip, port, 5000);
+	p.client = net_connect(ip, port, NET_PATIENCE_MS);
 	net_enter(n->edge);
 	assert(p.client >= 0);
 	p.server = accept4(p.listener, NULL, NULL, SOCK_CLOEXEC);
@@ -252,7 +258,7 @@ static inline bool net_hears(int from, int to)
 	struct pollfd p = {.fd = to, .events = POLLIN};
 	char c = 'x';
 
-	return send(from, &c, 1, MSG_NOSIGNAL) == 1 && poll(&p, 1, 3000) == 1 &&
+	return send(from, &c, 1, MSG_NOSIGNAL) == 1 && poll(&p, 1, NET_PATIENCE_MS) == 1 &&
 	       recv(to, &c, 1, 0) == 1;
 }
 
@@ -275,7 +281,7 @@ static inline bool net_ping(const char *ip)
 	assert(fd >= 0);
 	store_be16(echo + 2, v6 ? 0 : packet_fold(packet_sum(0, echo, sizeof(echo))));
 	assert(sendto(fd, echo, sizeof(echo), 0, (struct sockaddr *)&sa, len) == sizeof(echo));
-	while (!heard && poll(&p, 1, 3000) == 1) {
+	while (!heard && poll(&p, 1, NET_PATIENCE_MS) == 1) {
 		ssize_t n = recv(fd, in, sizeof(in), 0);
 		const uint8_t *icmp = v6 ? in : in + 20;
 

@@ -289,7 +289,7 @@ OWN_TEST(a_wildcard_ipv6_listener_takes_ipv4_too, 1500)
 	let_pass(n);
 	listener = net_listen("::", 443);
 	net_enter(n->client);
-	client = net_connect("192.0.2.1", 443, 3000);
+	client = net_connect("192.0.2.1", 443, NET_PATIENCE_MS);
 	net_enter(n->edge);
 	check(client >= 0);
 	server = accept(listener, NULL, NULL);
@@ -449,7 +449,7 @@ NET_TEST(connect, an_ordinary_peace_is_not_disturbed, 1500)
 	/* a listener that is not there refuses at once, not by silence */
 	net_pair_close(&p);
 	net_enter(n->client);
-	check(net_connect("192.0.2.1", 443, 1000) < 0 && errno != ETIMEDOUT);
+	check(net_connect("192.0.2.1", 443, NET_PATIENCE_MS) < 0 && errno != ETIMEDOUT);
 	net_enter(n->edge);
 	shield_close(s, true);
 }

@@ -624,7 +624,7 @@ TEST(flow, who_has_one_passes_whatever_he_says)
 	int fd;
 
 	begin();
-	fd = net_connect("192.0.2.1", 443, 1000);
+	fd = net_connect("192.0.2.1", 443, NET_PATIENCE_MS);
 	assert_true(fd >= 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {

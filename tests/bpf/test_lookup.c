@@ -73,7 +73,7 @@ static bool answered(int fd)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	char c = 0;
 
-	return poll(&p, 1, 3000) == 1 && recv(fd, &c, 1, 0) == 1 && c == 'y';
+	return poll(&p, 1, NET_PATIENCE_MS) == 1 && recv(fd, &c, 1, 0) == 1 && c == 'y';
 }
 
 static uint64_t migrated(struct shield *s)
@@ -94,7 +94,7 @@ static void replaced_with_a_full_queue(struct net *n, bool serves, bool defer)
 	fleet_listen(&old, "192.0.2.1", 7000, defer);
 	net_enter(n->client);
 	for (int i = 0; i < 100; i++)
-		check((client[i] = net_connect("192.0.2.1", 7000, 3000)) >= 0);
+		check((client[i] = net_connect("192.0.2.1", 7000, NET_PATIENCE_MS)) >= 0);
 	net_enter(n->edge);
 	fleet_listen(&next, "192.0.2.1", 7000, defer);
 	check(fleet_take(&next) == 0);
@@ -103,7 +103,7 @@ static void replaced_with_a_full_queue(struct net *n, bool serves, bool defer)
 		check(send(client[i], "x", 1, MSG_NOSIGNAL) == 1);
 	for (unsigned took = 0, tries = 0; took < 100; tries++) {
 		took += fleet_take(&next);
-		check(tries < 300);
+		check(tries < NET_PATIENCE_MS / 10);
 		usleep(10000);
 	}
 	for (int i = 0; i < 100; i++)
@@ -142,7 +142,7 @@ NET_TEST(lookup, a_listener_goes_back_into_its_slot_whoever_stood_there_meanwhil
 		fleet_close(&next);
 		check(shield_group_attach(old.shield, 0, old.fd, WORKERS) == 0); /* one who died */
 		net_enter(n->client);
-		c = net_connect("192.0.2.1", 7000, 3000);
+		c = net_connect("192.0.2.1", 7000, NET_PATIENCE_MS);
 		net_enter(n->edge);
 		check(c >= 0 && fleet_take(&old) == 1 && answered(c));
 		close(c);
@@ -166,7 +166,7 @@ static pid_t storm(struct net *n, struct fleet *f, unsigned clients)
 		int c[10];
 
 		for (int k = 0; k < 10; k++)
-			c[k] = net_connect("192.0.2.1", 7000, 3000);
+			c[k] = net_connect("192.0.2.1", 7000, NET_PATIENCE_MS);
 		for (int k = 0; k < 10; k++) {
 			failed += c[k] < 0 || !answered(c[k]);
 			close(c[k]);
@@ -228,14 +228,18 @@ static bool served(struct net *n, struct fleet *f, const char *ip, uint16_t port
 {
 	struct sockaddr_storage at, want;
 	socklen_t len = sizeof(at);
+	struct pollfd p[WORKERS];
 	int c, s = -1;
 
 	net_addr(&want, ip, port);
 	net_enter(n->client);
-	c = net_connect(ip, port, 400);
+	c = net_connect(ip, port, NET_PATIENCE_MS);
 	net_enter(n->edge);
 	if (c < 0)
 		return false;
+	for (unsigned i = 0; i < WORKERS; i++)
+		p[i] = (struct pollfd){.fd = f->fd[i], .events = POLLIN};
+	check(poll(p, WORKERS, NET_PATIENCE_MS) == 1);
 	for (unsigned i = 0; i < WORKERS && s < 0; i++)
 		s = accept4(f->fd[i], NULL, NULL, SOCK_CLOEXEC);
 	memset(&at, 0, sizeof(at));
@@ -297,7 +301,7 @@ static int connect_err(struct net *n, const char *ip, uint16_t port)
 	net_enter(n->client);
 	p.fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	connect(p.fd, (struct sockaddr *)&sa, len);
-	if (poll(&p, 1, 400) != 1)
+	if (poll(&p, 1, NET_PATIENCE_MS) != 1)
 		err = ETIMEDOUT;
 	else
 		getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &err, &size);

@@ -246,7 +246,7 @@ static void take(struct edge *e, int client)
 			      {.fd = e->fd[1], .events = POLLIN}};
 	int worker, c;
 
-	check(poll(p, 2, 3000) == 1);
+	check(poll(p, 2, NET_PATIENCE_MS) == 1);
 	worker = p[1].revents != 0;
 	c = accept4(e->fd[worker], NULL, NULL, SOCK_CLOEXEC);
 	check(c >= 0 && net_hears(client, c) && net_hears(c, client) && net_hears(client, c));
@@ -259,7 +259,7 @@ static void storm(struct net *n, struct edge *e, const char *ip, unsigned client
 {
 	net_enter(n->client);
 	for (unsigned i = 0; i < clients; i++) {
-		int c = net_connect(ip, 443, 3000);
+		int c = net_connect(ip, 443, NET_PATIENCE_MS);
 
 		check(c >= 0);
 		take(e, c);

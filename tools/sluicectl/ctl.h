@@ -38,7 +38,8 @@ struct object {
 	const char *examples;
 };
 extern const struct object status_object, worker_object, conn_object, channel_object, allow_object,
-	deny_object, drop_object, policy_object, prog_object, rate_object, talker_object, event_object;
+	deny_object, drop_object, policy_object, prog_object, rate_object, talker_object,
+	event_object;
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);

@@ -16,7 +16,7 @@
 
 #define ANSWER_MAX  (1u << 20)
 #define BPFTOOL_MAX (256u << 20) /* a bpftool that runs wild is cut off */
-#define TIMEOUT_S   70 /* longer than the daemon waits for whom it asks */
+#define TIMEOUT_S   70           /* longer than the daemon waits for whom it asks */
 
 static int connect_daemon(const struct ctl *ctl, int *code)
 {

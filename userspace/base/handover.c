@@ -47,7 +47,8 @@ ssize_t handover_recv(int sock, void *buf, size_t cap, int *fd)
 		.msg_iov = &part,
 		.msg_iovlen = 1,
 		.msg_control = &c,
-		.msg_controllen = CMSG_LEN(sizeof(int)), /* without the padding, where a second fits */
+		.msg_controllen =
+			CMSG_LEN(sizeof(int)), /* without the padding, where a second fits */
 	};
 	ssize_t n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	const struct cmsghdr *h = n < 0 ? NULL : CMSG_FIRSTHDR(&m);

@@ -159,8 +159,8 @@ int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_
 		err = walk(cell, 16, sizeof(__u32), cpus * sizeof(struct shield_cells), see_cells,
 			   &f);
 	if (!err)
-		err = walk(validated, 4096, sizeof(struct shield_source), sizeof(struct shield_validated),
-			   see_validated, &f);
+		err = walk(validated, 4096, sizeof(struct shield_source),
+			   sizeof(struct shield_validated), see_validated, &f);
 	out->validated_max = SHIELD_VALIDATED;
 	out->evicted = out->made > out->validated ? out->made - out->validated : 0;
 	return err;

@@ -28,7 +28,7 @@ struct list {
 /* What was added and deleted one by one while a list is being built elsewhere. */
 struct list_op {
 	struct shield_prefix p;
-	uint64_t expires_ns; /* 0: never */
+	uint64_t expires_ns;            /* 0: never */
 	enum shield_deny_reason reason; /* 0: deleted */
 	struct list_note note;
 };

@@ -206,7 +206,7 @@ TEST(list_mmdb, ipv4_in_a_tree_of_ipv6_comes_once_whatever_points_at_it)
 	x = country("country", "XA");
 	place((uint8_t[16]){[12] = 192, [13] = 0, [14] = 2}, 120, x);
 	place((uint8_t[16]){0x20, 0x01, 0x0d, 0xb8}, 32, x);
-	place(mapped, 96, node_of(zero, 96));                /* ::ffff:0:0/96 */
+	place(mapped, 96, node_of(zero, 96));                    /* ::ffff:0:0/96 */
 	place((uint8_t[16]){0x20, 0x02}, 16, node_of(zero, 96)); /* 2002::/16 */
 	m = made(6);
 	assert_int_equal(list_mmdb_read(m, &want, &f), 0);
