@@ -309,7 +309,7 @@ _Static_assert(sizeof(struct shield_manage) == 8 + 40 * SHIELD_MANAGE_MAX + 8192
 /* ---- rates ------------------------------------------------------------------ */
 
 #define SHIELD_RATES_MAX 16         /* classes; 0 is for what names none */
-#define SHIELD_CELLS     (1u << 14) /* of each kind and core; fewer where there are many cores */
+#define SHIELD_CELLS     (1u << 13) /* of each kind and core; fewer where there are many cores */
 #define SHIELD_VALIDATED 65536      /* sources and nets that are known to be real */
 
 /* A token bucket: a token per interval. It gives one while it will be full again within
@@ -317,6 +317,11 @@ _Static_assert(sizeof(struct shield_manage) == 8 + 40 * SHIELD_MANAGE_MAX + 8192
 struct shield_limit {
 	__u64 interval_ns; /* 0: no limit */
 	__u64 ahead_ns;    /* at most SHIELD_AHEAD_MAX, which is also "no limit" */
+	/* The same as it is counted, in ticks of 2^shift ns; the map's copy alone has it. Ticks are such that
+	 * the whole burst is at most 2^26 of them. */
+	__u32 step, ahead;
+	__u32 shift;
+	__u32 never; /* 1: no token ever */
 };
 #define SHIELD_AHEAD_MAX (1ull << 62)
 
@@ -326,18 +331,23 @@ struct shield_rate {
 	struct shield_limit packets, syns, connections;
 	struct shield_limit net_packets, net_syns, net_connections;
 };
-_Static_assert(sizeof(struct shield_rate) == 112, "shield_rate");
+_Static_assert(sizeof(struct shield_rate) == 208, "shield_rate");
 
-/* A bucket is the time at which it will be full again. */
+/* A bucket is the time at which it will be full again, in its limit's ticks. They wrap: a time that lies further
+ * ahead than a burst is an old one. Small, because a flood from everywhere reads another cell for
+ * each packet, and what the core's cache does not hold costs more than all that is computed. */
 struct shield_cell {
-	__u64 packets, syns, connections;
-	__u64 refused_ns; /* when it last cost somebody a packet */
+	__u32 packets, syns, connections;
+	union {
+		__u32 refused; /* a source's: when it last cost somebody a packet, in 2^30 ns; 0: never */
+		__u32 synacks; /* a net's, for rule 6: 12 bits of 2^30 ns, and 20 of SYNs in it */
+	};
 };
-_Static_assert(sizeof(struct shield_cell) == 32, "shield_cell");
+_Static_assert(sizeof(struct shield_cell) == 16, "shield_cell");
 
 /* cell, per core: cell [hash] for sources, [cells + hash] for nets, by the page: the kernel keeps a
  * table of pointers to a per-CPU map's elements, and one to each cell would be a miss more. */
-#define CELLS_PER_PAGE 128
+#define CELLS_PER_PAGE 256
 struct shield_cells {
 	struct shield_cell at[CELLS_PER_PAGE];
 };
@@ -347,12 +357,14 @@ enum shield_source_kind {
 	SOURCE_NET,  /* a /24, or a /48 */
 };
 
-/* An IPv4 address stands in the last four bytes, and the first four are zero. */
+/* An IPv4 address stands in the last four bytes, and the first four are zero. In each rate class somebody
+ * proves himself anew: its ticks are its own. */
 struct shield_source {
 	__u8 addr[8];
 	enum shield_source_kind kind;
+	__u32 class;
 };
-_Static_assert(sizeof(struct shield_source) == 12, "shield_source");
+_Static_assert(sizeof(struct shield_source) == 16, "shield_source");
 
 /* validated, an LRU: who has proved to be where he says, with buckets of his own. Cores share
  * them without a lock, so a token may be lost now and then. */
@@ -361,7 +373,7 @@ struct shield_validated {
 		buckets; /* first: clang would compute its address before the null check */
 	__u64 since_ns;
 };
-_Static_assert(sizeof(struct shield_validated) == 40, "shield_validated");
+_Static_assert(sizeof(struct shield_validated) == 24, "shield_validated");
 
 /* appeal_count, one entry per CPU: packets that found their cell full */
 struct appeal_count {
@@ -479,7 +491,7 @@ enum {
 /* ---- SYN cookies -------------------------------------------------------------- */
 
 #define SYN_CALM_S          10
-#define SYNACK_CELLS        16384 /* a power of two; per CPU */
+#define SYNACKS_MAX         0xfffff /* a bound of that many is none */
 #define COOKIE_KEYS         4
 #define COOKIE_WINDOW_SHIFT 36 /* a window is 2^36 ns, 69 s; a cookie holds for this and the next */
 
@@ -515,26 +527,13 @@ struct cookie_key {
 };
 struct cookie_keys {
 	struct cookie_key at[COOKIE_KEYS];
-	__u64 seed[2]; /* of the cells of synack_cell; never changes */
 };
-_Static_assert(sizeof(struct cookie_keys) == 112, "cookie_keys");
+_Static_assert(sizeof(struct cookie_keys) == 96, "cookie_keys");
 
 /* cookie_last, one entry: when the last cookie was given out, give or take a second.
  * While none can come back, nobody looks for any. */
 struct cookie_last {
 	__u64 ns; /* CLOCK_MONOTONIC; 0: never */
-};
-
-/* synack_cell, per CPU, by keyed hash of the /24 or /48; by the page like cells */
-struct synack_cell {
-	__u32 second; /* 2^30 ns */
-	__u32 n;      /* SYNs in it */
-};
-_Static_assert(sizeof(struct synack_cell) == 8, "synack_cell");
-
-#define SYNACKS_PER_PAGE 512
-struct synack_cells {
-	struct synack_cell at[SYNACKS_PER_PAGE];
 };
 
 /* syn_state, one entry per CPU: is this core under attack, and what has it done */

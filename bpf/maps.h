@@ -228,13 +228,6 @@ struct {
 	__type(value, struct shield_iface);
 } iface SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SYNACK_CELLS / SYNACKS_PER_PAGE);
-	__type(key, __u32);
-	__type(value, struct synack_cells);
-} synack_cell SEC(".maps");
-
 /* A stack of 512 bytes does not hold a SYN, its answer and the judge above them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

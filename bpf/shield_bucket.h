@@ -41,11 +41,12 @@ static __always_inline __u64 net_of(const struct packet *p)
 				host & bpf_cpu_to_be64(~0xffffull);
 }
 
-/* Multiply and fold, keyed, so that nobody can choose his neighbours. Each class has cells of
+/* Multiply and fold, keyed, so that nobody can choose his neighbours. Each class of each bank has cells of
  * its own: times ahead mean nothing under another class's burst. */
-static __always_inline struct shield_cell *cell_of(__u64 source, enum shield_source_kind kind,
-						   __u8 class)
+static __always_inline struct shield_cell *cell_of(const struct packet *p, __u64 source,
+						   enum shield_source_kind kind)
 {
+	__u32 class = p->bank * SHIELD_RATES_MAX + p->rate;
 	__u64 h = (source ^ cell_seed) * 0x9e3779b97f4a7c15ull;
 	struct shield_cells *page;
 	__u32 at, nth;
@@ -59,18 +60,39 @@ static __always_inline struct shield_cell *cell_of(__u64 source, enum shield_sou
 	return page ? &page->at[at % CELLS_PER_PAGE] : NULL;
 }
 
-/* 1: nothing left. Without a branch: each would double what the verifier has to walk. */
-static __always_inline __u64 is_empty(const struct shield_limit *l, __u64 full_ns, __u64 now)
+/* All ones if a < b, which are both less than 2^63. Without a branch: each would double what the verifier has to
+ * walk. */
+static __always_inline __u64 less(__u64 a, __u64 b)
 {
-	return (l->ahead_ns - (full_ns - now)) >> 63;
+	return (__u64)((__s64)(a - b) >> 63);
 }
 
-static __always_inline void take(const struct shield_limit *l, __u64 *full_ns, __u64 now)
+static __always_inline __u32 tick(const struct shield_limit *l, __u64 now)
 {
-	__u64 ahead = *full_ns - now;
+	return (__u32)(now >> (l->shift & 63));
+}
 
-	ahead &= ~(__u64)((__s64)ahead >> 63); /* in the past: full */
-	*full_ns = now + ahead + l->interval_ns;
+/* By how much of the bucket's depth it will be full later than now; what lies further ahead than
+ * anybody is ever charged is a time of long ago. */
+static __always_inline __u64 ahead_of(const struct shield_limit *l, __u32 full, __u64 now)
+{
+	__u64 ahead = (__u32)(full - tick(l, now));
+
+	return ahead & ~less((__u64)l->ahead + l->step, ahead);
+}
+
+/* 1: nothing left. */
+static __always_inline __u64 is_empty(const struct shield_limit *l, __u32 full, __u64 now)
+{
+	return (less(l->ahead, ahead_of(l, full, now)) & 1) | l->never;
+}
+
+/* An empty bucket is not charged. */
+static __always_inline void take(const struct shield_limit *l, __u32 *full, __u64 now)
+{
+	__u64 ahead = ahead_of(l, *full, now);
+
+	*full = tick(l, now) + (__u32)ahead + (l->step & ~(__u32)less(l->ahead, ahead));
 }
 
 /* The limits that have nothing left: bit 0 to 5, in the order of their reasons. */
@@ -100,10 +122,10 @@ static __always_inline void cells_charge(const struct shield_rate *r, struct shi
 	take(&r->net_syns, &net->syns, now);
 }
 
-static __always_inline struct shield_validated *validated_find(__u64 source,
+static __always_inline struct shield_validated *validated_find(const struct packet *p, __u64 source,
 							       enum shield_source_kind kind)
 {
-	struct shield_source s = {.kind = kind};
+	struct shield_source s = {.kind = kind, .class = p->rate};
 
 	__builtin_memcpy(s.addr, &source, sizeof(s.addr));
 	return bpf_map_lookup_elem(&validated, &s);
@@ -111,10 +133,11 @@ static __always_inline struct shield_validated *validated_find(__u64 source,
 
 /* The source is real: what it sent could only come from somebody who hears what is sent there.
  * The one place where a packet makes an entry. */
-static __always_inline void validated_make(__u64 source, enum shield_source_kind kind, __u64 now)
+static __always_inline void validated_make(const struct packet *p, __u64 source,
+					   enum shield_source_kind kind, __u64 now)
 {
+	struct shield_source s = {.kind = kind, .class = p->rate};
 	struct shield_validated fresh = {.since_ns = now};
-	struct shield_source s = {.kind = kind};
 	struct appeal_count *count;
 	__u32 zero = 0;
 
@@ -138,16 +161,16 @@ static __always_inline void validate_one(const struct packet *p, __u64 source,
 					 enum shield_source_kind kind, const struct shield_limit *l,
 					 bool connection, __u64 now)
 {
-	struct shield_validated *v = validated_find(source, kind);
+	struct shield_validated *v = validated_find(p, source, kind);
 	struct shield_cell *c;
 
 	if (!v)
-		validated_make(source, kind, now);
+		validated_make(p, source, kind, now);
 	if (!connection)
 		return;
 	if (v)
 		take(l, &v->buckets.connections, now);
-	c = cell_of(source, kind, p->rate);
+	c = cell_of(p, source, kind);
 	if (c)
 		take(l, &c->connections, now);
 }
@@ -182,15 +205,15 @@ static __always_inline bool appeal(const struct packet *p, const struct shield_r
 	count = bpf_map_lookup_elem(&appeal_count, &zero);
 	if (!count)
 		return false;
-	host = validated_find(host_of(p), SOURCE_HOST);
+	host = validated_find(p, host_of(p), SOURCE_HOST);
 	if (!host) {
 		count->strangers += !p->asked;
 		return false;
 	}
-	net = validated_find(net_of(p), SOURCE_NET);
+	net = validated_find(p, net_of(p), SOURCE_NET);
 	if (!net && !p->asked) { /* evicted; the source is real, and so is its net */
-		validated_make(net_of(p), SOURCE_NET, now);
-		net = validated_find(net_of(p), SOURCE_NET);
+		validated_make(p, net_of(p), SOURCE_NET, now);
+		net = validated_find(p, net_of(p), SOURCE_NET);
 	}
 	if (!net)
 		return false;
@@ -214,14 +237,12 @@ __noinline int shield_refused(const struct packet *p, __u64 why, bool begins, __
 	if (!p)
 		return DROP_NONE;
 	r = rate_of(p);
-	host = cell_of(host_of(p), SOURCE_HOST, p->rate);
-	net = cell_of(net_of(p), SOURCE_NET, p->rate);
+	host = cell_of(p, host_of(p), SOURCE_HOST);
+	net = cell_of(p, net_of(p), SOURCE_NET);
 	if (!r || !host || !net || appeal(p, r, begins, now))
 		return DROP_NONE;
-	if (!p->asked) {
-		host->refused_ns = now;
-		net->refused_ns = now;
-	}
+	if (!p->asked)
+		host->refused = (__u32)(now >> 30);
 	for (int i = 0; i < 6; i++)
 		if (why >> i & 1)
 			return DROP_RATE_PACKETS + i;
@@ -235,8 +256,8 @@ static __always_inline enum drop_reason shield_bucket(const struct packet *p)
 	__u64 now, why;
 	bool begins;
 
-	host = cell_of(host_of(p), SOURCE_HOST, p->rate);
-	net = cell_of(net_of(p), SOURCE_NET, p->rate);
+	host = cell_of(p, host_of(p), SOURCE_HOST);
+	net = cell_of(p, net_of(p), SOURCE_NET);
 	if (!r || !host || !net)
 		return DROP_NONE;
 	now = p->now;

@@ -37,38 +37,24 @@ enum { SYN_PASS = 0, SYN_ANSWERED = -1 }; /* else a drop reason */
 
 /* ---- bounds --------------------------------------------------------------------- */
 
-/* Strangers share cells and cores do not: a bound, not an account. */
+/* Strangers share cells and cores do not: a bound, not an account. Counted beside what rule 4 has on
+ * the same net, for each rate class: a cache line less to fetch. */
 static __always_inline bool synack_within(const struct shield_rules *r, const struct packet *p,
 					  __u64 now)
 {
-	const struct cookie_keys *keys;
-	struct synack_cells *page;
-	struct synack_cell *cell;
-	__u32 zero = 0, at, nth, second = (__u32)(now >> 30);
-	__u64 h;
+	__u32 second = (__u32)(now >> 30) & (~0u / (SYNACKS_MAX + 1)), n = 0;
+	struct shield_cell *net;
 
-	if (!r->synack_limit || p->loopback)
+	if (!r->synack_limit || r->synack_limit >= SYNACKS_MAX || p->loopback)
 		return true;
-	keys = bpf_map_lookup_elem(&cookie_key, &zero);
-	if (!keys)
+	net = cell_of(p, net_of(p), SOURCE_NET);
+	if (!net)
 		return true;
-	h = p->family == 4 ? p->src.word[0] & bpf_htonl(0xffffff00) :
-			     p->src.half[0] & bpf_cpu_to_be64(0xffffffffffff0000ull);
-	h = (h ^ keys->seed[0]) * (keys->seed[1] | 1);
-	h = (h ^ h >> 32) * 0x9e3779b97f4a7c15ull;
-	at = (__u32)(h >> 40) % SYNACK_CELLS;
-	nth = at / SYNACKS_PER_PAGE;
-	page = bpf_map_lookup_elem(&synack_cell, &nth);
-	if (!page)
-		return true;
-	cell = &page->at[at % SYNACKS_PER_PAGE];
-	if (p->asked)
-		return cell->second != second || cell->n < r->synack_limit;
-	if (cell->second != second) {
-		cell->second = second;
-		cell->n = 0;
-	}
-	return ++cell->n <= r->synack_limit;
+	if (net->synacks / (SYNACKS_MAX + 1) == second)
+		n = net->synacks & SYNACKS_MAX;
+	if (!p->asked && n < SYNACKS_MAX)
+		net->synacks = second * (SYNACKS_MAX + 1) + n + 1;
+	return n < r->synack_limit;
 }
 
 /* Counts this SYN; is this core under attack? */

@@ -63,7 +63,9 @@ static __always_inline void forget_constants(struct packet *p)
 	bpf_map_lookup_elem(&policy, &p->known);
 }
 
-/* The order of judgement, cheapest first. */
+/* The order of judgement, cheapest first; but rule 5 before rule 4. Who has no connection falls by rule 5
+ * whatever his rate, and a flood of such from forged sources would fetch two cells for each packet, from beyond
+ * the core's cache, to no end: a third of what it costs. Nor can it fill the cells of others then. */
 static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct shield_rules *r,
 					      struct packet *p)
 {
@@ -82,13 +84,13 @@ static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct s
 			return why;
 	}
 	p->now = bpf_ktime_get_coarse_ns(); /* once for all: a call costs fifteen nanoseconds */
-	if (r->rate != RULE_OFF && !allowed) {
-		why = holds(p, r->rate, shield_bucket(p));
+	if (r->flow != RULE_OFF) {
+		why = holds(p, r->flow, shield_flow(ctx, r, p));
 		if (why)
 			return why;
 	}
-	if (r->flow != RULE_OFF) {
-		why = holds(p, r->flow, shield_flow(ctx, r, p));
+	if (r->rate != RULE_OFF && !allowed) {
+		why = holds(p, r->rate, shield_bucket(p));
 		if (why)
 			return why;
 	}

@@ -24,7 +24,6 @@ static const struct cookie_keys keys = {
 	       {2, {0x3333, 0x4444}},
 	       {3, {0x5555, 0x6666}},
 	       {4, {0x7777, 0x8888}}},
-	.seed = {0x123456789abcdef, 0xfedcba987654321},
 };
 
 static void put(struct bpf_map *map, const void *value, size_t bytes)

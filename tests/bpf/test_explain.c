@@ -181,7 +181,7 @@ static const char *const kinds[] = {
 	"ip4 tcp S dport=8001",
 	"ip4 tcp S dport=8002",
 	"ip4 tcp S dport=8003",
-	"ip4 tcp A dport=8004",
+	"ip4 tcp S dport=8004",
 	"ip4 tcp S dport=8005",
 	"ip6 tcp S dport=8006",
 	"ip4 tcp R",

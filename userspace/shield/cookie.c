@@ -84,10 +84,6 @@ int cookie_keys_turn(const struct bpf_map *map)
 		if (!draw(k->key, sizeof(k->key)))
 			err = -EIO;
 	}
-	if (!err && !keys.seed[1]) {
-		changed = true;
-		err = draw(keys.seed, sizeof(keys.seed)) ? 0 : -EIO;
-	}
 	if (!err && changed)
 		err = bpf_map__update_elem(map, &zero, sizeof(zero), &keys, sizeof(keys), BPF_ANY);
 	explicit_bzero(&keys, sizeof(keys));

@@ -17,7 +17,7 @@
 #include "shield/state.h"
 
 #define CELLS_BYTES_MAX (256ull << 20)
-#define REFUSED_NS      1000000000ull /* a cell that refused so lately counts as full */
+#define TICKS_MAX       (1u << 26)
 
 struct shield_limit shield_limit_of(uint64_t per_s, uint64_t burst_ms)
 {
@@ -30,6 +30,20 @@ struct shield_limit shield_limit_of(uint64_t per_s, uint64_t burst_ms)
 	l.ahead_ns = depth_ns > l.interval_ns ? depth_ns - l.interval_ns :
 						0; /* one token always fits */
 	return l;
+}
+
+/* As the program counts it: see struct shield_limit. */
+static void count_in_ticks(struct shield_limit *l)
+{
+	l->step = l->ahead = l->shift = l->never = 0;
+	if (l->ahead_ns > SHIELD_AHEAD_MAX) {
+		l->never = 1;
+	} else if (l->interval_ns && l->ahead_ns < SHIELD_AHEAD_MAX) {
+		while ((l->ahead_ns + l->interval_ns) >> l->shift > TICKS_MAX)
+			l->shift++;
+		l->step = MAX((l->interval_ns + ((1ull << l->shift) >> 1)) >> l->shift, 1u);
+		l->ahead = l->ahead_ns >> l->shift;
+	}
 }
 
 struct shield_rate shield_rate_default(void)
@@ -71,6 +85,8 @@ int rate_store(struct shield *s, __u32 bank, const struct shield_plan *plan)
 			r = plan->rates[i];
 		else if (i == 0)
 			r = shield_rate_default();
+		for (struct shield_limit *l = &r.packets; l <= &r.net_connections; l++)
+			count_in_ticks(l);
 		err = bpf_map__update_elem(s->xdp->maps.rates, &at, sizeof(at), &r, sizeof(r),
 					   BPF_ANY);
 		if (!err)
@@ -112,7 +128,8 @@ static int walk(int map, __u32 chunk, size_t key_bytes, size_t value_bytes,
 struct fill {
 	struct shield_rate_gauges *g;
 	unsigned cpus;
-	uint64_t now;
+	uint64_t pages; /* of sources; those of nets come behind */
+	uint32_t now;   /* as in struct shield_cell */
 };
 
 static void see_cells(const void *value, void *out)
@@ -120,11 +137,14 @@ static void see_cells(const void *value, void *out)
 	const struct shield_cells *page = value;
 	struct fill *f = out;
 
+	if (f->pages == 0)
+		return;
+	f->pages--;
 	for (unsigned i = 0; i < f->cpus * CELLS_PER_PAGE; i++) {
-		uint64_t refused = page[i / CELLS_PER_PAGE].at[i % CELLS_PER_PAGE].refused_ns;
+		uint32_t refused = page[i / CELLS_PER_PAGE].at[i % CELLS_PER_PAGE].refused;
 
 		f->g->cells++;
-		f->g->cells_full += refused && f->now < refused + REFUSED_NS;
+		f->g->cells_full += refused && f->now - refused <= 1;
 	}
 }
 
@@ -140,7 +160,9 @@ int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_
 {
 	unsigned cpus = (unsigned)libbpf_num_possible_cpus();
 	struct appeal_count *counts = calloc(cpus, sizeof(*counts));
-	struct fill f = {.g = out, .cpus = cpus, .now = clock_mono_ns()};
+	struct fill f = {.g = out, .cpus = cpus, .now = (uint32_t)(clock_mono_ns() >> 30)};
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
 	__u32 zero = 0;
 	int err;
 
@@ -155,6 +177,9 @@ int shield_rate_gauges(int cell, int validated, int appeal_count, struct shield_
 		out->made += counts[c].validated;
 	}
 	free(counts);
+	if (!err && cell >= 0)
+		err = bpf_obj_get_info_by_fd(cell, &info, &len);
+	f.pages = info.max_entries / 2;
 	if (!err && cell >= 0)
 		err = walk(cell, 16, sizeof(__u32), cpus * sizeof(struct shield_cells), see_cells,
 			   &f);

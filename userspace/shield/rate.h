@@ -11,7 +11,7 @@ struct shield;
 struct shield_plan;
 
 struct shield_rate_gauges {
-	uint64_t cells;      /* of all cores */
+	uint64_t cells;      /* of all cores, for sources */
 	uint64_t cells_full; /* that cost somebody a packet within the last second */
 	uint64_t validated;  /* sources and nets that are known to be real, now */
 	uint64_t validated_max;
