@@ -63,17 +63,15 @@ static __always_inline void sip_word(struct sip *s, __u64 m)
 }
 
 /* A message of 23 bytes for IPv4 and 47 for IPv6, so that its length rides in the last word.
- * `form`: 1 if `data` is a TSval, 0 if it is the ISN's. A function of its own: the
- * verifier then walks it once. */
-__noinline __u32 cookie_mac(const struct cookie_flow *f, __u64 window, __u32 data, __u32 form)
+ * `form`: 1 if `data` is a TSval, 0 if it is the ISN's. */
+static __always_inline __u32 cookie_mac(const struct cookie_flow *f, __u64 window, __u32 data,
+					__u32 form)
 {
 	const struct cookie_keys *keys;
 	__u32 zero = 0;
 	struct sip s;
 	__u64 k0, k1, last;
 
-	if (!f)
-		return 0;
 	keys = bpf_map_lookup_elem(&cookie_key, &zero);
 	if (!keys)
 		return 0;

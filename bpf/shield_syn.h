@@ -352,7 +352,7 @@ __noinline int syn_answer(struct xdp_md *ctx, const struct packet *p, __u64 now)
 	    p->l3 > sizeof(struct ethhdr) + sizeof(struct vlan_tag) ||
 	    p->end > frame_end(ctx) - frame_data(ctx))
 		return SYN_PASS;
-	if (!head_read(ctx, p, &s->head))
+	if (!head_read(ctx, p, &s->head, HEAD_SYN))
 		return SYN_PASS;
 	if (!ip_sum_holds(frame_data(ctx), frame_end(ctx), p) ||
 	    (p->end - p->l4 == p->tcp_header && !tcp_sum_holds(p, &s->head)))
