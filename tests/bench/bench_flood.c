@@ -9,7 +9,7 @@
  * program that drops everything. Each line is the least of several runs: what else the machine does
  * can only add. Ratios are against the kernel's own path in the same run.
  *
- * bench_flood upload: 5 MB over a connection by cookie and over an ordinary one, in turn.
+ * bench_flood upload: 5 MB over a connection by cookie and over one that the kernel answered, in turn, to the same port.
  * bench_flood send IFACE PACKET: floods out of the interface as told on its standard input, for flood.py. */
 #include <linux/if_link.h>
 #include <sched.h>
@@ -91,25 +91,34 @@ static int attach(int ns, const char *iface, int action)
 	return link;
 }
 
+/* All rules, for HTTPS. */
+static struct shield_plan plan_with(enum shield_cookies cookies)
+{
+	static struct shield_protect list[2];
+	struct shield_plan plan = {
+		.protect = list, .n_protect = 2, .rules = shield_rules_default()};
+
+	list[0] = (struct shield_protect){
+		.to = run_prefix("0.0.0.0/0"), .port = 443, .proto = L4_TCP};
+	list[1] = (struct shield_protect){.to = run_prefix("::/0"), .port = 443, .proto = L4_TCP};
+	plan.rules.cookies = cookies;
+	plan.rules.synack_limit = 1u << 30;
+	plan.rules.stale_limit = 0;
+	return plan;
+}
+
 static void shield_up(void)
 {
-	struct shield_protect list[] = {
-		{.to = run_prefix("0.0.0.0/0"), .port = 443, .proto = L4_TCP},
-		{.to = run_prefix("::/0"), .port = 443, .proto = L4_TCP},
-	};
 	const char *edge0 = "edge0";
 	char pin[128];
 	struct shield_config cfg = {
 		.mode = SHIELD_WANT_NATIVE,
 		.ifaces = &edge0,
 		.n_ifaces = 1,
-		.plan = {.protect = list, .n_protect = 2, .rules = shield_rules_default()},
+		.plan = plan_with(COOKIES_ALWAYS),
 		.pin_dir = pin,
 	};
 
-	cfg.plan.rules.cookies = COOKIES_ALWAYS;
-	cfg.plan.rules.synack_limit = 1u << 30;
-	cfg.plan.rules.stale_limit = 0;
 	snprintf(pin, sizeof(pin), "%s/sluice", net->dir);
 	assert(shield_open(&cfg, &shield) == 0 && shield_is_on(shield));
 }
@@ -193,11 +202,19 @@ static void measure(size_t f)
 
 /* ---- upload ------------------------------------------------------------------------------- */
 
-static double upload(const char *ip, uint16_t port)
+static double upload(const char *ip, enum shield_cookies cookies)
 {
-	struct pair p = net_pair(net, ip, port);
-	uint64_t began = clock_mono_ns();
+	struct shield_plan plan = plan_with(cookies);
+	struct shield_cookie_stats before, after;
+	struct pair p;
+	uint64_t began;
 
+	assert(shield_policy_set(shield, &plan, 0) == 0);
+	assert(shield_cookies_read(shield, &before) == 0);
+	p = net_pair(net, ip, 443);
+	assert(shield_cookies_read(shield, &after) == 0);
+	assert((after.made > before.made) == (cookies == COOKIES_ALWAYS));
+	began = clock_mono_ns();
 	assert(net_bulk(p.client, p.server, 5000000));
 	began = clock_mono_ns() - began;
 	net_pair_close(&p);
@@ -214,8 +231,8 @@ static void uploads(const char *ip)
 	double ordinary[41], cookie[41];
 
 	for (size_t i = 0; i < ARRAY_SIZE(ordinary); i++) {
-		ordinary[i] = upload(ip, 80);
-		cookie[i] = upload(ip, 443);
+		ordinary[i] = upload(ip, COOKIES_OFF);
+		cookie[i] = upload(ip, COOKIES_ALWAYS);
 	}
 	qsort(ordinary, ARRAY_SIZE(ordinary), sizeof(double), by_size);
 	qsort(cookie, ARRAY_SIZE(cookie), sizeof(double), by_size);
