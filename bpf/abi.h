@@ -83,6 +83,7 @@ _Static_assert(sizeof(struct shield_ask) == 32, "shield_ask");
 
 #define SAMPLE_BYTES_MAX 2016 /* of a frame, in the ring buffer */
 #define SAMPLE_QUEUES    64   /* receive queues per interface that sockets are bound to */
+#define SAMPLE_SOCKETS   (SHIELD_IFACES_MAX * SAMPLE_QUEUES)
 #define SAMPLE_MARK      0x70696c73u
 
 enum shield_sample_via {
@@ -395,8 +396,9 @@ enum shield_list_id {
 #define LIST_ENTRIES_MAX (1u << 22) /* of one list, both families */
 #define LIST_OWN_MAX     (1u << 16) /* of those, made one by one: by hand, by offence, by sluice.conf */
 #define LIST_SETS_MAX    64         /* of one list; set 0 is what was made one by one */
-#define LIST_NOTES_MAX   65536      /* distinct ones of one list */
-#define LIST_NESTED_MAX  8          /* expired entries around an address, before XDP gives up */
+#define LISTS_SETS       (LISTS * LIST_SETS_MAX)
+#define LIST_NOTES_MAX   65536 /* distinct ones of one list */
+#define LIST_NESTED_MAX  8     /* expired entries around an address, before XDP gives up */
 
 enum shield_deny_reason {
 	SHIELD_DENY_CONFIG = 1, /* sluice.conf; goes when it is gone from there */

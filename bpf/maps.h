@@ -127,7 +127,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, LISTS *LIST_SETS_MAX);
+	__uint(max_entries, LISTS_SETS); /* [list * LIST_SETS_MAX + set] */
 	__type(key, __u32);
 	__type(value, struct shield_set);
 } list_set SEC(".maps");
@@ -188,7 +188,7 @@ struct {
 /* [slot of `iface` * SAMPLE_QUEUES + queue]; the kernel empties it when its socket closes */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, SHIELD_IFACES_MAX *SAMPLE_QUEUES);
+	__uint(max_entries, SAMPLE_SOCKETS);
 	__type(key, __u32);
 	__type(value, __u32);
 } sample_xsk SEC(".maps");

@@ -168,17 +168,24 @@ static __always_inline bool flow_ends_handshake(struct xdp_md *ctx, const struct
 /* One packet in so many of an established connection says that its source is still real. */
 #define FLOW_REMIND 64
 
+enum flow {
+	FLOW_UNKNOWN,
+	FLOW_KNOWN,
+	FLOW_REMINDS, /* known, and its source is to be remembered as real */
+	FLOW_ENDS,    /* known since this packet: it ends the kernel's handshake */
+	FLOW_COOKIE,  /* to be known: it brings a cookie */
+};
+
 /* Rule 4 is to know whom it may trust. */
-static __always_inline void flow_vouch(struct xdp_md *ctx, const struct packet *p,
-				       struct bpf_sock *sk, struct syn_scratch *s)
+static __always_inline enum flow flow_known(struct xdp_md *ctx, const struct packet *p,
+					    struct bpf_sock *sk, struct syn_scratch *s)
 {
 	if (flow_ends_handshake(ctx, p, sk, s))
-		shield_validate(p, true);
-	else if (sk->state == BPF_TCP_ESTABLISHED && !p->asked && s->known++ % FLOW_REMIND == 0)
-		shield_validate(p, false);
+		return FLOW_ENDS;
+	if (sk->state == BPF_TCP_ESTABLISHED && !p->asked && s->known++ % FLOW_REMIND == 0)
+		return FLOW_REMINDS;
+	return FLOW_KNOWN;
 }
-
-enum flow { FLOW_UNKNOWN, FLOW_KNOWN, FLOW_COOKIE };
 
 /* A function of its own: its stack is not the judge's, and the verifier walks it once. */
 __noinline int flow_find_out(struct xdp_md *ctx, const struct packet *p, __u64 now)
@@ -186,6 +193,7 @@ __noinline int flow_find_out(struct xdp_md *ctx, const struct packet *p, __u64 n
 	const struct shield_cookie *cookies;
 	struct syn_scratch *s = scratch();
 	bool listener, can, good = false;
+	enum flow found = FLOW_KNOWN;
 	struct bpf_sock *sk;
 	__u32 zero = 0;
 
@@ -210,14 +218,12 @@ __noinline int flow_find_out(struct xdp_md *ctx, const struct packet *p, __u64 n
 							(void *)&s->head, sizeof(struct tcphdr));
 	}
 	if (sk && !listener)
-		flow_vouch(ctx, p, sk, s);
+		found = flow_known(ctx, p, sk, s);
 	if (sk)
 		bpf_sk_release(sk);
 	if (can && cookies->how == COOKIE_OWN)
 		good = flow_has_cookie(p, s, now);
-	if (good)
-		shield_validate(p, true);
-	return !listener ? FLOW_KNOWN : good ? FLOW_COOKIE : FLOW_UNKNOWN;
+	return !listener ? found : good ? FLOW_COOKIE : FLOW_UNKNOWN;
 }
 
 /* One more whom the kernel may refuse? */
@@ -242,19 +248,21 @@ shield_flow(struct xdp_md *ctx, const struct shield_rules *r, const struct packe
 {
 	struct syn_state *here;
 	__u64 now;
+	int flow;
 
 	if (!flow_can_be_told(p) || tcp_begins(p))
 		return DROP_NONE;
 	now = p->now;
-	switch (flow_find_out(ctx, p, now)) {
-	case FLOW_KNOWN: return DROP_NONE;
-	case FLOW_COOKIE:
-		here = syn_state_here();
-		if (here && !p->asked)
+	flow = flow_find_out(ctx, p, now);
+	if (flow == FLOW_KNOWN)
+		return DROP_NONE;
+	here = syn_state_here();
+	if (flow != FLOW_UNKNOWN) {
+		if (here && !p->asked && flow == FLOW_COOKIE)
 			here->returned++;
+		shield_validate(p, flow != FLOW_REMINDS);
 		return DROP_NONE;
 	}
-	here = syn_state_here();
 	return here && stale_within(here, r->stale_limit, now, p->asked) ? DROP_NONE : DROP_NO_FLOW;
 }
 

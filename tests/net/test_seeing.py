@@ -133,9 +133,9 @@ shield = {{ interfaces = [ "{net.edge_if}" ]; rate_classes = ( {classes} ); prot
     with sluice.Edge(listeners=LISTENERS, endpoints=ENDPOINTS, netns=net.edge, extra=shield) as edge:
         [policy] = json.loads(netns.sh("bpftool", "-j", "map", "dump", "pinned", f"{edge.pin_dir}/policy"))
         edge.bank = policy["formatted"]["value"]["bank"]
-        for i in range(6):  # struct shield_rate: a name, then interval and depth of each limit
-            map_edit(edge, "rates", edge.bank * 16 + 1 + i, lambda v, at=16 + 16 * i: v.__setitem__(
-                slice(at, at + 16), struct.pack("<QQ", 10**9, 1 << 63)))
+        for i in range(6):  # struct shield_rate: a name, then of each limit 28 bytes and `never`
+            map_edit(edge, "rates", edge.bank * 16 + 1 + i, lambda v, at=16 + 32 * i: v.__setitem__(
+                slice(at + 28, at + 32), struct.pack("<I", 1)))
         edge.rules = lambda synack_limit: map_edit(edge, "rules", edge.bank, lambda v: v.__setitem__(
             slice(24, 44), struct.pack("<5I", 1, 1000, 500, synack_limit, 0)))  # cookies … stale_limit
         edge.rules(0)
