@@ -79,6 +79,14 @@ async def crowd(edge, n, path="/ws"):
     return clients
 
 
+def in_the_lobby(edge, n):
+    """Who is connected is on his way there: the lobby's home, another worker, hears of it a moment later."""
+    def there():
+        rows = json.loads(edge.ctl_run("-j", "channel", "show", "name", "lobby").stdout or "[]")
+        return bool(rows) and rows[0]["subscribers"] >= n
+    sluice.wait_for("everybody is in the lobby", 10, there)
+
+
 @run
 async def test_a_publication_reaches_all_subscribers_and_its_publisher(edge):
     clients = await crowd(edge, 12)
@@ -143,6 +151,7 @@ async def test_room_words(edge):
 @run
 async def test_chat_words_and_the_lobby(edge):
     a, b = await crowd(edge, 2)
+    in_the_lobby(edge, 2)
     await a.say(type="chat", text="hello")
     for c in (a, b):
         m = await c.until("chat")
@@ -157,6 +166,7 @@ async def test_chat_words_and_the_lobby(edge):
 @run
 async def test_one_publication_in_several_words(edge):
     channel, room, sender = await crowd(edge, 3)
+    in_the_lobby(edge, 3)
     await channel.ask("subscribed", type="subscribe", channel="mix")
     await room.ask("joined_room", type="join_room", room="mix")
     await sender.say(type="publish", channel="mix", data="d")
