@@ -13,6 +13,7 @@
 struct fleet {
 	struct shield *shield;
 	int fd[WORKERS];
+	bool defer; /* its clients speak first */
 };
 
 static char pin_dir[128];
@@ -37,6 +38,7 @@ static void fleet_listen(struct fleet *f, const char *ip, uint16_t port, bool de
 {
 	int s = 30;
 
+	f->defer = defer;
 	for (unsigned i = 0; i < WORKERS; i++) {
 		f->fd[i] = net_listen(ip, port);
 		fcntl(f->fd[i], F_SETFL, O_NONBLOCK);
@@ -55,13 +57,16 @@ static void fleet_close(struct fleet *f)
 		close(f->fd[i]);
 }
 
-/* How many wait at its listeners; they are taken and answered. */
+/* How many wait at its listeners; they are taken and answered. What a client said is read: a socket closed
+ * over unread bytes resets the connection, and an answer that was lost on its way is never sent again. */
 static unsigned fleet_take(struct fleet *f)
 {
 	unsigned n = 0;
+	char said;
 
 	for (unsigned i = 0; i < WORKERS; i++)
 		for (int c; (c = accept4(f->fd[i], NULL, NULL, SOCK_CLOEXEC)) >= 0; n++) {
+			check(!f->defer || (recv(c, &said, 1, 0) == 1 && said == 'x'));
 			check(send(c, "y", 1, MSG_NOSIGNAL) == 1);
 			close(c);
 		}
