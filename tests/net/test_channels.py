@@ -80,10 +80,11 @@ async def crowd(edge, n, path="/ws"):
 
 
 def in_the_lobby(edge, n):
-    """Who is connected is on his way there: the lobby's home, another worker, hears of it a moment later."""
+    """Who is connected is on his way there: the lobby's home, another worker, hears of it a moment later; and
+    of those who went, those of the test before too: it is exactly `n`, or somebody is still on his way."""
     def there():
         rows = json.loads(edge.ctl_run("-j", "channel", "show", "name", "lobby").stdout or "[]")
-        return bool(rows) and rows[0]["subscribers"] >= n
+        return bool(rows) and rows[0]["subscribers"] == n
     sluice.wait_for("everybody is in the lobby", 10, there)
 
 
