@@ -16,7 +16,7 @@
 
 /* Raised by hand whenever the meaning of a map changes and its size may not.
  * Pinned maps of another number are rebuilt at start, and a line says so. */
-#define SHIELD_ABI 2
+#define SHIELD_ABI 3
 
 #define SHIELD_GROUPS_MAX  256  /* listen addresses */
 #define SHIELD_WORKERS_MAX 1024 /* workers of one keeper; a power of two */
@@ -423,8 +423,9 @@ struct list_entry {
 	__u8 set;
 	__u8 _zero;
 	enum shield_deny_reason reason;
+	__u64 _line; /* a cache line each: whoever is listed waits for one and not for two */
 };
-_Static_assert(sizeof(struct list_entry) == 56, "list_entry");
+_Static_assert(sizeof(struct list_entry) == 64, "list_entry");
 
 struct list_note {
 	char text[64]; /* for people; NUL-terminated */
@@ -455,27 +456,32 @@ struct shield_set {
 };
 _Static_assert(sizeof(struct shield_set) == 136, "shield_set");
 
-/* list_heap: from an address to the number of its entry, in blocks of a cache line.
+/* From an address to the number of its entry, in two maps.
  *
- *   [bitmap: 2^24 bits, one per /24: is anything of it listed?]
- *   [dir: 2^16 refs, by the first 16 bits]                       } once per family
- *   then nodes, by 8 bits each, and skips, over 1 to 7 bytes where one alone differs
+ *   list_top   [bits: 64 for each /16, one per /22: is anything of it listed?]  } an element per family
+ *              [dir: a ref for each /16]                                        }
+ *   list_heap  nodes, by 8 bits each, and skips, over 1 to 7 bytes where one alone differs
  *
  * A ref is an entry's number, or with a kind in its two highest bits the place of a node
- * or a skip in units of 16 bytes. A node is a map from 256 bytes to refs, as runs: bit i of
- * its bitmap says that byte i has another ref than byte i - 1 (bit 0 is always set), its
- * refs are those of the runs in order. Nodes are never changed but replaced, so that a
- * packet sees the list before or after a change; single refs are stored in one piece. */
+ * or a skip in units of 16 bytes. An entry's number says who is the innermost that can hold the
+ * address: his own prefix says whether he does, and if not, the next one around him may. So a
+ * part of the tree in which there is but one needs neither nodes nor skips.
+ *
+ * Nodes are never changed but replaced, so that a packet sees the list before or after a change;
+ * single refs are stored in one piece. */
+struct list_top {
+	__u64 bits[1 << 16];
+	__u32 dir[1 << 16];
+	__u64 build; /* in the first element: as in struct shield_list */
+};
+
 struct list_block {
 	__u64 w[8];
 };
 
 enum {
-	LIST_BITMAP_BLOCKS = (1 << 24) / 512,
-	LIST_DIR_BLOCKS = (1 << 16) / 16,
-	LIST_FAMILY_BLOCKS = LIST_BITMAP_BLOCKS + LIST_DIR_BLOCKS,
-	LIST_HEAD_BLOCK = 2 * LIST_FAMILY_BLOCKS, /* userspace's: free blocks and the like */
-	LIST_POOL_BLOCK = LIST_HEAD_BLOCK + 1,
+	LIST_HEAD_BLOCK, /* userspace's: free blocks and the like */
+	LIST_POOL_BLOCK,
 };
 
 #define LIST_REF_KIND  0xc0000000u
@@ -483,12 +489,19 @@ enum {
 #define LIST_REF_SKIP  0x80000000u
 #define LIST_REF_PLACE 0x3fffffffu /* in units of 16 bytes: four to a block */
 
-/* A node: byte i of w[0] counts the runs before w[1 + i] of the bitmap (i = 0..3), bytes 4
- * and 5 all runs, byte 6 is the size class; w[1..4] the bitmap; from w[5] on and in the blocks
- * behind, the refs: 6, then 16 a block. A skip: w[0] has its bytes, from the highest on, and
- * in the lowest how many; w[1] the ref behind them and, in its high half, the ref of whoever
- * does not match. */
+/* A node is a map from 256 bytes to refs, in one of two ways.
+ *
+ * LIST_FULL in its place: 256 refs, in 16 blocks. One line to wait for.
+ *
+ * Else as runs: bit i of its bitmap says that byte i has another ref than byte i - 1 (bit 0 is always
+ * set), its refs are those of the runs in order. Byte i of w[0] counts the runs before w[1 + i]
+ * of the bitmap (i = 0..3), bytes 4 and 5 all runs, byte 6 is the size class; w[1..4] the bitmap;
+ * from w[5] on and in the blocks behind, the refs: 6, then 16 a block.
+ *
+ * A skip: w[0] has its bytes, from the highest on, and in the lowest how many; w[1] the ref behind
+ * them and, in its high half, the ref of whoever does not match. */
 #define LIST_NODE_REFS 6
+#define LIST_FULL      1u
 
 /* ---- SYN cookies -------------------------------------------------------------- */
 

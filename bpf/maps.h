@@ -94,7 +94,23 @@ const volatile struct {
 
 /* What a list is searched in, at [id * 2 + bank]. Userspace makes the inner maps, of the
  * size that the list needs, and pins those in force as deny_heap, deny_entry, allow_heap, …
- * Types and not sizes: 6.1 takes no inner map with types in the place of one without. */
+ * Types and not sizes: 6.1 takes no inner map with types in the place of one without. The first is of
+ * one size for all (an element per family), so that looking into it is no call; nobody wants to
+ * see its four megabytes, and it has no type. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, LISTS * 2);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_MMAPABLE);
+			__uint(max_entries, 2);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct list_top));
+		});
+} list_top SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, LISTS * 2);

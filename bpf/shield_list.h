@@ -2,13 +2,14 @@
 /* shield_list.h - rules 2 and 3: is the source on the allow list, on the deny list?
  *
  *   any entry of its family? ─► bit of its /24 ─► dir[first 16 bits] ─► nodes ─► entry
- *            │                       │                                             │ expired
+ *            │                       │                                             │ not around it, or expired
  *            └───────────────────────┴─► no                                parent ◄┘
  *
- * Nearly every stranger ends at the bitmap: one cache line of two megabytes. What is behind
- * depends on the number of prefixes around an address only as far as memory is slow: three
- * steps for IPv4, one for each byte that matters for IPv6. No trie of the kernel's, which
- * takes a step for every bit that differs.
+ * Nearly every stranger ends at the bit: one cache line of two megabytes, and no call on the way to
+ * it. What is behind depends on the number of prefixes around an address only as far as memory
+ * is slow: of a million hosts and nets, most are two lines further (256 refs of the /16, the entry),
+ * with one more where several lie in a /24. No trie of the kernel's, which takes a step for
+ * every bit that differs.
  *
  * Longer prefixes win, and each entry knows the one around it: an entry that has expired is
  * no entry from that moment on, and the one around it decides. Userspace sweeps the dead out
@@ -33,17 +34,22 @@ static __always_inline __u32 ones(__u64 w)
 	return w * 0x0101010101010101 >> 56;
 }
 
-/* The ref that the node in block `at` has for a byte. A function of its own, so that the verifier
+/* The ref that the node at `place` has for a byte. A function of its own, so that the verifier
  * walks it once and not for every step and byte: it finds the heap again. */
-__noinline int list_node(__u32 slot, __u32 at, __u32 byte)
+__noinline int list_node(__u32 slot, __u32 place, __u32 byte)
 {
 	void *heap = bpf_map_lookup_elem(&list_heap, &slot);
+	__u32 word = byte >> 6 & 3, at = place >> 2;
 	const struct list_block *b;
-	__u32 word = byte >> 6 & 3;
 	__u64 nth;
 
 	if (!heap)
 		return 0;
+	if (place & LIST_FULL) {
+		at += byte >> 4 & 15;
+		b = bpf_map_lookup_elem(heap, &at);
+		return b ? ((const __u32 *)b)[byte & 15] : 0;
+	}
 	b = bpf_map_lookup_elem(heap, &at);
 	if (!b)
 		return 0;
@@ -59,35 +65,23 @@ __noinline int list_node(__u32 slot, __u32 at, __u32 byte)
 	return b ? ((const __u32 *)b)[nth & 15] : 0;
 }
 
-/* The number of the innermost entry that lives, its hit added, or 0; a function of its own, so that the verifier
- * walks its loops once and not for every rule and family. The address is in host order, from
- * the highest bit of `hi` on. */
-__noinline int list_find(__u32 slot, __u32 family, __u64 hi, __u64 lo, __u32 asked)
+/* Behind a directory's ref: the number of the innermost entry that can hold the address. It is in host
+ * order, from the highest bit of `hi` on. */
+__noinline int list_walk(__u32 slot, __u32 ref, __u64 hi, __u64 lo)
 {
-	__u32 at = family + LIST_BITMAP_BLOCKS + (hi >> 52), ref;
-	struct list_entry *entry;
-	struct list_block *b;
-	void *heap, *entries;
-
-	heap = bpf_map_lookup_elem(&list_heap, &slot);
-	entries = bpf_map_lookup_elem(&list_entry, &slot);
-	if (!heap || !entries)
-		return 0;
-	b = bpf_map_lookup_elem(heap, &at);
-	if (!b)
-		return 0;
-	ref = ((const __u32 *)b)[hi >> 48 & 15];
 	hi = hi << 16 | lo >> 48;
 	lo <<= 16;
-
 	for (int i = 0; i < LIST_STEPS_MAX && (ref & LIST_REF_KIND); i++) {
 		__u32 place = ref & LIST_REF_PLACE;
 
-		at = place >> 2;
 		if (ref & LIST_REF_SKIP) {
+			void *heap = bpf_map_lookup_elem(&list_heap, &slot);
+			__u32 at = place >> 2, n;
+			const struct list_block *b;
 			__u64 bytes, next;
-			__u32 n;
 
+			if (!heap)
+				return 0;
 			b = bpf_map_lookup_elem(heap, &at);
 			if (!b)
 				return 0;
@@ -103,32 +97,56 @@ __noinline int list_find(__u32 slot, __u32 family, __u64 hi, __u64 lo, __u32 ask
 			lo <<= n;
 			continue;
 		}
-		ref = list_node(slot, at, hi >> 56);
+		ref = list_node(slot, place, hi >> 56);
 		hi = hi << 8 | lo >> 56;
 		lo <<= 8;
 	}
+	return ref & LIST_REF_KIND ? 0 : ref;
+}
 
-	for (int i = 0; i < LIST_NESTED_MAX && ref && !(ref & LIST_REF_KIND); i++) {
-		entry = bpf_map_lookup_elem(entries, &ref);
+static __always_inline bool list_entry_holds(const struct list_entry *e, __u64 hi, __u64 lo)
+{
+	const __u64 *addr = (const __u64 *)e->addr;
+
+	hi ^= bpf_be64_to_cpu(addr[0]);
+	lo ^= bpf_be64_to_cpu(addr[1]);
+	if (e->len <= 64)
+		return !e->len || !(hi >> ((64 - e->len) & 63));
+	return !hi && !(lo >> ((128 - e->len) & 63));
+}
+
+/* The number of the innermost entry around the address that lives, its hit added, or 0. `at` is the
+ * innermost that can be. A function of its own, so that the verifier walks its loop once and not for
+ * every rule and family. */
+__noinline int list_find(__u32 slot, __u32 at, __u64 hi, __u64 lo, __u32 asked)
+{
+	void *entries = bpf_map_lookup_elem(&list_entry, &slot);
+
+	if (!entries)
+		return 0;
+	for (int i = 0; i < LIST_NESTED_MAX && at; i++) {
+		struct list_entry *entry = bpf_map_lookup_elem(entries, &at);
+
 		if (!entry)
 			return 0;
-		if (!entry->expires_ns || entry->expires_ns > bpf_ktime_get_coarse_ns()) {
+		if (list_entry_holds(entry, hi, lo) &&
+		    (!entry->expires_ns || entry->expires_ns > bpf_ktime_get_coarse_ns())) {
 			if (!asked)
 				__sync_fetch_and_add(&entry->hits, 1);
-			return ref;
+			return at;
 		}
-		ref = entry->parent;
+		at = entry->parent;
 	}
 	return 0;
 }
 
 static __always_inline bool shield_lists(enum shield_list_id id, struct packet *p)
 {
-	__u32 list = id, family = 0, at, bank, slot, entry;
+	__u32 list = id, family = 0, bank, slot, at;
 	const struct shield_list *now;
-	const struct list_block *b;
+	const struct list_top *top;
 	__u64 hi, lo = 0;
-	void *heap;
+	void *tops;
 
 	now = bpf_map_lookup_elem(&lists, &list);
 	if (!now)
@@ -141,20 +159,22 @@ static __always_inline bool shield_lists(enum shield_list_id id, struct packet *
 	} else {
 		hi = bpf_be64_to_cpu(p->src.half[0]);
 		lo = bpf_be64_to_cpu(p->src.half[1]);
-		family = LIST_FAMILY_BLOCKS;
+		family = 1;
 	}
 	slot = id * 2 + bank;
-	heap = bpf_map_lookup_elem(&list_heap, &slot);
-	if (!heap)
+	tops = bpf_map_lookup_elem(&list_top, &slot);
+	if (!tops)
 		return false;
-	at = family + (hi >> 49);
-	b = bpf_map_lookup_elem(heap, &at);
-	if (!b || !(b->w[hi >> 46 & 7] >> (hi >> 40 & 63) & 1))
+	top = bpf_map_lookup_elem(tops, &family);
+	if (!top || !(top->bits[hi >> 48] >> (hi >> 42 & 63) & 1))
 		return false;
-	entry = list_find(slot, family, hi, lo, p->asked);
-	if (entry)
-		p->entry = entry + 1;
-	return entry != 0;
+	at = top->dir[hi >> 48];
+	if (at & LIST_REF_KIND)
+		at = list_walk(slot, at, hi, lo);
+	at = list_find(slot, at, hi, lo, p->asked);
+	if (at)
+		p->entry = at + 1;
+	return at != 0;
 }
 
 #endif

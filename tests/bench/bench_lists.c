@@ -233,9 +233,7 @@ static size_t list_bytes(void)
 {
 	const struct list *l = &run.shield.list[LIST_DENY];
 
-	return l->table.blocks * sizeof(struct list_block) +
-	       l->table.entries * sizeof(struct list_entry) +
-	       l->notes_max * sizeof(struct list_note);
+	return list_table_bytes(&l->table) + l->notes_max * sizeof(struct list_note);
 }
 
 static double cpu_seconds(void)

@@ -613,7 +613,7 @@ NET_TEST(shield, bpftool_reads_every_map_that_can_carry_btf, 1500)
 	check(dump_shows("deny_entry", "{\"hits\":1,\"expires_ns\":0,"));
 	check(dump_shows("deny_entry", "\"addr\":[203,0,113,0,0,0,0,0,0,0,0,0,0,0,0,0],\"len\":24,"
 				       "\"family\":4,\"set\":0,\"_zero\":0,"
-				       "\"reason\":\"SHIELD_DENY_OPERATOR\"}"));
+				       "\"reason\":\"SHIELD_DENY_OPERATOR\",\"_line\":0}"));
 	check(dump_shows("deny_entry", "\"addr\":[32,1,13,184,222,173,0,0"));
 	check(dump_shows("deny_note", "\"text\":\"a test\""));
 	check(dump_shows("lists", "{\"v4\":1,\"v6\":1}"));

@@ -17,6 +17,7 @@ static void build(const struct list_hand *h)
 	size_t blocks = LIST_POOL_BLOCK + LIST_CHANGE_BLOCKS + h->n * 32;
 	struct list_fill *fill = calloc(1, sizeof(*fill));
 	struct list_table t = {
+		.top = calloc(2, sizeof(*t.top)),
 		.heap = calloc(blocks, sizeof(*t.heap)),
 		.entry = calloc(h->n + 1, sizeof(*t.entry)),
 		.blocks = (uint32_t)blocks,
@@ -36,6 +37,7 @@ static void build(const struct list_hand *h)
 		assert(list_table_find(&t, &t.entry[i]) == i);
 	for (uint32_t i = 1; i <= h->n; i += 3) /* and it can be taken apart */
 		list_table_del(&t, i);
+	free(t.top);
 	free(t.heap);
 	free(t.entry);
 	free(fill);

@@ -76,11 +76,14 @@ static bool open_pages(struct ctl *ctl, struct pages *p, int *code)
 	p->set += (size_t)list_id(ctl) * LIST_SETS_MAX;
 	if (p->list->build == 0)
 		return true;
-	const void *heap = map_own(ctl, "heap", sizeof(*p->table.heap), &p->table.blocks, code);
+	const void *top = map_own(ctl, "top", sizeof(*p->table.top), &n, code);
+	const void *heap =
+		top ? map_own(ctl, "heap", sizeof(*p->table.heap), &p->table.blocks, code) : NULL;
 	const void *entry =
 		heap ? map_own(ctl, "entry", sizeof(*p->table.entry), &p->table.entries, code) :
 		       NULL;
 	p->note = entry ? map_own(ctl, "note", sizeof(*p->note), &p->notes, code) : NULL;
+	p->table.top = (void *)top;
 	p->table.heap = (void *)heap;
 	p->table.entry = (void *)entry;
 	return p->note != NULL;
@@ -300,8 +303,7 @@ int list_long_show(struct ctl *ctl)
 		struct list_row row = row_of(&p, &p.table.entry[best[i]]);
 		json_array_append_new(busiest, list_row_json(&row));
 	}
-	uint64_t bytes = (uint64_t)p.table.blocks * sizeof(struct list_block) +
-			 (uint64_t)p.table.entries * sizeof(struct list_entry);
+	uint64_t bytes = list_table_bytes(&p.table) + (uint64_t)p.notes * sizeof(*p.note);
 	if (ctl->json) {
 		ctl_print_json(ctl,
 			       json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "ipv4",

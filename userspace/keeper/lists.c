@@ -211,9 +211,8 @@ static _Noreturn void builder(struct keeper *k, struct lists_job *job, int hand,
 		r.err = build(k, job, &h, &r);
 	if (handover_send(sock, &r, sizeof(r), -1) != sizeof(r))
 		_exit(1);
-	const int fds[] = {r.built.heap_fd, r.built.entry_fd, r.built.note_fd};
-	for (size_t i = 0; !r.err && i < ARRAY_SIZE(fds); i++)
-		if (handover_send(sock, &fds[i], sizeof(fds[i]), fds[i]) != sizeof(fds[i]))
+	for (int i = 0; !r.err && i < LIST_MAPS; i++)
+		if (handover_send(sock, &i, sizeof(i), r.built.fd[i]) != sizeof(i))
 			_exit(1);
 	_exit(0);
 }
@@ -302,22 +301,22 @@ static const char *why_not(int err)
 
 static bool take_built(int sock, struct build_result *r)
 {
-	int *const fds[] = {&r->built.heap_fd, &r->built.entry_fd, &r->built.note_fd};
 	int ignored, fd = -1;
 
 	if (handover_recv(sock, r, sizeof(*r), &fd) != sizeof(*r)) {
 		memset(r, 0, sizeof(*r));
 		r->err = -EIO;
-		r->built.heap_fd = r->built.entry_fd = r->built.note_fd = -1;
+		memset(r->built.fd, -1, sizeof(r->built.fd));
 		return false;
 	}
 	if (fd >= 0)
 		close(fd);
 	r->whom[sizeof(r->whom) - 1] = '\0';
-	r->built.heap_fd = r->built.entry_fd = r->built.note_fd = -1;
-	for (size_t i = 0; !r->err && i < ARRAY_SIZE(fds); i++)
-		if (handover_recv(sock, &ignored, sizeof(ignored), fds[i]) != sizeof(ignored) ||
-		    *fds[i] < 0)
+	memset(r->built.fd, -1, sizeof(r->built.fd));
+	for (int i = 0; !r->err && i < LIST_MAPS; i++)
+		if (handover_recv(sock, &ignored, sizeof(ignored), &r->built.fd[i]) !=
+			    sizeof(ignored) ||
+		    r->built.fd[i] < 0)
 			r->err = -EIO;
 	return r->err == 0;
 }

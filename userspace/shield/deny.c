@@ -249,9 +249,7 @@ int shield_list_gauge(struct shield *s, enum shield_list_id id, struct shield_li
 	for (unsigned i = 1; i < LIST_SETS_MAX; i++)
 		out->sets += set[i].name[0] != '\0';
 	out->room = l->table.entries - 1;
-	out->bytes = (uint64_t)l->table.blocks * sizeof(struct list_block) +
-		     (uint64_t)l->table.entries * sizeof(struct list_entry) +
-		     (uint64_t)l->notes_max * sizeof(struct list_note);
+	out->bytes = list_table_bytes(&l->table) + (uint64_t)l->notes_max * sizeof(*l->note);
 	return 0;
 }
 

@@ -35,6 +35,13 @@
 #define BLOCKS_SPARE  16384
 #define NOTES_SPARE   64
 
+static const char *const map_words[LIST_MAPS] = {
+	[LIST_MAP_TOP] = "top",
+	[LIST_MAP_HEAP] = "heap",
+	[LIST_MAP_ENTRY] = "entry",
+	[LIST_MAP_NOTE] = "note",
+};
+
 const char *list_word(enum shield_list_id id)
 {
 	return id == LIST_DENY ? "deny" : "allow";
@@ -62,14 +69,15 @@ static void unmap_memory(void *p, size_t n, size_t each)
 		munmap(p, map_bytes(n, each));
 }
 
+/* `any_size`: it goes into an array whose maps need not be of one size. `type`: NULL for none. */
 static int map_new(const struct shield *s, const char *name, const char *type, uint32_t each,
-		   uint32_t n, bool inner)
+		   uint32_t n, bool any_size)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts,
-		    .map_flags = BPF_F_MMAPABLE | (inner ? BPF_F_INNER_MAP : 0));
+		    .map_flags = BPF_F_MMAPABLE | (any_size ? BPF_F_INNER_MAP : 0));
 	const struct btf *btf = bpf_object__btf(s->xdp->obj);
 	int key = btf__find_by_name_kind(btf, "__u32", BTF_KIND_TYPEDEF);
-	int value = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+	int value = type ? btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT) : 0;
 	int fd;
 
 	if (key > 0 && value > 0 && bpf_object__btf_fd(s->xdp->obj) >= 0) {
@@ -104,11 +112,13 @@ int shield_list_types(const struct shield *s)
 	return s->xdp ? bpf_object__btf_fd(s->xdp->obj) : -1;
 }
 
-static void close_fd(int *fd)
+static void close_maps(int fd[LIST_MAPS])
 {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	for (int i = 0; i < LIST_MAPS; i++) {
+		if (fd[i] >= 0)
+			close(fd[i]);
+		fd[i] = -1;
+	}
 }
 
 /* ---- the list in force ------------------------------------------------------------- */
@@ -122,13 +132,12 @@ static void list_unmap(struct list *l)
 {
 	if (!l->table.heap)
 		return;
+	unmap_memory(l->table.top, 2, sizeof(*l->table.top));
 	unmap_memory(l->table.heap, l->table.blocks, sizeof(*l->table.heap));
 	unmap_memory(l->table.entry, l->table.entries, sizeof(*l->table.entry));
 	unmap_memory(l->note, l->notes_max, sizeof(*l->note));
 	list_table_fini(&l->table);
-	close_fd(&l->heap_fd);
-	close_fd(&l->entry_fd);
-	close_fd(&l->note_fd);
+	close_maps(l->fd);
 	l->note = NULL;
 }
 
@@ -146,36 +155,34 @@ static uint64_t expiry_of(const struct list_table *t)
 static int list_map(struct list *l, struct list_built *b)
 {
 	memset(l, 0, sizeof(*l));
-	l->heap_fd = b->heap_fd;
-	l->entry_fd = b->entry_fd;
-	l->note_fd = b->note_fd;
-	b->heap_fd = b->entry_fd = b->note_fd = -1;
+	memcpy(l->fd, b->fd, sizeof(l->fd));
+	memset(b->fd, -1, sizeof(b->fd));
 	l->notes_max = b->notes;
 	l->table.blocks = b->blocks;
 	l->table.entries = b->entries;
 	l->table.live = true;
-	if (!map_is(l->heap_fd, sizeof(*l->table.heap), b->blocks) ||
-	    !map_is(l->entry_fd, sizeof(*l->table.entry), b->entries) ||
-	    !map_is(l->note_fd, sizeof(*l->note), b->notes) || b->blocks <= LIST_POOL_BLOCK) {
-		close_fd(&l->heap_fd);
-		close_fd(&l->entry_fd);
-		close_fd(&l->note_fd);
+	if (!map_is(l->fd[LIST_MAP_TOP], sizeof(*l->table.top), 2) ||
+	    !map_is(l->fd[LIST_MAP_HEAP], sizeof(*l->table.heap), b->blocks) ||
+	    !map_is(l->fd[LIST_MAP_ENTRY], sizeof(*l->table.entry), b->entries) ||
+	    !map_is(l->fd[LIST_MAP_NOTE], sizeof(*l->note), b->notes) ||
+	    b->blocks <= LIST_POOL_BLOCK) {
+		close_maps(l->fd);
 		memset(l, 0, sizeof(*l));
 		return -EINVAL;
 	}
-	l->table.heap = map_memory(l->heap_fd, b->blocks, sizeof(*l->table.heap));
-	l->table.entry = map_memory(l->entry_fd, b->entries, sizeof(*l->table.entry));
-	l->note = map_memory(l->note_fd, b->notes, sizeof(*l->note));
-	if (l->table.heap && l->table.entry && l->note) {
+	l->table.top = map_memory(l->fd[LIST_MAP_TOP], 2, sizeof(*l->table.top));
+	l->table.heap = map_memory(l->fd[LIST_MAP_HEAP], b->blocks, sizeof(*l->table.heap));
+	l->table.entry = map_memory(l->fd[LIST_MAP_ENTRY], b->entries, sizeof(*l->table.entry));
+	l->note = map_memory(l->fd[LIST_MAP_NOTE], b->notes, sizeof(*l->note));
+	if (l->table.top && l->table.heap && l->table.entry && l->note) {
 		l->next_expiry_ns = expiry_of(&l->table);
 		return 0;
 	}
+	unmap_memory(l->table.top, 2, sizeof(*l->table.top));
 	unmap_memory(l->table.heap, b->blocks, sizeof(*l->table.heap));
 	unmap_memory(l->table.entry, b->entries, sizeof(*l->table.entry));
 	unmap_memory(l->note, b->notes, sizeof(*l->note));
-	close_fd(&l->heap_fd);
-	close_fd(&l->entry_fd);
-	close_fd(&l->note_fd);
+	close_maps(l->fd);
 	memset(l, 0, sizeof(*l));
 	return -ENOMEM;
 }
@@ -197,8 +204,8 @@ int list_wait_unseen(struct shield *s, enum shield_list_id id)
 {
 	__u32 slot = slot_of(s, id);
 
-	return bpf_map_update_elem(bpf_map__fd(s->xdp->maps.list_heap), &slot, &s->list[id].heap_fd,
-				   BPF_ANY) ?
+	return bpf_map_update_elem(bpf_map__fd(s->xdp->maps.list_heap), &slot,
+				   &s->list[id].fd[LIST_MAP_HEAP], BPF_ANY) ?
 		       -errno :
 		       0;
 }
@@ -241,7 +248,7 @@ struct building {
 	uint32_t *note_now;     /* old number of a note → new */
 	uint32_t n_notes, notes_max;
 	uint64_t now_ns;
-	struct list_table table; /* entries in the new map, heap in plain memory */
+	struct list_table table; /* in the new maps; but for the heap, whose size is not yet known */
 	struct list_fill *fill;
 	struct list_note *note;
 	size_t heap_bytes;
@@ -394,10 +401,11 @@ static int store_heap(struct shield *s, struct building *b, struct list_built *o
 	int err = 0;
 
 	out->blocks = (uint32_t)(used + (used - LIST_POOL_BLOCK) / 4 + BLOCKS_SPARE);
-	out->heap_fd = map_new(s, "list_heap", "list_block", sizeof(*at), out->blocks, true);
-	if (out->heap_fd < 0)
-		return out->heap_fd;
-	at = map_memory(out->heap_fd, out->blocks, sizeof(*at));
+	out->fd[LIST_MAP_HEAP] =
+		map_new(s, "list_heap", "list_block", sizeof(*at), out->blocks, true);
+	if (out->fd[LIST_MAP_HEAP] < 0)
+		return out->fd[LIST_MAP_HEAP];
+	at = map_memory(out->fd[LIST_MAP_HEAP], out->blocks, sizeof(*at));
 	if (!at)
 		return -ENOMEM;
 	memcpy(at, b->table.heap, used * sizeof(*at));
@@ -417,24 +425,28 @@ static int build_maps(struct shield *s, struct building *b, struct list_built *o
 		return -E2BIG;
 	out->entries = (uint32_t)(1 + MIN(n + n / 8 + ENTRIES_SPARE, LIST_ENTRIES_MAX));
 	out->notes = b->notes_max;
-	out->entry_fd = map_new(s, "list_entry", "list_entry", sizeof(struct list_entry),
-				out->entries, true);
-	out->note_fd =
+	out->fd[LIST_MAP_TOP] = map_new(s, "list_top", NULL, sizeof(struct list_top), 2, false);
+	out->fd[LIST_MAP_ENTRY] = map_new(s, "list_entry", "list_entry", sizeof(struct list_entry),
+					  out->entries, true);
+	out->fd[LIST_MAP_NOTE] =
 		map_new(s, "list_note", "list_note", sizeof(struct list_note), out->notes, false);
-	if (out->entry_fd < 0 || out->note_fd < 0)
-		return out->entry_fd < 0 ? out->entry_fd : out->note_fd;
+	for (int i = 0; i < LIST_MAPS; i++)
+		if (i != LIST_MAP_HEAP && out->fd[i] < 0)
+			return out->fd[i];
 
 	/* far more addresses than it will need; memory comes as it is touched */
-	b->table.blocks = (uint32_t)(2 * LIST_POOL_BLOCK + n * 16);
+	b->table.blocks = (uint32_t)(LIST_POOL_BLOCK + LIST_CHANGE_BLOCKS + n * 32);
 	b->heap_bytes = (size_t)b->table.blocks * sizeof(struct list_block);
 	b->table.heap = mmap(NULL, b->heap_bytes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (b->table.heap == MAP_FAILED)
 		b->table.heap = NULL;
 	b->table.entries = out->entries;
-	b->table.entry = map_memory(out->entry_fd, out->entries, sizeof(struct list_entry));
-	b->note = map_memory(out->note_fd, out->notes, sizeof(struct list_note));
-	err = b->table.heap && b->table.entry && b->note ? 0 : -ENOMEM;
+	b->table.top = map_memory(out->fd[LIST_MAP_TOP], 2, sizeof(struct list_top));
+	b->table.entry =
+		map_memory(out->fd[LIST_MAP_ENTRY], out->entries, sizeof(struct list_entry));
+	b->note = map_memory(out->fd[LIST_MAP_NOTE], out->notes, sizeof(struct list_note));
+	err = b->table.top && b->table.heap && b->table.entry && b->note ? 0 : -ENOMEM;
 	if (!err) {
 		list_table_format(&b->table);
 		copy_notes(b);
@@ -444,6 +456,7 @@ static int build_maps(struct shield *s, struct building *b, struct list_built *o
 		err = store_heap(s, b, out);
 	if (b->table.heap)
 		munmap(b->table.heap, b->heap_bytes);
+	unmap_memory(b->table.top, 2, sizeof(struct list_top));
 	unmap_memory(b->table.entry, out->entries, sizeof(struct list_entry));
 	unmap_memory(b->note, out->notes, sizeof(struct list_note));
 	return err;
@@ -466,9 +479,7 @@ static uint32_t set_number(const struct shield *s, enum shield_list_id id, const
 
 void shield_list_discard(struct list_built *built)
 {
-	close_fd(&built->heap_fd);
-	close_fd(&built->entry_fd);
-	close_fd(&built->note_fd);
+	close_maps(built->fd);
 }
 
 int shield_list_build(struct shield *s, enum shield_list_id id, const struct list_batch *batch,
@@ -477,7 +488,7 @@ int shield_list_build(struct shield *s, enum shield_list_id id, const struct lis
 	struct building b = {.batch = batch, .now_ns = clock_mono_ns()};
 	int err;
 
-	*out = (struct list_built){.heap_fd = -1, .entry_fd = -1, .note_fd = -1};
+	*out = (struct list_built){.fd = {-1, -1, -1, -1}};
 	err = shield_lists_open(s);
 	if (err)
 		return err;
@@ -519,33 +530,30 @@ static int put_inner(struct bpf_map *outer, __u32 slot, int fd)
 
 static int list_install(struct shield *s, __u32 slot, const struct list *l)
 {
-	int err = put_inner(s->xdp->maps.list_heap, slot, l->heap_fd);
+	int err = put_inner(s->xdp->maps.list_top, slot, l->fd[LIST_MAP_TOP]);
 
-	return err ? err : put_inner(s->xdp->maps.list_entry, slot, l->entry_fd);
+	if (!err)
+		err = put_inner(s->xdp->maps.list_heap, slot, l->fd[LIST_MAP_HEAP]);
+	return err ? err : put_inner(s->xdp->maps.list_entry, slot, l->fd[LIST_MAP_ENTRY]);
 }
 
 static void pin_inner(struct shield *s, enum shield_list_id id, const struct list *l)
 {
-	const struct {
-		const char *what;
-		int fd;
-	} pins[] = {{"heap", l->heap_fd}, {"entry", l->entry_fd}, {"note", l->note_fd}};
 	char name[32];
 
-	for (size_t i = 0; s->lock_fd >= 0 && i < ARRAY_SIZE(pins); i++) {
-		snprintf(name, sizeof(name), "%s_%s", list_word(id), pins[i].what);
-		pin_store(s, name, pins[i].fd);
+	for (int i = 0; s->lock_fd >= 0 && i < LIST_MAPS; i++) {
+		snprintf(name, sizeof(name), "%s_%s", list_word(id), map_words[i]);
+		pin_store(s, name, l->fd[i]);
 	}
 }
 
 void shield_lists_unpin(struct shield *s)
 {
-	static const char *const what[] = {"heap", "entry", "note"};
 	char name[32];
 
 	for (int id = 0; id < LISTS; id++)
-		for (size_t i = 0; i < ARRAY_SIZE(what); i++) {
-			snprintf(name, sizeof(name), "%s_%s", list_word(id), what[i]);
+		for (int i = 0; i < LIST_MAPS; i++) {
+			snprintf(name, sizeof(name), "%s_%s", list_word(id), map_words[i]);
 			pin_remove(s, name);
 		}
 }
@@ -565,9 +573,10 @@ static void count_sets(struct shield *s, enum shield_list_id id)
 	}
 }
 
-/* That heap, entries and notes are of one building. */
+/* That the maps are of one building. */
 static void stamp(struct list *l, uint32_t build)
 {
+	l->table.top[0].build = build;
 	l->table.entry[0].hits = build;
 	l->table.heap[LIST_HEAD_BLOCK].w[7] = build;
 	memcpy(l->note[0].text, &build, sizeof(build));
@@ -578,7 +587,8 @@ static bool has_stamp(const struct list *l, uint32_t build)
 	uint32_t note;
 
 	memcpy(&note, l->note[0].text, sizeof(note));
-	return l->table.entry[0].hits == build && l->table.heap[LIST_HEAD_BLOCK].w[7] == build &&
+	return l->table.top[0].build == build && l->table.entry[0].hits == build &&
+	       l->table.heap[LIST_HEAD_BLOCK].w[7] == build &&
 	       note == build;
 }
 
@@ -660,6 +670,7 @@ int shield_list_switch(struct shield *s, enum shield_list_id id, const struct li
 	}
 	count_sets(s, id);
 	list_wait_unseen(s, id);
+	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_top), &before);
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_heap), &before);
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_entry), &before);
 	if (old.table.heap)
@@ -704,16 +715,17 @@ static int pinned(const struct shield *s, enum shield_list_id id, const char *wh
 static void list_adopt(struct shield *s, enum shield_list_id id)
 {
 	struct shield_list *now = &s->lists[id];
-	struct list_built b = {
-		.heap_fd = pinned(s, id, "heap"),
-		.entry_fd = pinned(s, id, "entry"),
-		.note_fd = pinned(s, id, "note"),
-	};
+	struct list_built b = {};
+	bool all = now->build;
 
-	if (now->build && b.heap_fd >= 0 && b.entry_fd >= 0 && b.note_fd >= 0) {
-		b.blocks = map_size(b.heap_fd);
-		b.entries = map_size(b.entry_fd);
-		b.notes = map_size(b.note_fd);
+	for (int i = 0; i < LIST_MAPS; i++) {
+		b.fd[i] = pinned(s, id, map_words[i]);
+		all = all && b.fd[i] >= 0;
+	}
+	if (all) {
+		b.blocks = map_size(b.fd[LIST_MAP_HEAP]);
+		b.entries = map_size(b.fd[LIST_MAP_ENTRY]);
+		b.notes = map_size(b.fd[LIST_MAP_NOTE]);
 		if (b.blocks > LIST_POOL_BLOCK && b.entries && b.notes &&
 		    list_map(&s->list[id], &b) == 0 && has_stamp(&s->list[id], now->build) &&
 		    list_install(s, slot_of(s, id), &s->list[id]) == 0)

@@ -20,7 +20,7 @@
 
 #include "base/bytes.h"
 
-#define CLASSES 5
+#define CLASSES 4 /* the last: full */
 
 /* In LIST_HEAD_BLOCK. A free node has the place of the next in w[0]. */
 struct head {
@@ -35,7 +35,12 @@ static_assert(sizeof(struct head) <= sizeof(struct list_block), "one block");
 
 static const struct {
 	uint32_t blocks, refs;
-} sizes[CLASSES] = {{1, 6}, {2, 22}, {4, 54}, {8, 118}, {17, 262}};
+} sizes[CLASSES] = {{1, 6}, {2, 22}, {4, 54}, {16, 256}};
+
+/* A /16 with more than these runs is written in full: a kilobyte instead of up to 256 bytes, and a
+ * packet waits for one line instead of two. With fewer entries than that in a /16, lists of
+ * thousands stay small; of a million in all /16s of IPv4, it is 64 MiB. */
+#define SHORT_RUNS 22
 
 static struct head *head(const struct list_table *t)
 {
@@ -50,6 +55,11 @@ static bool is_entry(uint32_t ref)
 static uint32_t place_of(uint32_t ref)
 {
 	return ref & LIST_REF_PLACE;
+}
+
+static bool is_full(uint32_t ref)
+{
+	return (ref & LIST_REF_NODE) && (ref & LIST_FULL);
 }
 
 static struct list_block *node_at(const struct list_table *t, uint32_t ref)
@@ -95,7 +105,7 @@ static void free_ref(struct list_table *t, uint32_t ref)
 		*skip_at(t, ref) = h->free_skip;
 		h->free_skip = place_of(ref);
 	} else {
-		unsigned size = node_at(t, ref)->w[0] >> 48 & 0xff;
+		unsigned size = is_full(ref) ? CLASSES - 1 : node_at(t, ref)->w[0] >> 48 & 0xff;
 
 		assert(size < CLASSES);
 		node_at(t, ref)->w[0] = h->free_node[size];
@@ -161,14 +171,19 @@ static uint32_t skip_new(struct list_table *t, uint64_t bytes, unsigned n, uint3
 
 /* ---- nodes -------------------------------------------------------------------- */
 
+/* Of a node of runs. The blocks lie one behind the other. */
 static uint32_t *node_ref(struct list_block *node, unsigned nth)
 {
-	return (uint32_t *)node + 10 + nth; /* the blocks lie one behind the other */
+	return (uint32_t *)node + 10 + nth;
 }
 
-static unsigned node_runs(const struct list_block *node)
+/* All refs of any node. */
+static uint32_t *node_refs(const struct list_table *t, uint32_t ref, unsigned *n)
 {
-	return node->w[0] >> 32 & 0xffff;
+	struct list_block *node = node_at(t, ref);
+
+	*n = is_full(ref) ? 256 : node->w[0] >> 32 & 0xffff;
+	return is_full(ref) ? (uint32_t *)node : node_ref(node, 0);
 }
 
 static void node_spread(struct list_block *node, uint32_t out[256])
@@ -194,19 +209,42 @@ static void node_spread(struct list_block *node, uint32_t out[256])
 	}
 }
 
-static void spread(struct list_table *t, uint32_t ref, uint32_t out[256])
+/* From the innermost that may hold an address outwards: each has what is left of his range. */
+static void entry_spread(const struct list_table *t, uint32_t ref, unsigned depth,
+			 uint32_t out[256])
+{
+	bool done[256] = {false};
+
+	for (; ref && t->entry[ref].len > depth * 8; ref = t->entry[ref].parent) {
+		const struct list_entry *e = &t->entry[ref];
+		unsigned bits = e->len - depth * 8, from = e->addr[depth];
+
+		for (unsigned i = from; i < from + (bits < 8 ? 1u << (8 - bits) : 1); i++) {
+			out[i] = done[i] ? out[i] : ref;
+			done[i] = true;
+		}
+	}
+	for (unsigned i = 0; i < 256; i++)
+		out[i] = done[i] ? out[i] : ref;
+}
+
+/* What stands for each byte behind the first `depth` ones of the address. */
+static void spread(struct list_table *t, uint32_t ref, unsigned depth, uint32_t out[256])
 {
 	__u64 *skip;
 	uint32_t miss, next;
 	unsigned n;
 
-	if (ref & LIST_REF_NODE) {
-		node_spread(node_at(t, ref), out);
+	if (is_entry(ref)) {
+		entry_spread(t, ref, depth, out);
 		return;
 	}
-	if (is_entry(ref)) {
-		for (unsigned i = 0; i < 256; i++)
-			out[i] = ref;
+	if (is_full(ref)) {
+		memcpy(out, node_at(t, ref), 256 * sizeof(*out));
+		return;
+	}
+	if (ref & LIST_REF_NODE) {
+		node_spread(node_at(t, ref), out);
 		return;
 	}
 	skip = skip_at(t, ref);
@@ -255,7 +293,30 @@ static uint32_t skip_to(struct list_table *t, unsigned byte, uint32_t ref, uint3
 	return skip_new(t, bytes, 1, ref, miss);
 }
 
-static uint32_t pack(struct list_table *t, const uint32_t v[256])
+/* Two owners, of whom one lies in the other: the inner one says it all. 0: it is not so. */
+static uint32_t only_entry(const struct list_table *t, const uint32_t v[256], unsigned runs)
+{
+	uint32_t inner = v[0], outer = v[255], at;
+
+	if (runs > 3)
+		return 0;
+	for (unsigned i = 1; i < 255 && runs == 3; i++)
+		if (v[i] != outer)
+			inner = v[i];
+	if (!is_entry(inner) || !is_entry(outer) || (runs == 3 && v[0] != outer))
+		return 0;
+	if (!inner || (outer && t->entry[outer].len > t->entry[inner].len)) {
+		at = inner;
+		inner = outer;
+		outer = at;
+	}
+	for (at = inner; at != outer && at; at = t->entry[at].parent)
+		if (at != inner && t->entry[at].len != t->entry[inner].len)
+			return 0;
+	return at == outer ? inner : 0;
+}
+
+static uint32_t pack(struct list_table *t, const uint32_t v[256], unsigned depth)
 {
 	struct list_block *node;
 	uint64_t starts[4] = {1};
@@ -272,13 +333,22 @@ static uint32_t pack(struct list_table *t, const uint32_t v[256])
 	}
 	if (runs == 1)
 		return v[0];
+	at = only_entry(t, v, runs);
+	if (at)
+		return at;
 	way = only_way(v, starts, runs);
 	if (way >= 0)
 		return skip_to(t, (unsigned)way, v[way], v[way ? 0 : 255]);
 	while (sizes[size].refs < runs)
 		size++;
+	if (depth == 2 && runs > SHORT_RUNS)
+		size = CLASSES - 1;
 	at = take_blocks(t, size);
 	node = &t->heap[at];
+	if (size == CLASSES - 1) {
+		memcpy(node, v, 256 * sizeof(*v));
+		return at * 4 | LIST_REF_NODE | LIST_FULL;
+	}
 	for (unsigned word = 0; word < 4; word++) {
 		ranks |= (uint64_t)nth << 8 * word;
 		node->w[1 + word] = starts[word];
@@ -293,20 +363,27 @@ static uint32_t pack(struct list_table *t, const uint32_t v[256])
 
 static uint32_t *dir_of(const struct list_table *t, unsigned family)
 {
-	return (uint32_t *)&t->heap[(family == 4 ? 0 : LIST_FAMILY_BLOCKS) + LIST_BITMAP_BLOCKS];
+	return t->top[family == 6].dir;
 }
 
-static __u64 *bitmap_of(const struct list_table *t, unsigned family)
+static uint32_t node_get(const struct list_table *t, uint32_t ref, unsigned byte)
 {
-	return t->heap[family == 4 ? 0 : LIST_FAMILY_BLOCKS].w;
-}
+	struct list_block *node = node_at(t, ref);
 
-static uint32_t node_get(struct list_block *node, unsigned byte)
-{
+	if (is_full(ref))
+		return ((uint32_t *)node)[byte];
 	uint64_t upto = node->w[1 + byte / 64] & ~0ull >> (63 - byte % 64);
 	unsigned nth = (node->w[0] >> byte / 64 * 8 & 0xff) + (unsigned)__builtin_popcountll(upto);
 
 	return *node_ref(node, nth - 1);
+}
+
+static bool holds_addr(const struct list_entry *e, const uint8_t addr[16])
+{
+	unsigned whole = e->len / 8, rest = e->len % 8;
+
+	return memcmp(e->addr, addr, whole) == 0 &&
+	       (!rest || !((e->addr[whole] ^ addr[whole]) >> (8 - rest)));
 }
 
 uint32_t list_table_lookup(const struct list_table *t, unsigned family, const uint8_t addr[16])
@@ -315,7 +392,7 @@ uint32_t list_table_lookup(const struct list_table *t, unsigned family, const ui
 
 	for (unsigned depth = 2; !is_entry(ref);) {
 		if (ref & LIST_REF_NODE) {
-			ref = node_get(node_at(t, ref), addr[depth++]);
+			ref = node_get(t, ref, addr[depth++]);
 			continue;
 		}
 		const __u64 *skip = skip_at(t, ref);
@@ -326,6 +403,8 @@ uint32_t list_table_lookup(const struct list_table *t, unsigned family, const ui
 		ref = same == n ? (uint32_t)skip[1] : (uint32_t)(skip[1] >> 32);
 		depth += n;
 	}
+	while (ref && !holds_addr(&t->entry[ref], addr))
+		ref = t->entry[ref].parent;
 	return ref;
 }
 
@@ -394,12 +473,16 @@ static uint32_t change_all(struct list_table *t, uint32_t ref, const struct chan
 	if (is_entry(ref))
 		return owner_then(t, ref, c);
 	if (ref & LIST_REF_NODE) {
-		struct list_block *node = node_at(t, ref);
+		unsigned n;
+		uint32_t *at = node_refs(t, ref, &n), before = 0, after = 0;
 
-		for (unsigned i = 0, n = node_runs(node); i < n; i++) {
-			uint32_t *at = node_ref(node, i);
-
-			show(at, change_all(t, *at, c));
+		for (unsigned i = 0; i < n; i++) {
+			if (i == 0 || at[i] != before) {
+				before = at[i];
+				after = change_all(t, before, c);
+			}
+			if (after != before)
+				show(&at[i], after);
 		}
 	} else {
 		uint32_t *at = (uint32_t *)&skip_at(t, ref)[1]; /* next, miss: little endian */
@@ -416,7 +499,7 @@ static uint32_t change_below(struct list_table *t, uint32_t ref, unsigned depth,
 	unsigned byte, bits = c->e->len - depth * 8, n = bits < 8 ? 1u << (8 - bits) : 1;
 	uint32_t v[256], before = 0, after = 0, packed;
 
-	spread(t, ref, v);
+	spread(t, ref, depth, v);
 	byte = c->e->addr[depth];
 	for (unsigned i = byte; i < byte + n; i++) {
 		if (i == byte || v[i] != before) {
@@ -426,34 +509,31 @@ static uint32_t change_below(struct list_table *t, uint32_t ref, unsigned depth,
 		}
 		v[i] = after;
 	}
-	packed = pack(t, v);
+	packed = pack(t, v, depth);
 	if (!is_entry(ref))
 		retire(t, ref);
 	return packed;
 }
 
-/* The bits of one /16: does anything of a /24 belong to somebody? */
+/* The bits of one /16: does anything of a /22 belong to somebody? */
 static void bitmap_renew(struct list_table *t, unsigned family, uint32_t net)
 {
-	__u64 *at = bitmap_of(t, family) + net * 4, w[4] = {0};
+	__u64 *at = &t->top[family == 6].bits[net], bits = 0;
 	uint32_t ref = dir_of(t, family)[net], v[256];
 
-	if (is_entry(ref)) {
-		memset(w, ref ? 0xff : 0, sizeof(w));
-	} else if (ref & LIST_REF_SKIP) {
+	if (ref & LIST_REF_SKIP) {
 		const __u64 *skip = skip_at(t, ref);
 
 		for (unsigned i = 0; i < 256; i++)
 			v[i] = (uint32_t)(skip[1] >> 32);
 		v[skip[0] >> 56] = (skip[0] & 7) > 1 ? 1 : (uint32_t)skip[1];
-	} else {
-		node_spread(node_at(t, ref), v);
+	} else if (ref) {
+		spread(t, ref, 2, v);
 	}
-	for (unsigned i = 0; !is_entry(ref) && i < 256; i++)
-		w[i / 64] |= (uint64_t)(v[i] != 0) << i % 64;
-	for (unsigned i = 0; i < 4; i++)
-		if (at[i] != w[i])
-			__atomic_store_n(&at[i], w[i], __ATOMIC_RELEASE);
+	for (unsigned i = 0; ref && i < 256; i++)
+		bits |= (uint64_t)(v[i] != 0) << i / 4;
+	if (*at != bits)
+		__atomic_store_n(at, bits, __ATOMIC_RELEASE);
 }
 
 static void change(struct list_table *t, const struct change *c)
@@ -507,7 +587,7 @@ void list_table_del(struct list_table *t, uint32_t number)
 static void fill_close(struct list_fill *f, uint32_t depth)
 {
 	for (; f->_open > depth; f->_open--) {
-		uint32_t ref = pack(f->table, f->_v[f->_open]);
+		uint32_t ref = pack(f->table, f->_v[f->_open], f->_open);
 
 		if (f->_open == 2)
 			dir_of(f->table, f->_family)[load_be16(f->_path)] = ref;
@@ -540,11 +620,7 @@ static void fill_open(struct list_fill *f, const struct list_entry *e, uint32_t 
 
 static bool holds(const struct list_entry *outer, const struct list_entry *e)
 {
-	unsigned whole = outer->len / 8, rest = outer->len % 8;
-
-	return outer->family == e->family && rank(outer) < rank(e) &&
-	       memcmp(outer->addr, e->addr, whole) == 0 &&
-	       (!rest || !((outer->addr[whole] ^ e->addr[whole]) >> (8 - rest)));
+	return outer->family == e->family && rank(outer) < rank(e) && holds_addr(outer, e->addr);
 }
 
 bool list_fill_add(struct list_fill *f, const struct list_entry *e)
@@ -615,6 +691,12 @@ uint32_t list_table_count(const struct list_table *t, unsigned family)
 uint32_t list_table_blocks(const struct list_table *t)
 {
 	return head(t)->next_block;
+}
+
+uint64_t list_table_bytes(const struct list_table *t)
+{
+	return 2 * sizeof(*t->top) + (uint64_t)t->blocks * sizeof(*t->heap) +
+	       (uint64_t)t->entries * sizeof(*t->entry);
 }
 
 uint32_t list_table_end(const struct list_table *t)

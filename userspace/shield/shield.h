@@ -310,10 +310,19 @@ struct list_batch {
 	size_t n_notes;
 };
 
+/* The maps of a list, one after the other in what is handed on. */
+enum list_map {
+	LIST_MAP_TOP,
+	LIST_MAP_HEAP,
+	LIST_MAP_ENTRY,
+	LIST_MAP_NOTE,
+	LIST_MAPS,
+};
+
 /* A list built beside the one in force. It belongs to whoever built it, who may be another
  * process than the one that switches to it: the descriptors are all there is. */
 struct list_built {
-	int heap_fd, entry_fd, note_fd;  /* maps; -1: none */
+	int fd[LIST_MAPS];               /* -1: none */
 	uint32_t blocks, entries, notes; /* their sizes */
 	uint32_t set;                    /* the number that the batch's set has now */
 	uint32_t v4, v6;                 /* of the batch */

@@ -21,7 +21,7 @@ struct list {
 	struct list_table table; /* heap NULL: it has never had an entry */
 	struct list_note *note;
 	uint32_t notes_max;
-	int heap_fd, entry_fd, note_fd;
+	int fd[LIST_MAPS];
 	uint64_t next_expiry_ns; /* nothing expires before; UINT64_MAX: nothing at all */
 };
 
