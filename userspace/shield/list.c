@@ -248,7 +248,8 @@ struct building {
 	uint32_t *note_now;     /* old number of a note → new */
 	uint32_t n_notes, notes_max;
 	uint64_t now_ns;
-	struct list_table table; /* in the new maps; but for the heap, whose size is not yet known */
+	struct list_table
+		table; /* in the new maps; but for the heap, whose size is not yet known */
 	struct list_fill *fill;
 	struct list_note *note;
 	size_t heap_bytes;
@@ -588,8 +589,7 @@ static bool has_stamp(const struct list *l, uint32_t build)
 
 	memcpy(&note, l->note[0].text, sizeof(note));
 	return l->table.top[0].build == build && l->table.entry[0].hits == build &&
-	       l->table.heap[LIST_HEAD_BLOCK].w[7] == build &&
-	       note == build;
+	       l->table.heap[LIST_HEAD_BLOCK].w[7] == build && note == build;
 }
 
 /* What was done to the old list while the new one was built. */

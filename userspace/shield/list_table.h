@@ -38,7 +38,7 @@ void list_table_fini(struct list_table *t);
 bool list_table_has_room(const struct list_table *t);
 uint32_t list_table_count(const struct list_table *t, unsigned family); /* 4 or 6 */
 uint32_t list_table_blocks(const struct list_table *t);                 /* ever used */
-uint64_t list_table_bytes(const struct list_table *t); /* of the maps */
+uint64_t list_table_bytes(const struct list_table *t);                  /* of the maps */
 /* One more than the highest entry that was ever used: the bound of a walk. Free ones have
  * family 0. */
 uint32_t list_table_end(const struct list_table *t);

@@ -233,7 +233,7 @@ void pin_remove_maps(struct shield *s)
 		"lists",       "list_set",     "drop_count",    "iface",        "listener",
 		"worker",      "core_worker",  "core_nth",      "pick_count",   "rules",
 		"manage",      "cookie",       "cookie_key",    "cookie_last",  "syn_state",
-		"syn_scratch",  "steer_to",      "steer_cpu",    "list_top",      "list_heap",
+		"syn_scratch", "steer_to",     "steer_cpu",     "list_top",     "list_heap",
 		"list_entry",  "sample",       "samples",       "sample_xsk",   "talker_row",
 		"talker",      "events",       "event_log",     "rates",        "cell",
 		"validated",   "appeal_count",
