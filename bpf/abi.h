@@ -399,6 +399,7 @@ enum shield_list_id {
 #define LISTS_SETS       (LISTS * LIST_SETS_MAX)
 #define LIST_NOTES_MAX   65536 /* distinct ones of one list */
 #define LIST_NESTED_MAX  8     /* expired entries around an address, before XDP gives up */
+#define LIST_BESIDE_MAX  2     /* entries beside an address that XDP may have to ask before those */
 
 enum shield_deny_reason {
 	SHIELD_DENY_CONFIG = 1, /* sluice.conf; goes when it is gone from there */

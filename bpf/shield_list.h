@@ -124,7 +124,7 @@ __noinline int list_find(__u32 slot, __u32 at, __u64 hi, __u64 lo, __u32 asked)
 
 	if (!entries)
 		return 0;
-	for (int i = 0; i < LIST_NESTED_MAX && at; i++) {
+	for (int i = 0; i < LIST_BESIDE_MAX + LIST_NESTED_MAX && at; i++) {
 		struct list_entry *entry = bpf_map_lookup_elem(entries, &at);
 
 		if (!entry)

@@ -103,6 +103,7 @@ def libvirt_up():
         (CACHE / "libvirt" / folder).mkdir()
     run.chmod(0o755)  # dnsmasq reads its files as another user
     machine.sh("ip", "link", "set", "lo", "up")
+    machine.unfiltered_bridges()
     with open(run / "libvirtd.out", "wb") as out:
         subprocess.Popen(["libvirtd"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     end = time.monotonic() + DAEMON_S

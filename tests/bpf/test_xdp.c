@@ -6,6 +6,9 @@
  *     tcp 8443  203.0.113.0/24 and 2001:db8:4000::/36
  *     udp 4433  192.0.2.0/28 and 2001:db8::/48
  * Each row runs as if it came from a wire, from loopback, or from both. */
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "run.h"
 #include "test.h"
@@ -875,6 +878,163 @@ TEST(deny, a_list_grows_until_it_is_full_and_says_so)
 	store_be32(p.addr, 0x0b000001);
 	run.shield.list_sets[0].v4 = LIST_OWN_MAX;
 	assert_int_equal(shield_deny_add(&run.shield, &p, 0, SHIELD_DENY_OPERATOR, ""), -ENOSPC);
+	run_close(&run);
+}
+
+static struct list_record record_of(const char *prefix)
+{
+	struct shield_prefix p = run_prefix(prefix);
+	struct list_record r = {.len = p.bits, .family = p.family == AF_INET ? 4 : 6};
+
+	memcpy(r.addr, p.addr, sizeof(r.addr));
+	return r;
+}
+
+static struct list_built built_set(const char *name, const struct list_record *r, size_t n,
+				   struct list_batch *batch)
+{
+	struct list_built built;
+
+	*batch = (struct list_batch){.records = r, .n = n};
+	snprintf(batch->name, sizeof(batch->name), "%s", name);
+	assert_int_equal(shield_list_build(&run.shield, LIST_DENY, batch, &built), 0);
+	return built;
+}
+
+static void load_set(const char *name, const struct list_record *r, size_t n)
+{
+	struct list_batch batch;
+	struct list_built built = built_set(name, r, n, &batch);
+
+	assert_int_equal(shield_list_switch(&run.shield, LIST_DENY, &batch, &built), 0);
+}
+
+TEST(deny, a_host_in_every_set_does_not_hide_the_net_around_it)
+{
+	struct list_record host = record_of("198.51.100.7"), net = record_of("198.51.100.0/24");
+	struct list_record host6 = record_of("2001:db8:1::8"), net6 = record_of("2001:db8:1::/48");
+	char name[16];
+
+	begin();
+	for (unsigned i = 1; i < LIST_SETS_MAX - 1; i++) {
+		snprintf(name, sizeof(name), "s%u", i);
+		load_set(name, (struct list_record[]){host, host6}, 2);
+	}
+	assert_int_equal(run_text(&run, "ip4 src=198.51.100.8 tcp S"), DROP_NONE);
+	assert_int_equal(run_text(&run, "ip4 src=198.51.100.7 tcp S"), DROP_DENIED);
+	load_set("nets", (struct list_record[]){net, net6}, 2);
+	for (unsigned i = LIST_SETS_MAX - 2; i > 0; i--) {
+		assert_int_equal(run_text(&run, "ip4 src=198.51.100.7 tcp S"), DROP_DENIED);
+		assert_int_equal(run_text(&run, "ip4 src=198.51.100.8 tcp S"), DROP_DENIED);
+		assert_int_equal(run_text(&run, "ip6 src=2001:db8:1::9 tcp S"), DROP_DENIED);
+		assert_int_equal(run_text(&run, "ip6 src=2001:db8:2::8 tcp S"), DROP_NONE);
+		snprintf(name, sizeof(name), "s%u", i);
+		load_set(name, NULL, 0);
+	}
+	assert_int_equal(run_text(&run, "ip4 src=198.51.100.8 tcp S"), DROP_DENIED);
+	/* and one by one, above a net that is there already */
+	deny("198.51.100.8", 0);
+	assert_int_equal(run_text(&run, "ip4 src=198.51.100.9 tcp S"), DROP_DENIED);
+	run_close(&run);
+}
+
+TEST(deny, what_leaves_the_configuration_while_a_set_is_built_is_gone_in_the_new_list)
+{
+	struct list_record r[] = {record_of("100.70.0.0/16"), record_of("198.51.100.0/24")};
+	struct shield_prefix list[] = {run_prefix("100.70.0.0/16"), run_prefix("100.80.0.0/16")};
+	struct list_batch batch;
+	struct list_built built;
+
+	begin();
+	assert_int_equal(shield_deny_config(&run.shield, list, 2, 0), 0);
+	shield_list_note_changes(&run.shield, LIST_DENY, true);
+	built = built_set("file", r, 2, &batch);
+	assert_int_equal(shield_deny_config(&run.shield, NULL, 0, 0), 0);
+	assert_int_equal(run_text(&run, "ip4 src=100.70.0.1 tcp S"), DROP_NONE);
+	assert_int_equal(shield_list_switch(&run.shield, LIST_DENY, &batch, &built), 0);
+	shield_list_note_changes(&run.shield, LIST_DENY, false);
+	assert_int_equal(run_text(&run, "ip4 src=100.80.0.1 tcp S"), DROP_NONE);
+	assert_int_equal(run_text(&run, "ip4 src=100.70.0.1 tcp S"), DROP_DENIED); /* the file's */
+	run_close(&run);
+}
+
+static uint32_t number_of(const char *prefix)
+{
+	struct shield_prefix p = run_prefix(prefix);
+	struct list_entry e = {.len = p.bits, .family = 4};
+
+	memcpy(e.addr, p.addr, sizeof(e.addr));
+	return list_table_find(&run.shield.list[LIST_DENY].table, &e);
+}
+
+TEST(deny, what_a_builder_may_be_reading_is_not_used_again)
+{
+	struct shield_prefix p = run_prefix("100.70.0.1");
+	uint32_t was, end;
+
+	begin();
+	deny("100.70.0.1", 0);
+	was = number_of("100.70.0.1");
+	shield_list_note_changes(&run.shield, LIST_DENY, true);
+	shield_list_del(&run.shield, LIST_DENY, &p);
+	shield_reap(&run.shield);
+	deny("100.70.0.2", 0);
+	assert_int_not_equal(number_of("100.70.0.2"), was);
+	shield_list_note_changes(&run.shield, LIST_DENY, false);
+	end = list_table_end(&run.shield.list[LIST_DENY].table);
+	shield_reap(&run.shield);
+	deny("100.70.0.3", 0);
+	assert_int_equal(number_of("100.70.0.3"), was);
+	assert_int_equal(list_table_end(&run.shield.list[LIST_DENY].table), end);
+	run_close(&run);
+}
+
+#define HOSTS 30000 /* so that building takes longer than waiting until no packet reads */
+
+static struct shield_prefix any_host(unsigned i)
+{
+	struct shield_prefix p = run_prefix(i % 2 ? "100.70.0.0" : "2001:db8:1::/64");
+
+	store_be32(p.addr + (i % 2 ? 0 : 4), 0x0a000000 + i * 2654435761u % (1 << 20));
+	return p;
+}
+
+/* As the keeper does it: a child builds, and the list in force is changed all the while. */
+TEST(deny, a_list_is_built_while_the_one_in_force_changes)
+{
+	struct list_record r[] = {record_of("100.70.0.0/16"), record_of("198.51.100.0/24")};
+	struct list_batch batch = {.name = "file", .records = r, .n = 2};
+	unsigned n = 0;
+
+	begin();
+	for (; n < HOSTS; n++) {
+		struct shield_prefix p = any_host(n);
+
+		shield_deny_add(&run.shield, &p, 0, SHIELD_DENY_OPERATOR, "");
+	}
+	for (unsigned round = 0; round < 20; round++) {
+		struct list_built built;
+		int status;
+		pid_t pid;
+
+		shield_list_note_changes(&run.shield, LIST_DENY, true);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			_exit(shield_list_build(&run.shield, LIST_DENY, &batch, &built) != 0);
+		while (waitpid(pid, &status, WNOHANG) == 0) {
+			struct shield_prefix old = any_host(n - HOSTS), fresh = any_host(n++);
+
+			shield_list_del(&run.shield, LIST_DENY, &old);
+			shield_deny_add(&run.shield, &fresh, 0, SHIELD_DENY_OPERATOR, "");
+			if (n % 16 == 0)
+				shield_reap(&run.shield);
+		}
+		assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "round %u: status 0x%x",
+			   round, status);
+		shield_list_note_changes(&run.shield, LIST_DENY, false);
+		shield_reap(&run.shield);
+	}
 	run_close(&run);
 }
 

@@ -109,6 +109,15 @@ def sh(*command):
         raise Failed(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
 
 
+def unfiltered_bridges():
+    """Bridges of this namespace forward what they are given: br_netfilter, where the kernel has it,
+    would look into it first and drop some of the malformed packets."""
+    for family in ("ip", "ip6", "arp"):
+        path = pathlib.Path(f"/proc/sys/net/bridge/bridge-nf-call-{family}tables")
+        if path.exists():
+            path.write_text("0")
+
+
 class Lab:
     """A bridge, and the machines on it. They end with the `with` block."""
 
@@ -117,9 +126,7 @@ class Lab:
         sh("ip", "link", "set", "lo", "up")
         sh("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
         sh("ip", "link", "set", "br0", "up")
-        for family in ("ip", "ip6"):  # br_netfilter would drop some of the malformed packets first
-            with contextlib.suppress(OSError):
-                pathlib.Path(f"/proc/sys/net/bridge/bridge-nf-call-{family}tables").write_text("0")
+        unfiltered_bridges()
 
     def __enter__(self):
         return self

@@ -4,7 +4,7 @@
  * them would be half a gigabyte of JSON. Needs root, as bpftool does.
  *
  * The list may be changed meanwhile, or another one switched to: what is read then is of the moment
- * before, and an entry that is taken away or renewed while it is copied may look like neither. */
+ * before (all of one building: the keeper stamps its maps with the number), and an entry that is taken away or renewed while it is copied may look like neither. */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -19,6 +19,10 @@
 #include "tools/sluicectl/list.h"
 
 #define BUSIEST 20
+
+/* A switch of lists takes microseconds; so long is waited for one, and that often. */
+#define SWITCH_US    20000
+#define SWITCHES_MAX 25
 
 struct pages {
 	const struct shield_list *list;
@@ -63,10 +67,33 @@ static const void *map_own(struct ctl *ctl, const char *what, size_t each, uint3
 	return map_pinned(ctl, name, each, n, code);
 }
 
-/* Never unmapped: the process ends soon. */
+/* The maps of a list, and whether they are of one building: while the keeper switches, they are not.
+ * Never unmapped: the process ends soon. */
+static bool open_list(struct ctl *ctl, struct pages *p, bool *alike, int *code)
+{
+	uint32_t n;
+	const void *top = map_own(ctl, "top", sizeof(*p->table.top), &n, code);
+	const void *heap =
+		top ? map_own(ctl, "heap", sizeof(*p->table.heap), &p->table.blocks, code) : NULL;
+	const void *entry =
+		heap ? map_own(ctl, "entry", sizeof(*p->table.entry), &p->table.entries, code) :
+		       NULL;
+	p->note = entry ? map_own(ctl, "note", sizeof(*p->note), &p->notes, code) : NULL;
+	if (p->note == NULL)
+		return false;
+	p->table.top = (void *)top;
+	p->table.heap = (void *)heap;
+	p->table.entry = (void *)entry;
+	uint64_t build = p->table.top[0].build;
+	*alike = p->table.blocks > LIST_POOL_BLOCK && p->table.entry[0].hits == build &&
+		 p->table.heap[LIST_HEAD_BLOCK].w[7] == build;
+	return true;
+}
+
 static bool open_pages(struct ctl *ctl, struct pages *p, int *code)
 {
 	uint32_t n;
+	bool alike = false;
 	memset(p, 0, sizeof(*p));
 	p->list = map_pinned(ctl, "lists", sizeof(*p->list), &n, code);
 	p->set = p->list ? map_pinned(ctl, "list_set", sizeof(*p->set), &n, code) : NULL;
@@ -76,17 +103,17 @@ static bool open_pages(struct ctl *ctl, struct pages *p, int *code)
 	p->set += (size_t)list_id(ctl) * LIST_SETS_MAX;
 	if (p->list->build == 0)
 		return true;
-	const void *top = map_own(ctl, "top", sizeof(*p->table.top), &n, code);
-	const void *heap =
-		top ? map_own(ctl, "heap", sizeof(*p->table.heap), &p->table.blocks, code) : NULL;
-	const void *entry =
-		heap ? map_own(ctl, "entry", sizeof(*p->table.entry), &p->table.entries, code) :
-		       NULL;
-	p->note = entry ? map_own(ctl, "note", sizeof(*p->note), &p->notes, code) : NULL;
-	p->table.top = (void *)top;
-	p->table.heap = (void *)heap;
-	p->table.entry = (void *)entry;
-	return p->note != NULL;
+	for (int i = 0; i < SWITCHES_MAX && !alike; i++) {
+		if (i)
+			usleep(SWITCH_US);
+		if (!open_list(ctl, p, &alike, code))
+			return false;
+	}
+	if (!alike)
+		*code = ctl_fail(ctl, CTL_REFUSED,
+				 "the %s list is being switched all the time: ask again",
+				 ctl->object);
+	return alike;
 }
 
 static uint32_t end_of(const struct pages *p)

@@ -273,6 +273,19 @@ int shield_deny_del(struct shield *s, const struct shield_prefix *p)
 
 typedef bool (*doomed_fn)(const struct list_entry *e, const void *arg);
 
+static bool has_expired(const struct list_entry *e, const void *now)
+{
+	return e->expires_ns && e->expires_ns <= *(const uint64_t *)now;
+}
+
+static void remove_entry(struct shield *s, enum shield_list_id id, uint32_t number)
+{
+	struct list_table *t = &s->list[id].table;
+
+	count_own(s, id, &t->entry[number], -1);
+	list_table_del(t, number);
+}
+
 static ssize_t remove_if(struct shield *s, enum shield_list_id id, doomed_fn doomed,
 			 const void *arg)
 {
@@ -280,20 +293,22 @@ static ssize_t remove_if(struct shield *s, enum shield_list_id id, doomed_fn doo
 	ssize_t removed = 0;
 
 	for (uint32_t i = 1, end = t->heap ? list_table_end(t) : 1; i < end; i++) {
-		if (!t->entry[i].family || !doomed(&t->entry[i], arg))
+		const struct list_entry *e = &t->entry[i];
+		struct list_op op = {.own = true};
+
+		if (!e->family || !doomed(e, arg))
 			continue;
-		count_own(s, id, &t->entry[i], -1);
-		list_table_del(t, i);
+		op.p.family = e->family == 4 ? AF_INET : AF_INET6;
+		op.p.bits = e->len;
+		memcpy(op.p.addr, e->addr, sizeof(op.p.addr));
+		if (doomed != has_expired) /* which it does in a new list too */
+			write_down(s, id, &op);
+		remove_entry(s, id, i);
 		removed++;
 	}
 	if (removed)
 		list_publish(s, id);
 	return removed;
-}
-
-static bool has_expired(const struct list_entry *e, const void *now)
-{
-	return e->expires_ns && e->expires_ns <= *(const uint64_t *)now;
 }
 
 static ssize_t reap_list(struct shield *s, enum shield_list_id id, uint64_t now)
@@ -311,8 +326,7 @@ static ssize_t reap_list(struct shield *s, enum shield_list_id id, uint64_t now)
 				l->next_expiry_ns =
 					MIN(l->next_expiry_ns, l->table.entry[i].expires_ns);
 	}
-	if (!list_table_is_settled(&l->table) && list_wait_unseen(s, id) == 0)
-		list_table_settle(&l->table);
+	list_settle(s, id);
 	return n;
 }
 
@@ -325,6 +339,17 @@ ssize_t shield_reap(struct shield *s)
 	for (int id = 0; !err && id < LISTS; id++)
 		n += reap_list(s, id, now);
 	return err ? err : n;
+}
+
+void list_del_own(struct shield *s, enum shield_list_id id, const struct shield_prefix *p)
+{
+	struct list_entry e;
+	uint32_t number = key_of(p, &e) ? list_table_find(&s->list[id].table, &e) : 0;
+
+	if (number) {
+		remove_entry(s, id, number);
+		list_publish(s, id);
+	}
 }
 
 struct wanted {

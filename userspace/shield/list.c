@@ -200,7 +200,8 @@ void list_publish(struct shield *s, enum shield_list_id id)
 	__atomic_store_n(&now->n[bank].v6, list_table_count(&l->table, 6), __ATOMIC_RELEASE);
 }
 
-int list_wait_unseen(struct shield *s, enum shield_list_id id)
+/* Returns when no packet reads any more what was there before. */
+static int wait_unseen(struct shield *s, enum shield_list_id id)
 {
 	__u32 slot = slot_of(s, id);
 
@@ -208,6 +209,14 @@ int list_wait_unseen(struct shield *s, enum shield_list_id id)
 				   &s->list[id].fd[LIST_MAP_HEAP], BPF_ANY) ?
 		       -errno :
 		       0;
+}
+
+void list_settle(struct shield *s, enum shield_list_id id)
+{
+	struct list_table *t = &s->list[id].table;
+
+	if (!s->journal[id].on && t->heap && !list_table_is_settled(t) && wait_unseen(s, id) == 0)
+		list_table_settle(t);
 }
 
 /* ---- notes ------------------------------------------------------------------------- */
@@ -239,12 +248,18 @@ uint32_t list_note_number(struct shield *s, enum shield_list_id id, const char *
 
 /* ---- building ------------------------------------------------------------------------ */
 
+/* A builder reads the list in force while the keeper changes it. What he met stays what it was, but
+ * for hits and times: an entry that goes only loses its family, and is not used again while the
+ * journal is kept (list_settle()). So he notes the family when he meets an entry. */
+#define KEPT_IS_V6 0x80000000u
+static_assert(LIST_ENTRIES_MAX < KEPT_IS_V6, "a bit is free");
+
 struct building {
 	const struct list *old; /* table.heap NULL: none */
 	const struct list_batch *batch;
 	uint32_t set;           /* of the batch */
-	uint32_t *keep, n_keep; /* entries of other sets, in order */
-	uint32_t *was, n_was;   /* entries of this set so far, in order */
+	uint32_t *keep, n_keep; /* entries of other sets, in order; KEPT_IS_V6 */
+	uint32_t *was, n_was;   /* entries of this set so far, likewise */
 	uint32_t *note_now;     /* old number of a note → new */
 	uint32_t n_notes, notes_max;
 	uint64_t now_ns;
@@ -257,10 +272,20 @@ struct building {
 
 static const struct list_entry *sorted_by; /* of one process, which builds one list at a time */
 
+static struct list_entry kept_entry(const struct list_entry *entries, uint32_t kept)
+{
+	struct list_entry e = entries[kept & ~KEPT_IS_V6];
+
+	e.family = kept & KEPT_IS_V6 ? 6 : 4;
+	return e;
+}
+
 static int by_prefix(const void *a, const void *b)
 {
-	return list_entry_compare(&sorted_by[*(const uint32_t *)a],
-				  &sorted_by[*(const uint32_t *)b]);
+	struct list_entry x = kept_entry(sorted_by, *(const uint32_t *)a);
+	struct list_entry y = kept_entry(sorted_by, *(const uint32_t *)b);
+
+	return list_entry_compare(&x, &y);
 }
 
 static int collect(struct building *b)
@@ -274,13 +299,15 @@ static int collect(struct building *b)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < end; i++) {
 		const struct list_entry *e = &t->entry[i];
+		uint8_t family = __atomic_load_n(&e->family, __ATOMIC_ACQUIRE);
+		uint32_t kept = i | (family == 6 ? KEPT_IS_V6 : 0);
 
-		if (!e->family || (e->expires_ns && e->expires_ns <= b->now_ns))
+		if (!family || (e->expires_ns && e->expires_ns <= b->now_ns))
 			continue;
 		if (b->batch && e->set == b->set)
-			b->was[b->n_was++] = i;
+			b->was[b->n_was++] = kept;
 		else
-			b->keep[b->n_keep++] = i;
+			b->keep[b->n_keep++] = kept;
 	}
 	sorted_by = t->entry;
 	qsort(b->keep, b->n_keep, sizeof(*b->keep), by_prefix);
@@ -314,7 +341,7 @@ static int number_notes(struct building *b)
 	if (!b->note_now)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < b->n_keep; i++) {
-		uint32_t note = b->old->table.entry[b->keep[i]].note;
+		uint32_t note = b->old->table.entry[b->keep[i] & ~KEPT_IS_V6].note;
 
 		if (note && note < b->old->notes_max && !b->note_now[note])
 			b->note_now[note] = used++;
@@ -338,6 +365,22 @@ static void copy_notes(struct building *b)
 		       (b->batch->n_notes - 1) * sizeof(*b->note));
 }
 
+/* What the set had of this prefix before goes on. `w`: the first of b->was[] that may be it. */
+static void inherit(const struct building *b, size_t *w, struct list_entry *e)
+{
+	for (; *w < b->n_was; ++*w) {
+		struct list_entry was = kept_entry(b->old->table.entry, b->was[*w]);
+		int c = list_entry_compare(&was, e);
+
+		if (c == 0) {
+			e->hits = was.hits;
+			e->created_ns = was.created_ns;
+		}
+		if (c >= 0)
+			return;
+	}
+}
+
 /* Both streams are in order, so the table is filled from its beginning to its end: each part of it
  * is written while it is in the cache. */
 static int merge(struct building *b)
@@ -347,12 +390,12 @@ static int merge(struct building *b)
 		b->n_notes - (b->batch && b->batch->n_notes ? (uint32_t)b->batch->n_notes - 1 : 0);
 
 	for (size_t k = 0, r = 0, w = 0; k < b->n_keep || r < n;) {
-		const struct list_entry *kept = NULL;
+		const struct list_entry *old = b->old->table.entry;
 		struct list_entry e, fresh;
+		bool kept = k < b->n_keep;
 
-		if (k < b->n_keep) {
-			kept = &b->old->table.entry[b->keep[k]];
-			e = *kept;
+		if (kept) {
+			e = kept_entry(old, b->keep[k]);
 			e.note = e.note && e.note < b->old->notes_max ? b->note_now[e.note] : 0;
 		}
 		if (r < n) {
@@ -361,21 +404,14 @@ static int merge(struct building *b)
 				fresh.note += first_note - 1;
 			if (!kept || list_entry_compare(&fresh, &e) < 0) {
 				e = fresh;
-				kept = NULL;
+				kept = false;
 			}
 		}
 		if (kept) {
 			k++;
 		} else {
 			r++;
-			while (w < b->n_was &&
-			       list_entry_compare(&b->old->table.entry[b->was[w]], &e) < 0)
-				w++;
-			if (w < b->n_was &&
-			    list_entry_compare(&b->old->table.entry[b->was[w]], &e) == 0) {
-				e.hits = b->old->table.entry[b->was[w]].hits;
-				e.created_ns = b->old->table.entry[b->was[w]].created_ns;
-			}
+			inherit(b, &w, &e);
 		}
 		if (!list_fill_add(b->fill, &e))
 			return -ENOSPC;
@@ -602,7 +638,9 @@ static void list_replay(struct shield *s, enum shield_list_id id)
 	for (size_t i = 0; i < was.n; i++) {
 		const struct list_op *op = &was.ops[i];
 
-		if (!op->reason)
+		if (op->own)
+			list_del_own(s, id, &op->p);
+		else if (!op->reason)
 			shield_list_del(s, id, &op->p);
 		else if (!op->expires_ns || op->expires_ns > now)
 			shield_list_add(s, id, &op->p,
@@ -669,7 +707,7 @@ int shield_list_switch(struct shield *s, enum shield_list_id id, const struct li
 			     batch->name, batch->n);
 	}
 	count_sets(s, id);
-	list_wait_unseen(s, id);
+	wait_unseen(s, id);
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_top), &before);
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_heap), &before);
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_entry), &before);
@@ -686,9 +724,8 @@ int list_make_room(struct shield *s, enum shield_list_id id)
 	struct list_built built;
 	int err;
 
-	if (l->table.heap && !list_table_has_room(&l->table) && !list_table_is_settled(&l->table) &&
-	    list_wait_unseen(s, id) == 0)
-		list_table_settle(&l->table);
+	if (l->table.heap && !list_table_has_room(&l->table))
+		list_settle(s, id);
 	if (l->table.heap && list_table_has_room(&l->table) && s->lists[id].notes < l->notes_max)
 		return 0;
 	err = shield_list_build(s, id, NULL, &built);

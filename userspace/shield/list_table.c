@@ -22,6 +22,9 @@
 
 #define CLASSES 4 /* the last: full */
 
+/* Entries around one address: 129 lengths, in all sets. */
+#define LIST_CHAIN_MAX (129 * LIST_SETS_MAX)
+
 /* In LIST_HEAD_BLOCK. A free node has the place of the next in w[0]. */
 struct head {
 	uint32_t next_block;
@@ -293,10 +296,12 @@ static uint32_t skip_to(struct list_table *t, unsigned byte, uint32_t ref, uint3
 	return skip_new(t, bytes, 1, ref, miss);
 }
 
-/* Two owners, of whom one lies in the other: the inner one says it all. 0: it is not so. */
+/* Two owners, of whom one lies in the other: the inner one says it all. 0: it is not so, or too
+ * many sets have the inner one's prefix for a packet to ask them all in vain. */
 static uint32_t only_entry(const struct list_table *t, const uint32_t v[256], unsigned runs)
 {
 	uint32_t inner = v[0], outer = v[255], at;
+	unsigned beside = 0;
 
 	if (runs > 3)
 		return 0;
@@ -311,7 +316,7 @@ static uint32_t only_entry(const struct list_table *t, const uint32_t v[256], un
 		outer = at;
 	}
 	for (at = inner; at != outer && at; at = t->entry[at].parent)
-		if (at != inner && t->entry[at].len != t->entry[inner].len)
+		if (t->entry[at].len != t->entry[inner].len || beside++ == LIST_BESIDE_MAX)
 			return 0;
 	return at == outer ? inner : 0;
 }
@@ -375,6 +380,9 @@ static uint32_t node_get(const struct list_table *t, uint32_t ref, unsigned byte
 	uint64_t upto = node->w[1 + byte / 64] & ~0ull >> (63 - byte % 64);
 	unsigned nth = (node->w[0] >> byte / 64 * 8 & 0xff) + (unsigned)__builtin_popcountll(upto);
 
+	if (nth < 1 || nth > sizes[CLASSES - 2].refs ||
+	    place_of(ref) / 4 * 16ull + 10 + nth > t->blocks * 16ull)
+		return 0; /* of another moment: see is_inside() */
 	return *node_ref(node, nth - 1);
 }
 
@@ -386,11 +394,24 @@ static bool holds_addr(const struct list_entry *e, const uint8_t addr[16])
 	       (!rest || !((e->addr[whole] ^ addr[whole]) >> (8 - rest)));
 }
 
+/* What is read while another process writes may be of a later moment than the ref that led to it, so
+ * each step is bounded by itself. The writer himself never meets such a bound. */
+static bool is_inside(const struct list_table *t, uint32_t ref)
+{
+	uint32_t at = place_of(ref) / 4, n = is_full(ref) ? sizes[CLASSES - 1].blocks : 1;
+
+	if (is_entry(ref))
+		return ref < t->entries;
+	return at < t->blocks && n <= t->blocks - at;
+}
+
 uint32_t list_table_lookup(const struct list_table *t, unsigned family, const uint8_t addr[16])
 {
 	uint32_t ref = dir_of(t, family)[addr[0] << 8 | addr[1]];
 
 	for (unsigned depth = 2; !is_entry(ref);) {
+		if (depth >= 16 || !is_inside(t, ref))
+			return 0;
 		if (ref & LIST_REF_NODE) {
 			ref = node_get(t, ref, addr[depth++]);
 			continue;
@@ -398,14 +419,18 @@ uint32_t list_table_lookup(const struct list_table *t, unsigned family, const ui
 		const __u64 *skip = skip_at(t, ref);
 		unsigned n = skip[0] & 7, same = 0;
 
-		while (same < n && addr[depth + same] == (uint8_t)(skip[0] >> (56 - 8 * same)))
+		while (same < n && depth + same < 16 &&
+		       addr[depth + same] == (uint8_t)(skip[0] >> (56 - 8 * same)))
 			same++;
 		ref = same == n ? (uint32_t)skip[1] : (uint32_t)(skip[1] >> 32);
 		depth += n;
 	}
-	while (ref && !holds_addr(&t->entry[ref], addr))
+	for (unsigned i = 0; i < LIST_CHAIN_MAX && ref && is_inside(t, ref); i++) {
+		if (holds_addr(&t->entry[ref], addr))
+			return ref;
 		ref = t->entry[ref].parent;
-	return ref;
+	}
+	return 0;
 }
 
 static unsigned rank(const struct list_entry *e)
@@ -555,7 +580,7 @@ uint32_t list_table_add(struct list_table *t, const struct list_entry *e)
 {
 	struct head *h = head(t);
 	uint32_t number = h->free_entry;
-	struct list_entry *at;
+	struct list_entry *at, whole;
 
 	assert(list_table_has_room(t));
 	if (number)
@@ -563,7 +588,10 @@ uint32_t list_table_add(struct list_table *t, const struct list_entry *e)
 	else
 		number = h->next_entry++;
 	at = &t->entry[number];
-	*at = *e;
+	whole = *e;
+	whole.family = 0;
+	*at = whole;
+	__atomic_store_n(&at->family, e->family, __ATOMIC_RELEASE);
 	at->parent = outwards(t, list_table_lookup(t, e->family, e->addr), rank(e));
 	assert(!at->parent || rank(&t->entry[at->parent]) < rank(e));
 	change(t, &(struct change){.e = at, .number = number, .add = true});
@@ -578,7 +606,7 @@ void list_table_del(struct list_table *t, uint32_t number)
 	assert(number && at->family);
 	change(t, &(struct change){.e = at, .number = number});
 	head(t)->n[at->family == 6]--;
-	at->family = 0;
+	__atomic_store_n(&at->family, 0, __ATOMIC_RELAXED);
 	retire(t, number);
 }
 

@@ -30,6 +30,7 @@ struct list_op {
 	struct shield_prefix p;
 	uint64_t expires_ns;            /* 0: never */
 	enum shield_deny_reason reason; /* 0: deleted */
+	bool own;                       /* that, of set 0 alone */
 	struct list_note note;
 };
 
@@ -141,8 +142,8 @@ void shield_lists_close(struct shield *s);
 void shield_lists_unpin(struct shield *s);
 /* Room for one more entry and one more note, if need be by building anew. */
 int list_make_room(struct shield *s, enum shield_list_id id);
-/* Returns when no packet sees what was before. */
-int list_wait_unseen(struct shield *s, enum shield_list_id id);
+/* Makes what was deleted and replaced usable again, unless a builder may still be reading it. */
+void list_settle(struct shield *s, enum shield_list_id id);
 /* The list's counters, after a change. */
 void list_publish(struct shield *s, enum shield_list_id id);
 /* The number of a note, made if need be; 0: none, or no room. */
@@ -153,6 +154,8 @@ const char *list_word(enum shield_list_id id); /* "deny", "allow" */
 
 /* Host bits off, IPv4 in IPv6 clothes undressed. False: no prefix at all. */
 bool shield_prefix_canonical(struct shield_prefix *p);
+/* Takes a prefix out of set 0, and of no other. */
+void list_del_own(struct shield *s, enum shield_list_id id, const struct shield_prefix *p);
 
 /* ---- rehearse.c: own cookies tried out, in a child, beside the start ---------------- */
 
