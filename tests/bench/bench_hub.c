@@ -98,8 +98,8 @@ struct naive_sub {
 
 static void naive_send(struct conn *c, const struct iovec *v)
 {
-	c->tx_seq += v->iov_len;
-	touch_sum += c->tx_seq;
+	c->tx_key.seq += v->iov_len;
+	touch_sum += c->tx_key.seq;
 }
 
 static double naive_per_delivery(struct naive_sub *subs, struct frame_ref *const *frames)

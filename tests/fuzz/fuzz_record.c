@@ -10,7 +10,7 @@
 #include "../unit/conn/little.h"
 #include "conn/buffer.h"
 
-#include "tls/record.c"
+#include "tls/library.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,7 +34,7 @@ static uint8_t next(void)
 
 static bool is_record(const uint8_t *p)
 {
-	return p[0] >= 20 && p[0] <= 23 && RECORD_HEAD + load_be16(p + 3) <= TLS_RECORD_MAX;
+	return p[0] >= 20 && p[0] <= 23 && TLS_HEAD + load_be16(p + 3) <= TLS_RECORD_MAX;
 }
 
 static void cut_stream(void)
@@ -50,16 +50,16 @@ static void cut_stream(void)
 		struct bytes in = BYTES(hand, held + n), record;
 		while (take_record(&in, &record)) {
 			assert(record.n > 0 && memcmp(begin, record.p, record.n) == 0);
-			if (record.n < RECORD_HEAD || !is_record(record.p)) {
-				assert(in.n == 0 && record.n >= RECORD_HEAD);
+			if (record.n < TLS_HEAD || !is_record(record.p)) {
+				assert(in.n == 0 && record.n >= TLS_HEAD);
 				return; /* all in hand, for the library to refuse */
 			}
-			assert(record.n == RECORD_HEAD + load_be16(record.p + 3));
+			assert(record.n == TLS_HEAD + load_be16(record.p + 3));
 			begin += record.n;
 		}
 		assert(in.n < TLS_RECORD_MAX && begin + in.n == input.p);
-		assert(in.n < RECORD_HEAD ||
-		       (is_record(in.p) && in.n < RECORD_HEAD + load_be16(in.p + 3)));
+		assert(in.n < TLS_HEAD ||
+		       (is_record(in.p) && in.n < TLS_HEAD + load_be16(in.p + 3)));
 		memmove(hand, in.p, in.n);
 		held = in.n;
 	}
@@ -139,9 +139,9 @@ static void deliver(struct stream *s, size_t n)
 		return;
 	far_put(&s->far, s->wire + s->at, n);
 	s->at += n;
-	while (s->at - s->begin >= RECORD_HEAD &&
-	       s->at - s->begin >= RECORD_HEAD + load_be16(s->wire + s->begin + 3))
-		s->begin += RECORD_HEAD + load_be16(s->wire + s->begin + 3);
+	while (s->at - s->begin >= TLS_HEAD &&
+	       s->at - s->begin >= TLS_HEAD + load_be16(s->wire + s->begin + 3))
+		s->begin += TLS_HEAD + load_be16(s->wire + s->begin + 3);
 	hear(s);
 	check(s);
 }
@@ -182,8 +182,8 @@ static void step(struct stream *s)
 	case 3: deliver(s, 1u + next()); break;
 	case 4: deliver(s, 1u + (next() << 8 | next())); break;
 	case 5: /* to just before or behind the end of a record */
-		if (s->n - s->begin >= RECORD_HEAD) {
-			size_t end = s->begin + RECORD_HEAD + load_be16(s->wire + s->begin + 3) +
+		if (s->n - s->begin >= TLS_HEAD) {
+			size_t end = s->begin + TLS_HEAD + load_be16(s->wire + s->begin + 3) +
 				     next() % 12;
 			deliver(s, end > s->at + 6 ? end - s->at - 6 : 1);
 		}

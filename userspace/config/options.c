@@ -76,6 +76,10 @@ static const struct option tls_options[] = {
 	{"min_version", OPT_ENUM, INNER_AT(tls, min_version), .choices = tls_versions,
 	 .def = "\"1.2\"", .help = "The oldest TLS that is spoken.",
 	 .price = "a TLS 1.2 connection keeps its SSL object, some 2.6 kB more than a TLS 1.3 one"},
+	{"key_records", OPT_INT, INNER_AT(tls, key_records), .min = 2, .max = 23726566,
+	 .def = "8388608",
+	 .help = "TLS 1.3: records that are sealed under one key before it is exchanged by a "
+		 "KeyUpdate. RFC 8446 5.5 allows 2^24.5 of AES-GCM."},
 };
 
 static const struct option_group tls_group = {

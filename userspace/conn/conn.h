@@ -6,7 +6,8 @@
  *     256 bytes here, in the worker's slab
  *   +   2 bytes per subscription in the hub's bitmaps (dense sets: less)
  *   +   0 bytes of buffers or timers while it is idle
- *   (+ the SSL object of a TLS connection, until hibernation does away with it)
+ *   + 128 bytes of TLS secrets and the like, in a side table of the worker
+ *   (+ 2.6 kB for the SSL object of a TLS 1.2 connection, which cannot do without)
  *
  * A conn's name is its index in the slab, which is what the bitmaps hold. Nothing
  * here points into process-private memory, so that a conn can outlive the process:
@@ -32,6 +33,7 @@
 #include "base/wheel.h"
 #include "config/config.h"
 #include "http/body.h"
+#include "tls/key.h"
 #include "ws/frame.h"
 
 struct worker;
@@ -83,19 +85,18 @@ enum close_reason {
 
 struct conn {
 	/* line 0: every fan-out that reaches this subscriber */
-	uint64_t tx_seq;    /* number of the next TLS record we seal (hibernation) */
-	uint8_t tx_key[32]; /* AES-128 uses the first 16 bytes */
-	uint8_t tx_iv[12];
-	int32_t _fd;          /* -1 while parked: ask conn_fd(), and let it fail */
-	uint32_t tail;        /* pool handle: the unsent tail; 0: all sent */
-	uint8_t state;        /* enum conn_state */
+	struct tls_key tx_key; /* what we seal with, asleep */
+	int32_t _fd;           /* -1 while parked: ask conn_fd(), and let it fail */
+	uint32_t tail;         /* pool handle: the unsent tail; 0: all sent */
+	uint8_t state : 4;     /* enum conn_state */
+	uint8_t suite : 2;     /* enum tls_suite, asleep; 0: plain, or an SSL object */
+	uint8_t owes : 1;      /* asleep: as in struct tls_asleep */
+	uint8_t restless : 1;
 	uint8_t close_reason; /* enum close_reason, once closing */
 	uint16_t flags;       /* enum conn_flag; conn_flags_str() prints them */
 
 	/* line 1: the client spoke */
-	uint64_t rx_seq;
-	uint8_t rx_key[32];
-	uint8_t rx_iv[12];
+	struct tls_key rx_key;
 	uint32_t record;      /* pool handle: the beginning of a TLS record */
 	uint32_t heard_ticks; /* worker tick of the last byte from the peer */
 	uint8_t endpoint;     /* index in config.endpoints; valid from OPEN on */
@@ -135,7 +136,8 @@ struct conn {
 	uint32_t born_ticks;   /* worker tick of the accept */
 	uint32_t identity;     /* handle of who it is (session.h); 0: anonymous */
 };
-static_assert(offsetof(struct conn, rx_seq) == 64, "fan-out touches line 0 only");
+static_assert(offsetof(struct conn, rx_key) == 64, "fan-out touches line 0 only");
+static_assert(CONN_STATES <= 16 && TLS_SUITES <= 4, "bits for them");
 static_assert(offsetof(struct conn, rx) == 128, "the decoder begins line 2");
 static_assert(CONFIG_MAX_ENDPOINTS <= 256 && CONFIG_MAX_LISTENERS <= 256, "one byte names them");
 static_assert(offsetof(struct conn, peer_ip) == 192, "identity is cold");

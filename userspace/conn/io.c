@@ -2,7 +2,7 @@
 /* io.c - bytes in from the descriptor, bytes out to it.
  *
  *    read(2) ─► scratch_in ─┬─────────── plain ───────────┬─► step of c->state
- *                           └─ tls_open ─► scratch_plain ─┘
+ *                           └─ tls_open, where it lies ────┘
  *
  *    parts ─┬─── plain ────┬─► sendmsg(2) ─► what it did not take: the tail
  *           └─ tls_seal ───┘
@@ -74,15 +74,15 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 {
 	enum tls_outcome o;
 	do {
-		size_t n = 0;
-		o = tls_open(w, c, &in, w->scratch_plain, &n);
+		struct bytes plain;
+		o = tls_open(w, c, &in, &plain);
 		if (!flush_tls(w, c))
 			return;
 		switch (o) {
 		case TLS_MORE: break;
 		case TLS_RECORD:
 			reset_idle(w, c); /* what is behind a record that is whole has begun now */
-			if (n > 0 && !climb(w, c, w->scratch_plain, n))
+			if (plain.n > 0 && !climb(w, c, (uint8_t *)plain.p, plain.n))
 				return;
 			break;
 		case TLS_HANDSHAKEN:
@@ -90,6 +90,7 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 			c->state = CONN_HTTP;
 			break;
 		case TLS_CLOSED: conn_eof(w, c); return;
+		case TLS_REFUSED: conn_end(w, c, CLOSE_TLS_ALERT); return;
 		case TLS_BAD:
 			conn_end(w, c,
 				 c->state == CONN_HANDSHAKE ? CLOSE_TLS_HANDSHAKE :
@@ -167,6 +168,8 @@ void conn_eof(struct worker *w, struct conn *c)
 		conn_linger(w, c, CLOSE_PEER);
 		return;
 	}
+	if (c->flags & CONN_F_TLS)
+		tls_goodbye(w, c);
 	conn_end(w, c, CLOSE_PEER);
 }
 

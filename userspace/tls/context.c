@@ -3,6 +3,7 @@
  * the choice among them by SNI, ALPN, and the lowest version. */
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/mem.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -97,6 +98,7 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 	SSL_CTX_set_app_data(ctx, t);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_keylog_callback(ctx, tls_catch_secrets);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, pick_certificate);
 	/* Forward secrecy and AEAD only, also in TLS 1.2. */
@@ -146,9 +148,13 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m)
 		t->ssl = NULL;
 	else
 		SHOW_TABLE(t);
+	t->cold = mmap(NULL, t->max * sizeof(*t->cold), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (t->cold == MAP_FAILED)
+		t->cold = NULL;
 	t->bio = tls_bio_new(t);
 	t->gather = malloc(TLS_PLAIN_MAX);
-	bool ok = t->certs && t->ssl && t->bio && t->gather;
+	bool ok = t->certs && t->ssl && t->cold && t->bio && t->gather;
 	for (uint32_t i = 0; ok && i < m->n; i++)
 		ok = cert_init(t, w->cfg, m, i);
 	if (ok)
@@ -172,9 +178,11 @@ void tls_free(struct tls *t)
 		HIDE_TABLE(t);
 		munmap(t->ssl, t->max * sizeof(SSL *));
 	}
+	if (t->cold)
+		munmap(t->cold, t->max * sizeof(*t->cold));
 	BIO_free(t->bio);
 	free(t->gather);
-	free(t->out);
+	free(t->out.p);
 	free(t);
 }
 
@@ -199,10 +207,13 @@ bool tls_begin(struct worker *w, struct conn *c)
 
 void tls_end(struct worker *w, struct conn *c)
 {
-	if (!(c->flags & CONN_F_SSL))
-		return;
 	uint32_t i = conn_index(&w->slab, c);
-	SSL_free(w->tls->ssl[i]);
-	w->tls->ssl[i] = NULL;
-	c->flags &= (uint16_t)~CONN_F_SSL;
+	if (c->flags & CONN_F_SSL) {
+		SSL_free(w->tls->ssl[i]);
+		w->tls->ssl[i] = NULL;
+		c->flags &= (uint16_t)~CONN_F_SSL;
+	} else if (c->suite == TLS_NO_SUITE) {
+		return; /* it never began: its page may never have been touched */
+	}
+	OPENSSL_cleanse(&w->tls->cold[i], sizeof(w->tls->cold[i]));
 }

@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 
+#include "tls/asleep.h"
 #include "tls/tls.h"
 
 /* One certificate, ready: a context, and the names it is picked by. */
@@ -17,14 +18,37 @@ struct tls_cert {
 struct tls {
 	struct tls_cert *certs; /* by index of config.certificates */
 	uint32_t n_certs;
-	SSL **ssl; /* side table by conn index; mmap, untouched pages are free */
+	/* Side tables by conn index; mmap, untouched pages are free. */
+	SSL **ssl;
+	struct tls_cold *cold;
 	uint32_t max;
-	BIO *bio;        /* the one BIO of all SSL objects: it reads `in`, writes `out` */
-	struct bytes in; /* the record in hand */
-	uint8_t *out;    /* ciphertext that waits for conn/io.c */
-	size_t out_n, out_cap;
-	uint8_t *gather; /* TLS_PLAIN_MAX: several parts become one record */
+	BIO *bio;              /* the one BIO of all SSL objects: it reads `in`, writes `out` */
+	struct bytes in;       /* the record in hand */
+	struct tls_out out;    /* ciphertext that waits for conn/io.c */
+	uint8_t *gather;       /* TLS_PLAIN_MAX: several parts become one record */
+	struct tls_cold *hand; /* of the conn whose handshake is being driven */
 };
+
+/* What else is remembered of a TLS connection; two lines. */
+struct tls_cold {
+	struct tls_secrets secrets;
+};
+
+/* ── library.c: while there is an SSL object ── */
+
+enum tls_outcome tls_library_open(struct worker *w, struct conn *c, struct bytes *in,
+				  struct bytes *plain);
+bool tls_library_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n);
+void tls_library_goodbye(struct worker *w, struct conn *c);
+SSL *tls_ssl_of(const struct worker *w, const struct conn *c);
+
+/* ── hibernate.c ── */
+
+/* For SSL_CTX_set_keylog_callback(): catches the traffic secrets of the handshake in hand. */
+void tls_catch_secrets(const SSL *ssl, const char *line);
+/* The handshake is over and all that it has to say is in t->out: off with the SSL object, if it is one
+ * of TLS 1.3. False: it cannot be, and the connection with it. */
+bool tls_hibernate(struct worker *w, struct conn *c);
 
 /* Names of the leaf: DNS entries of its SAN, else its common name. 0 or -errno. */
 int tls_cert_names(X509 *leaf, char ***names, uint32_t *n);

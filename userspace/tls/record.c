@@ -1,245 +1,97 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* record.c - records in and out, through the connection's SSL object.
- *
- * One BIO serves all SSL objects of the worker: it reads from the record in hand and
- * writes to the output span, so an SSL object owns no buffer of its own. It is given
- * exactly one whole record at a time; thus nothing is ever left inside it, during the
- * handshake (hibernation will need that) and after. */
-#include <errno.h>
+/* record.c - see record.h. */
+#include "tls/record.h"
+
+#include <assert.h>
+#include <openssl/aead.h>
 #include <openssl/err.h>
-#include <stdlib.h>
-#include <sys/socket.h>
+#include <openssl/mem.h>
 
-#include "base/log.h"
-#include "tls/internal.h"
-#include "worker/worker.h"
-
-#define RECORD_HEAD 5
-
-/* ── the BIO ── */
-
-static int bio_read(BIO *bio, char *out, int n)
+static const EVP_AEAD *aead_of(enum tls_suite s)
 {
-	struct tls *t = BIO_get_data(bio);
-	BIO_clear_retry_flags(bio);
-	assert(n > 0);
-	size_t take = MIN((size_t)n, t->in.n);
-	if (take == 0) {
-		BIO_set_retry_read(bio);
-		return -1;
+	switch (s) {
+	case TLS_SUITE_AES_128_GCM: return EVP_aead_aes_128_gcm();
+	case TLS_SUITE_AES_256_GCM: return EVP_aead_aes_256_gcm();
+	default: assert(s == TLS_SUITE_CHACHA20); return EVP_aead_chacha20_poly1305();
 	}
-	memcpy(out, t->in.p, take);
-	t->in.p += take;
-	t->in.n -= take;
-	return (int)take;
 }
 
-static bool out_room(struct tls *t, size_t n)
+/* Neither of the three takes memory of its own: nothing can fail, and all is wiped at the end. */
+static void cipher_init(EVP_AEAD_CTX *ctx, enum tls_suite s, const struct tls_key *k)
 {
-	if (t->out_n + n <= t->out_cap)
-		return true;
-	size_t cap = t->out_cap ? t->out_cap : 32768;
-	while (cap < t->out_n + n)
-		cap *= 2;
-	uint8_t *p = realloc(t->out, cap);
-	if (p == NULL)
+	const EVP_AEAD *aead = aead_of(s);
+	int ok = EVP_AEAD_CTX_init(ctx, aead, k->key, EVP_AEAD_key_length(aead), TLS_TAG, NULL);
+	assert(ok);
+}
+
+static void cipher_end(EVP_AEAD_CTX *ctx)
+{
+	EVP_AEAD_CTX_cleanup(ctx);
+	OPENSSL_cleanse(ctx, sizeof(*ctx));
+}
+
+/* RFC 8446 5.3 */
+static void nonce_of(const struct tls_key *k, uint8_t nonce[12])
+{
+	uint64_t low = load_be64(k->iv + 4) ^ k->seq;
+	memcpy(nonce, k->iv, 4);
+	store_be64(nonce + 4, low);
+}
+
+bool tls_record_seal(enum tls_suite s, struct tls_key *k, enum tls_type type,
+		     const uint8_t *content, size_t n, uint8_t *out)
+{
+	uint8_t nonce[12], last = (uint8_t)type, *body = out + TLS_HEAD;
+	EVP_AEAD_CTX ctx;
+	size_t tag = 0;
+	assert(n <= TLS_CONTENT_MAX);
+	if (k->seq == UINT64_MAX) /* 5.3: it must not wrap */
 		return false;
-	t->out = p;
-	t->out_cap = cap;
+	out[0] = TLS_DATA;
+	store_be16(out + 1, 0x0303);
+	store_be16(out + 3, (uint16_t)(n + 1 + TLS_TAG));
+	nonce_of(k, nonce);
+	cipher_init(&ctx, s, k);
+	int ok = EVP_AEAD_CTX_seal_scatter(&ctx, body, body + n, &tag, 1 + TLS_TAG, nonce,
+					   sizeof(nonce), content, n, &last, 1, out, TLS_HEAD);
+	assert(ok && tag == 1 + TLS_TAG);
+	cipher_end(&ctx);
+	k->seq++;
 	return true;
 }
 
-static int bio_write(BIO *bio, const char *in, int n)
+enum tls_alert tls_record_open(enum tls_suite s, struct tls_key *k, uint8_t *record, size_t n,
+			       enum tls_type *type, struct bytes *content)
 {
-	struct tls *t = BIO_get_data(bio);
-	BIO_clear_retry_flags(bio);
-	assert(n > 0);
-	if (!out_room(t, (size_t)n))
-		return -1;
-	memcpy(t->out + t->out_n, in, (size_t)n);
-	t->out_n += (size_t)n;
-	return n;
-}
-
-static long bio_ctrl(BIO *bio, int cmd, long arg, void *p)
-{
-	return cmd == BIO_CTRL_FLUSH;
-}
-
-static int bio_create(BIO *bio)
-{
-	BIO_set_init(bio, 1);
-	return 1;
-}
-
-BIO *tls_bio_new(struct tls *t)
-{
-	static BIO_METHOD *method; /* for the life of the process */
-	if (method == NULL) {
-		method = BIO_meth_new(0, "sluice");
-		if (method == NULL)
-			return NULL;
-		BIO_meth_set_create(method, bio_create);
-		BIO_meth_set_read(method, bio_read);
-		BIO_meth_set_write(method, bio_write);
-		BIO_meth_set_ctrl(method, bio_ctrl);
+	uint8_t nonce[12], *body = record + TLS_HEAD;
+	EVP_AEAD_CTX ctx;
+	size_t got = 0;
+	assert(n >= TLS_HEAD && n == TLS_HEAD + (size_t)load_be16(record + 3));
+	if (n - TLS_HEAD > TLS_SEALED_MAX)
+		return TLS_ALERT_RECORD_OVERFLOW;
+	/* What is not protected, and a change_cipher_spec with it, is over with the handshake (5). The
+	 * version says nothing any more, but is authenticated as it came (5.1, 5.2). */
+	if (record[0] != TLS_DATA)
+		return TLS_ALERT_UNEXPECTED_MESSAGE;
+	if (k->seq == UINT64_MAX)
+		return TLS_ALERT_INTERNAL_ERROR;
+	nonce_of(k, nonce);
+	cipher_init(&ctx, s, k);
+	int ok = EVP_AEAD_CTX_open(&ctx, body, &got, n - TLS_HEAD, nonce, sizeof(nonce), body,
+				   n - TLS_HEAD, record, TLS_HEAD);
+	cipher_end(&ctx);
+	if (!ok) {
+		ERR_clear_error();
+		return TLS_ALERT_BAD_RECORD_MAC;
 	}
-	BIO *bio = BIO_new(method);
-	if (bio != NULL)
-		BIO_set_data(bio, t);
-	return bio;
-}
-
-/* ── in ── */
-
-static SSL *ssl_of(const struct worker *w, const struct conn *c)
-{
-	assert(c->flags & CONN_F_SSL);
-	return w->tls->ssl[conn_index(&w->slab, c)];
-}
-
-/* Takes one whole record off `in`; false: there is none yet. What no record begins with
- * (plain HTTP on a TLS port), and whatever claims to be longer than a record can be, is given to
- * the library as it is, at once: it knows the right alert. */
-static bool take_record(struct bytes *in, struct bytes *record)
-{
-	if (in->n < RECORD_HEAD)
-		return false;
-	bool known = in->p[0] >= SSL3_RT_CHANGE_CIPHER_SPEC && in->p[0] <= SSL3_RT_APPLICATION_DATA;
-	size_t n = RECORD_HEAD + load_be16(in->p + 3);
-	if (!known || n > TLS_RECORD_MAX)
-		n = in->n;
-	if (in->n < n)
-		return false;
-	*record = BYTES(in->p, n);
-	in->p += n;
-	in->n -= n;
-	return true;
-}
-
-static enum tls_outcome bad(struct worker *w, struct conn *c, const char *what)
-{
-	log_debug("conn %u: tls %s: %s", conn_index(&w->slab, c), what, tls_error_text());
-	ERR_clear_error();
-	w->tls->in = BYTES(NULL, 0); /* what is left of it is for nobody else */
-	return TLS_BAD;
-}
-
-/* The library was given one record and must have taken all of it, and given all of it. */
-static enum tls_outcome taken(struct worker *w, struct conn *c, enum tls_outcome o)
-{
-	bool all = w->tls->in.n == 0 && SSL_pending(ssl_of(w, c)) == 0;
-	return all ? o : bad(w, c, "half a record is left");
-}
-
-static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
-{
-	int r = SSL_do_handshake(ssl);
-	if (r == 1)
-		return taken(w, c, TLS_HANDSHAKEN);
-	if (SSL_get_error(ssl, r) == SSL_ERROR_WANT_READ)
-		return taken(w, c, TLS_RECORD);
-	w->stats.handshakes_failed++;
-	return bad(w, c, "handshake");
-}
-
-enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, uint8_t *plain,
-			  size_t *n)
-{
-	struct tls *t = w->tls;
-	SSL *ssl = ssl_of(w, c);
-	*n = 0;
-	assert(t->out_n == 0); /* somebody else's ciphertext would go out with ours */
-	if (!take_record(in, &t->in))
-		return TLS_MORE;
-	if (SSL_in_init(ssl))
-		return handshake(w, c, ssl);
-	int r = SSL_read(ssl, plain, TLS_PLAIN_MAX);
-	if (r > 0) {
-		assert(r <= TLS_PLAIN_MAX);
-		*n = (size_t)r;
-		return taken(w, c, TLS_RECORD);
-	}
-	switch (SSL_get_error(ssl, r)) {
-	case SSL_ERROR_WANT_READ: /* a key update, an empty record, a second flight */
-		return taken(w, c, TLS_RECORD);
-	case SSL_ERROR_ZERO_RETURN: return TLS_CLOSED;
-	default: return bad(w, c, "record");
-	}
-}
-
-/* ── out ── */
-
-bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
-{
-	struct tls *t = w->tls;
-	SSL *ssl = ssl_of(w, c);
-	size_t held = 0;
-	assert(t->out_n == 0);
-	for (unsigned i = 0; i < n; i++) {
-		const uint8_t *p = parts[i].iov_base;
-		size_t left = parts[i].iov_len;
-		while (left > 0) {
-			size_t take = MIN(left, TLS_PLAIN_MAX - held);
-			/* A lone part is sealed from where it lies. */
-			bool lone = held == 0 && (take == TLS_PLAIN_MAX || i + 1 == n);
-			const uint8_t *from = p;
-			if (!lone) {
-				memcpy(t->gather + held, p, take);
-				from = t->gather;
-			}
-			held += take;
-			p += take;
-			left -= take;
-			if (held < TLS_PLAIN_MAX && !(i + 1 == n && left == 0))
-				continue;
-			if (SSL_write(ssl, from, (int)held) != (int)held) {
-				bad(w, c, "write");
-				return false;
-			}
-			held = 0;
-		}
-	}
-	if (held > 0 && SSL_write(ssl, t->gather, (int)held) != (int)held) {
-		bad(w, c, "write");
-		return false;
-	}
-	return true;
-}
-
-struct bytes tls_output(struct worker *w)
-{
-	return w->tls ? BYTES(w->tls->out, w->tls->out_n) : BYTES(NULL, 0);
-}
-
-void tls_output_clear(struct worker *w)
-{
-	if (w->tls)
-		w->tls->out_n = 0;
-}
-
-void tls_goodbye(struct worker *w, struct conn *c)
-{
-	if (!(c->flags & CONN_F_SSL) || SSL_in_init(ssl_of(w, c)))
-		return;
-	SSL_shutdown(ssl_of(w, c));
-	ERR_clear_error();
-	struct bytes out = tls_output(w);
-	if (out.n > 0 && conn_fd(c) >= 0 && c->tail == 0) {
-		ssize_t r = send(conn_fd(c), out.p, out.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		(void)r; /* best effort: the transport ends in any case */
-	}
-	tls_output_clear(w);
-}
-
-const char *tls_version(const struct worker *w, const struct conn *c)
-{
-	return c->flags & CONN_F_SSL ? SSL_get_version(ssl_of(w, c)) : "";
-}
-
-const char *tls_cipher(const struct worker *w, const struct conn *c)
-{
-	const SSL_CIPHER *cipher = c->flags & CONN_F_SSL ? SSL_get_current_cipher(ssl_of(w, c)) :
-							   NULL;
-	return cipher ? SSL_CIPHER_standard_name(cipher) : "";
+	k->seq++;
+	if (got > TLS_CONTENT_MAX + 1) /* 5.4: with the type and the padding */
+		return TLS_ALERT_RECORD_OVERFLOW;
+	while (got > 0 && body[got - 1] == 0)
+		got--;
+	if (got == 0)
+		return TLS_ALERT_UNEXPECTED_MESSAGE; /* padding alone, 5.4 */
+	*type = body[got - 1];
+	*content = BYTES(body, got - 1);
+	return TLS_NO_ALERT;
 }

@@ -4,11 +4,10 @@
  *    conn/io ─► tls_open() ─► plaintext ─► http or ws
  *    batch   ─► tls_seal() ─► ciphertext ─► send(2)
  *
- * Nobody above sees an SSL object. Today a connection keeps one, in a side table of
- * the worker named by the conn's index (CONN_F_SSL); with hibernation tls_open and
- * tls_seal will work from the keys in the conn instead, behind these same calls. The
- * handshake is fed exactly one record at a time, so that nothing is left inside the
- * SSL object when it ends.
+ * Nobody above sees an SSL object. A connection has one for its handshake, in a side table of
+ * the worker named by the conn's index (CONN_F_SSL). The handshake is fed exactly one record at a
+ * time, so that nothing is left inside the object when it ends; then one of TLS 1.3 is freed, and
+ * the connection sleeps on the keys in its conn (c->suite; asleep.h). One of TLS 1.2 keeps it.
  *
  * Input and output never touch a descriptor: bytes come in as a span and what is to be sent is
  * appended to an output span of the worker, so that a blocked socket is conn/io.c's
@@ -55,15 +54,16 @@ void tls_end(struct worker *w, struct conn *c);
 
 enum tls_outcome {
 	TLS_MORE,       /* *in holds no whole record: keep it, come back with more behind it */
-	TLS_RECORD,     /* one record is used up and gave n bytes of plaintext (may be 0) */
+	TLS_RECORD,     /* one record is used up and gave plaintext, maybe none */
 	TLS_HANDSHAKEN, /* likewise, and the handshake is complete with it */
 	TLS_CLOSED,     /* close_notify */
+	TLS_REFUSED,    /* the peer's fatal alert */
 	TLS_BAD         /* an alert is in the output; end the connection */
 };
-/* Opens the first record of `*in` (which is advanced) into plain[0 .. TLS_PLAIN_MAX).
- * What must be answered (handshake, alerts, key updates) is appended to tls_output(). */
-enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, uint8_t *plain,
-			  size_t *n);
+/* Opens the first record of `*in`, which is advanced. *plain is what it brought, good until the next
+ * call: in the record's own memory, which is written to, or in the worker's scratch_plain.
+ * What must be answered (handshake, alerts) is appended to tls_output(). */
+enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, struct bytes *plain);
 #define TLS_PLAIN_MAX  16384
 #define TLS_RECORD_MAX (5 + TLS_PLAIN_MAX + 2048) /* with TLS 1.2's generous overhead */
 

@@ -46,7 +46,8 @@ struct tls;
 struct worker_stats {
 	uint64_t accepted, refused;
 	uint64_t closed[CLOSE_REASONS];
-	uint64_t handshakes, handshakes_failed;
+	uint64_t handshakes, handshakes_failed, handshakes_resumed;
+	uint64_t key_updates, alerts_in, alerts_out; /* asleep */
 	uint64_t http_requests;
 	uint64_t upgrades;
 	uint64_t frames_in, messages_in, bytes_in;
@@ -101,7 +102,7 @@ struct worker {
 	/* Each has WORKER_HEADROOM bytes in front, so that a layer can put the rest of
 	 * last time before what has come now. */
 	uint8_t *scratch_in;     /* WORKER_SCRATCH: what read(2) brought */
-	uint8_t *scratch_plain;  /* WORKER_SCRATCH: opened records */
+	uint8_t *scratch_plain;  /* WORKER_SCRATCH: what the TLS library has opened */
 	uint8_t *scratch_record; /* a kept record's beginning and what came now */
 
 	uint8_t hash_key[16];

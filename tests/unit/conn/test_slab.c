@@ -84,8 +84,8 @@ TEST(slab, a_freed_conn_is_wiped_keys_included)
 
 	slab_make(&s, 8, 1);
 	struct conn *c = take(&s);
-	memset(c->tx_key, 0xaa, sizeof(c->tx_key));
-	memset(c->rx_key, 0xbb, sizeof(c->rx_key));
+	memset(&c->tx_key, 0xaa, sizeof(c->tx_key));
+	memset(&c->rx_key, 0xbb, sizeof(c->rx_key));
 	memset(c->client_id, 0xcc, sizeof(c->client_id));
 	conn_slab_free(&s, c, 0);
 	memset(&zero, 0, sizeof(zero));

@@ -178,7 +178,7 @@ TEST(serve, many_requests_for_a_long_page_cost_no_more_than_the_queue)
 		assert_int_equal(little.w->stats.http_requests, 500);
 		pool_stats(little.w->tails, &s);
 		assert_in_range(s.peak_bytes, 1, 3 << 20);
-		assert_in_range(little.w->tls->out_cap, 0, 512 << 10);
+		assert_in_range(little.w->tls->out.cap, 0, 512 << 10);
 		assert_null(far_conn(&f)); /* a slow reader */
 		far_close(&f);
 		little_settle();

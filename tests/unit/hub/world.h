@@ -96,7 +96,7 @@ void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsi
 {
 	size_t sum = 0;
 	if (world.mute) {
-		c->tx_seq += bytes; /* as sealing would touch it */
+		c->tx_key.seq += bytes; /* as sealing would touch it */
 		world.sent_frames += n;
 		return;
 	}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* hibernate.c - the moment at which an SSL object becomes a hundred bytes.
+ *
+ *   handshake ─► keylog callback ─► two traffic secrets ─┐
+ *        │                                               ├─► keys in the conn, secrets beside it
+ *        └─► done: tickets written, counters read ───────┘         and the object is freed
+ *
+ * All of it by the library's public interface. What makes it sound: it was fed record by record, so
+ * it holds nothing of the peer's; what it wrote lies in our output; and with the counters of records
+ * the keys are where the library would have gone on with them. */
+#include <openssl/err.h>
+#include <openssl/mem.h>
+
+#include "base/log.h"
+#include "tls/internal.h"
+#include "worker/worker.h"
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "LABEL 64-digits digits" as SSLKEYLOGFILE has it. */
+static bool catch (const char *line, const char *label, uint8_t secret[TLS_SECRET_MAX])
+{
+	size_t n = strlen(label);
+	if (strncmp(line, label, n) != 0 || line[n] != ' ')
+		return false;
+	const char *at = strchr(line + n + 1, ' ');
+	for (n = 0; at && n < TLS_SECRET_MAX && hex_digit(at[1]) >= 0; n++, at += 2)
+		secret[n] = (uint8_t)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
+	return true;
+}
+
+void tls_catch_secrets(const SSL *ssl, const char *line)
+{
+	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct tls_secrets *s = &t->hand->secrets;
+	if (!catch (line, "CLIENT_TRAFFIC_SECRET_0", s->rx))
+		catch (line, "SERVER_TRAFFIC_SECRET_0", s->tx);
+}
+
+bool tls_hibernate(struct worker *w, struct conn *c)
+{
+	struct tls *t = w->tls;
+	uint32_t index = conn_index(&w->slab, c);
+	SSL *ssl = t->ssl[index];
+	if (SSL_version(ssl) != TLS1_3_VERSION)
+		return true;
+	/* The tickets leave with a write, and an empty one will do. */
+	SSL_write(ssl, "", 0);
+	ERR_clear_error();
+	enum tls_suite suite =
+		tls_suite_of(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl)));
+	if (suite == TLS_NO_SUITE)
+		return false;
+	struct tls_asleep a = {
+		.suite = suite,
+		.rx = &c->rx_key,
+		.tx = &c->tx_key,
+		.secrets = &t->cold[index].secrets,
+	};
+	tls_asleep_begin(&a);
+	c->rx_key.seq = SSL_get_read_sequence(ssl);
+	c->tx_key.seq = SSL_get_write_sequence(ssl);
+	c->suite = suite;
+	SSL_free(ssl);
+	t->ssl[index] = NULL;
+	c->flags &= (uint16_t)~CONN_F_SSL;
+	return true;
+}

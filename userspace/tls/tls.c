@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls.c - the seam: a connection's records go through its keys where it sleeps, else through its
+ * SSL object. */
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "tls/internal.h"
+#include "worker/worker.h"
+
+static struct tls_asleep view(struct worker *w, struct conn *c)
+{
+	return (struct tls_asleep){
+		.suite = c->suite,
+		.rx = &c->rx_key,
+		.tx = &c->tx_key,
+		.secrets = &w->tls->cold[conn_index(&w->slab, c)].secrets,
+		.owes = c->owes,
+		.restless = c->restless,
+		.key_records = w->cfg->tls.key_records,
+		.out = &w->tls->out,
+	};
+}
+
+static enum tls_outcome open_asleep(struct worker *w, struct conn *c, struct bytes *in,
+				    struct bytes *plain)
+{
+	struct tls_asleep a = view(w, c);
+	uint64_t seq = c->rx_key.seq;
+	enum tls_alert why;
+	enum tls_heard heard = tls_asleep_open(&a, in, plain, &why);
+	c->owes = a.owes;
+	c->restless = a.restless;
+	switch (heard) {
+	case TLS_HEARD_MORE: return TLS_MORE;
+	case TLS_HEARD_CONTENT: w->stats.key_updates += c->rx_key.seq < seq; return TLS_RECORD;
+	case TLS_HEARD_CLOSE: return TLS_CLOSED;
+	case TLS_HEARD_ALERT:
+		w->stats.alerts_in++;
+		log_debug("conn %u: tls: the peer's alert %u", conn_index(&w->slab, c), why);
+		return TLS_REFUSED;
+	case TLS_HEARD_BAD: break;
+	}
+	w->stats.alerts_out++;
+	log_debug("conn %u: tls: refused with alert %u", conn_index(&w->slab, c), why);
+	return TLS_BAD;
+}
+
+enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, struct bytes *plain)
+{
+	*plain = BYTES(NULL, 0);
+	assert(w->tls->out.n == 0); /* somebody else's ciphertext would go out with ours */
+	return c->suite ? open_asleep(w, c, in, plain) : tls_library_open(w, c, in, plain);
+}
+
+bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
+{
+	assert(w->tls->out.n == 0);
+	if (!c->suite)
+		return tls_library_seal(w, c, parts, n);
+	struct tls_asleep a = view(w, c);
+	uint64_t seq = c->tx_key.seq;
+	bool sealed = tls_asleep_seal(&a, parts, n);
+	w->stats.key_updates += c->tx_key.seq < seq;
+	c->owes = a.owes;
+	return sealed;
+}
+
+void tls_goodbye(struct worker *w, struct conn *c)
+{
+	if (c->suite) {
+		struct tls_asleep a = view(w, c);
+		tls_asleep_alert(&a, TLS_ALERT_CLOSE_NOTIFY);
+	} else if (c->flags & CONN_F_SSL) {
+		tls_library_goodbye(w, c);
+	}
+	struct bytes out = tls_output(w);
+	if (out.n > 0 && conn_fd(c) >= 0 && c->tail == 0) {
+		ssize_t r = send(conn_fd(c), out.p, out.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		(void)r; /* best effort: the transport ends in any case */
+	}
+	tls_output_clear(w);
+}
+
+struct bytes tls_output(struct worker *w)
+{
+	return w->tls ? BYTES(w->tls->out.p, w->tls->out.n) : BYTES(NULL, 0);
+}
+
+void tls_output_clear(struct worker *w)
+{
+	if (w->tls)
+		w->tls->out.n = 0;
+}
+
+const char *tls_version(const struct worker *w, const struct conn *c)
+{
+	return c->suite              ? "TLSv1.3" :
+	       c->flags & CONN_F_SSL ? SSL_get_version(tls_ssl_of(w, c)) :
+				       "";
+}
+
+const char *tls_cipher(const struct worker *w, const struct conn *c)
+{
+	if (!(c->flags & CONN_F_SSL))
+		return tls_suite_name(c->suite);
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls_ssl_of(w, c));
+	return cipher ? SSL_CIPHER_standard_name(cipher) : "";
+}
