@@ -69,13 +69,17 @@ def test_sluice_conf_says_when_cookies_answer_and_a_reload_changes_it(net):
         clients = [echo(net, GOOD4) for _ in range(10)] + [echo(net, GOOD6) for _ in range(5)]
         assert all(works(c) for c in clients)
         first = state(edge)
-        assert (first["answered"], first["made"], first["refused"]) == (15, 15, 0), first
+        assert first["answered"] >= first["made"] == 15 and not first["refused"], first  # a slow machine asks twice
         change(edge, net, 'mode = "off";')
         clients += [echo(net, GOOD4) for _ in range(5)]
         assert state(edge)["made"] == 15
         change(edge, net, 'mode = "auto"; attack = 8; calm = 8;')
-        wait_for("so many SYNs are an attack", 20, lambda: connect(net, GOOD4).close() or state(edge)["made"] > 15,
-                 every=0)
+
+        def knock():
+            for _ in range(20):  # many for one look: to look takes longer than to connect
+                connect(net, GOOD4).close()
+            return state(edge)["made"] > 15
+        wait_for("so many SYNs are an attack", 20, knock, every=0)
         assert state(edge)["attacks"] >= 1
         assert all(works(c) for c in clients)
         for s, _ in clients:

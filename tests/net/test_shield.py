@@ -44,7 +44,7 @@ def connect(net, source, port=8080, ns=None):
     with net.inside(ns or net.far):
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         s = socket.socket(family)
-        s.settimeout(3)  # the kernel's own SYN is repeated after one second; nobody else is in it
+        s.settimeout(3 * sluice.SLOW)  # the kernel's own SYN is repeated after one second; nobody else is in it
         s.bind((source, 0))
         s.connect((EDGE6 if family == socket.AF_INET6 else EDGE4, port))
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
