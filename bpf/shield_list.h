@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* shield_list.h - rules 2 and 3: is the source on the allow list, on the deny list?
  *
- *   any entry of its family? ─► bit of its /24 ─► dir[first 16 bits] ─► nodes ─► entry
+ *   any entry of its family? ─► bit of its /22 ─► dir[first 16 bits] ─► nodes ─► entry
  *            │                       │                                             │ not around it, or expired
  *            └───────────────────────┴─► no                                parent ◄┘
  *
- * Nearly every stranger ends at the bit: one cache line of two megabytes, and no call on the way to
- * it. What is behind depends on the number of prefixes around an address only as far as memory
- * is slow: of a million hosts and nets, most are two lines further (256 refs of the /16, the entry),
- * with one more where several lie in a /24. No trie of the kernel's, which takes a step for
- * every bit that differs.
+ * Nearly every stranger ends at the bit: one cache line of half a megabyte (a word for each /16), and no
+ * call on the way to it. What is behind depends on the number of prefixes around an address only as far as
+ * memory is slow: of a million hosts and nets, most are two lines further (the refs of the /16 in full,
+ * the entry). Where one entry alone lies below, its number stands in place of a node, so what is found
+ * may not hold the address: the entry is asked. No trie of the kernel's, which takes a step for every bit
+ * that differs.
  *
  * Longer prefixes win, and each entry knows the one around it: an entry that has expired is
  * no entry from that moment on, and the one around it decides. Userspace sweeps the dead out

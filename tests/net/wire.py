@@ -82,6 +82,16 @@ def frame(opcode, payload=b"", fin=True, mask=True):
     return head + key + body
 
 
+def message(frames):
+    """The next message, put together: (opcode, payload)."""
+    opcode, payload, fin = frames.piece()
+    while not fin:
+        more, next_payload, fin = frames.piece()
+        assert more == 0
+        payload += next_payload
+    return opcode, payload
+
+
 class Frames:
     """Reads a server's frames off a socket that has been upgraded."""
 
@@ -96,8 +106,12 @@ class Frames:
             self.buf += more
 
     def next(self):
+        return self.piece()[:2]
+
+    def piece(self):
+        """(opcode, payload, fin)"""
         self._need(2)
-        opcode, n, at = self.buf[0] & 15, self.buf[1] & 127, 2
+        fin, opcode, n, at = bool(self.buf[0] & 128), self.buf[0] & 15, self.buf[1] & 127, 2
         assert not self.buf[1] & 128, "a server's frame is never masked"
         if n == 126:
             self._need(4)
@@ -108,7 +122,7 @@ class Frames:
         self._need(at + n)
         payload = bytes(self.buf[at:at + n])
         del self.buf[:at + n]
-        return opcode, payload
+        return opcode, payload, fin
 
     def close_code(self):
         """Skips to the close frame; its code, or None when the transport just ended."""

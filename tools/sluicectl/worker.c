@@ -11,9 +11,13 @@ static void print_worker(const json_t *w)
 	printf("  connections   %s of %s, %s unfinished; accepted %s\n",
 	       ctl_count(ctl_u64(w, "connections")), ctl_count(ctl_u64(w, "connections_max")),
 	       ctl_count(ctl_u64(w, "unfinished")), ctl_count(ctl_u64(w, "accepted")));
-	printf("  handshakes    %s done, %s failed; HTTP requests %s, upgrades %s\n",
-	       ctl_count(ctl_u64(w, "handshakes")), ctl_count(ctl_u64(w, "handshakes_failed")),
-	       ctl_count(ctl_u64(w, "http_requests")), ctl_count(ctl_u64(w, "upgrades")));
+	printf("  handshakes    %s done, %s of them resumed, %s failed; HTTP requests %s, upgrades %s\n",
+	       ctl_count(ctl_u64(w, "handshakes")), ctl_count(ctl_u64(w, "handshakes_resumed")),
+	       ctl_count(ctl_u64(w, "handshakes_failed")), ctl_count(ctl_u64(w, "http_requests")),
+	       ctl_count(ctl_u64(w, "upgrades")));
+	printf("  TLS           %s key updates; alerts: %s heard, %s sent\n",
+	       ctl_count(ctl_u64(w, "key_updates")), ctl_count(ctl_u64(w, "alerts_in")),
+	       ctl_count(ctl_u64(w, "alerts_out")));
 	printf("  in            %s messages, %s\n", ctl_count(ctl_u64(w, "messages_in")),
 	       ctl_bytes(ctl_u64(w, "bytes_in")));
 	printf("  out           %s deliveries, %s writes, %s\n",

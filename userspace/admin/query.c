@@ -89,6 +89,10 @@ static void put_worker(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "refused", s->refused);
 	json_key_u64(o, "handshakes", s->handshakes);
 	json_key_u64(o, "handshakes_failed", s->handshakes_failed);
+	json_key_u64(o, "handshakes_resumed", s->handshakes_resumed);
+	json_key_u64(o, "key_updates", s->key_updates);
+	json_key_u64(o, "alerts_in", s->alerts_in);
+	json_key_u64(o, "alerts_out", s->alerts_out);
 	json_key_u64(o, "http_requests", s->http_requests);
 	json_key_u64(o, "upgrades", s->upgrades);
 	json_key_u64(o, "frames_in", s->frames_in);

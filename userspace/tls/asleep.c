@@ -50,6 +50,7 @@ bool tls_asleep_update(struct tls_asleep *a, bool ask_for_theirs)
 	if (!put(a, TLS_HANDSHAKE, message, sizeof(message)))
 		return false;
 	tls_key_update(a->suite, a->secrets->tx, a->tx);
+	a->updates++;
 	a->owes = false;
 	return true;
 }
@@ -170,6 +171,7 @@ static enum tls_heard hear_handshake(struct tls_asleep *a, struct bytes in, enum
 	s->message_n = 0;
 	a->owes |= s->message[4] == 1;
 	tls_key_update(a->suite, s->rx, a->rx);
+	a->updates++;
 	return idle(a, why);
 }
 

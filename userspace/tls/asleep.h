@@ -43,6 +43,7 @@ struct tls_asleep {
 	bool owes;            /* a KeyUpdate, before our next content (4.6.3) */
 	bool restless;        /* secrets->idle or message_n is not 0; else nobody need look */
 	uint64_t key_records; /* our key is exchanged after so many records */
+	unsigned updates;     /* keys that were exchanged, counted on */
 	struct tls_out *out;
 };
 

@@ -99,6 +99,7 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_keylog_callback(ctx, tls_catch_secrets);
+	SSL_CTX_set_info_callback(ctx, tls_count_alerts);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, pick_certificate);
 	/* Forward secrecy and AEAD only, also in TLS 1.2. */
@@ -140,6 +141,7 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m)
 	if (t == NULL)
 		return NULL;
 	t->max = w->slab.max;
+	t->stats = &w->stats;
 	t->n_certs = m->n;
 	t->certs = calloc(m->n ? m->n : 1, sizeof(*t->certs));
 	t->ssl = mmap(NULL, t->max * sizeof(SSL *), PROT_READ | PROT_WRITE,

@@ -15,6 +15,8 @@ struct tls_cert {
 	uint32_t n_names;
 };
 
+struct worker_stats;
+
 struct tls {
 	struct tls_cert *certs; /* by index of config.certificates */
 	uint32_t n_certs;
@@ -27,6 +29,7 @@ struct tls {
 	struct tls_out out;    /* ciphertext that waits for conn/io.c */
 	uint8_t *gather;       /* TLS_PLAIN_MAX: several parts become one record */
 	struct tls_cold *hand; /* of the conn whose handshake is being driven */
+	struct worker_stats *stats;
 };
 
 /* What else is remembered of a TLS connection; two lines. */
@@ -41,6 +44,7 @@ enum tls_outcome tls_library_open(struct worker *w, struct conn *c, struct bytes
 bool tls_library_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n);
 void tls_library_goodbye(struct worker *w, struct conn *c);
 SSL *tls_ssl_of(const struct worker *w, const struct conn *c);
+void tls_count_alerts(const SSL *ssl, int what, int value);
 
 /* ── hibernate.c ── */
 

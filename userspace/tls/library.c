@@ -99,6 +99,18 @@ static bool take_record(struct bytes *in, struct bytes *record)
 	return true;
 }
 
+/* For SSL_CTX_set_info_callback(). */
+void tls_count_alerts(const SSL *ssl, int what, int value)
+{
+	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	if (!(what & SSL_CB_ALERT) || (value & 0xff) == SSL_AD_CLOSE_NOTIFY)
+		return;
+	if (what & SSL_CB_READ)
+		t->stats->alerts_in++;
+	else
+		t->stats->alerts_out++;
+}
+
 static enum tls_outcome bad(struct worker *w, struct conn *c, const char *what)
 {
 	log_debug("conn %u: tls %s: %s", conn_index(&w->slab, c), what, tls_error_text());
@@ -120,6 +132,7 @@ static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 	int r = SSL_do_handshake(ssl);
 	if (r == 1) {
 		enum tls_outcome o = taken(w, c, TLS_HANDSHAKEN);
+		w->stats.handshakes_resumed += SSL_session_reused(ssl);
 		if (o == TLS_HANDSHAKEN && !tls_hibernate(w, c))
 			return bad(w, c, "hibernation");
 		return o;

@@ -25,14 +25,14 @@ static enum tls_outcome open_asleep(struct worker *w, struct conn *c, struct byt
 				    struct bytes *plain)
 {
 	struct tls_asleep a = view(w, c);
-	uint64_t seq = c->rx_key.seq;
 	enum tls_alert why;
 	enum tls_heard heard = tls_asleep_open(&a, in, plain, &why);
 	c->owes = a.owes;
 	c->restless = a.restless;
+	w->stats.key_updates += a.updates;
 	switch (heard) {
 	case TLS_HEARD_MORE: return TLS_MORE;
-	case TLS_HEARD_CONTENT: w->stats.key_updates += c->rx_key.seq < seq; return TLS_RECORD;
+	case TLS_HEARD_CONTENT: return TLS_RECORD;
 	case TLS_HEARD_CLOSE: return TLS_CLOSED;
 	case TLS_HEARD_ALERT:
 		w->stats.alerts_in++;
@@ -58,9 +58,8 @@ bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsig
 	if (!c->suite)
 		return tls_library_seal(w, c, parts, n);
 	struct tls_asleep a = view(w, c);
-	uint64_t seq = c->tx_key.seq;
 	bool sealed = tls_asleep_seal(&a, parts, n);
-	w->stats.key_updates += c->tx_key.seq < seq;
+	w->stats.key_updates += a.updates;
 	c->owes = a.owes;
 	return sealed;
 }
