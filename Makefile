@@ -259,6 +259,10 @@ flood: $(prepared) all $(O)/tests/bench/bench_flood ## SYN floods against an edg
 	@/usr/bin/python3 tests/bench/flood.py
 	@/usr/bin/python3 tests/bench/flood.py --family 6
 
+.PHONY: soak
+soak: ## a million messages, and 5,000 long ones, byte for byte through an edge that is watched by ASan and UBSan
+	@SLUICE_ECHOES=1000000 $(MAKE) test SAN=address,undefined T=net/crowd/soak
+
 SECONDS := 60
 .PHONY: fuzz
 fuzz: $(prepared) $(filter $(O)/tests/fuzz/fuzz_$(T)%,$(fuzzers)) ## fuzz T=name for SECONDS=60, or each in turn; finds go to build-fuzz/

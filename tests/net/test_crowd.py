@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Many clients at once: every message to every client, once, in one order, over two workers.
 
-SLUICE_CROWD and SLUICE_MESSAGES make it larger; tools/doc/benchmarks.md has a long run's figures.
+SLUICE_CROWD, SLUICE_MESSAGES and SLUICE_ECHOES make it larger (`make soak`); tools/doc/benchmarks.md has a long run's figures.
 """
 import json
 import os
@@ -14,6 +14,7 @@ import sluice
 SAN = bool(os.environ.get("SLUICE_SAN"))
 CLIENTS = int(os.environ.get("SLUICE_CROWD", 1000 if SAN else 10000))
 MESSAGES = int(os.environ.get("SLUICE_MESSAGES", 20))
+ECHOES = int(os.environ.get("SLUICE_ECHOES", 20000))
 ENDPOINTS = '{ path = "/ws"; words = "channels"; rate = 0; }'
 
 
@@ -54,3 +55,33 @@ def test_the_other_modes_of_the_bench_work():
         for more in ([], ["--resume"]):
             code, r = bench(edge, "handshake", "-t", "1", *more)
             assert code == 0 and r["handshakes"] > 10 and r["failed"] == 0
+
+
+def echo(edge, name, *args, seconds=3000):
+    done = subprocess.run([str(sluice.BUILD / "sluice-bench"), "echo", "-j", "-q", "-u", edge.url(name, "/echo"), *args],
+                          capture_output=True, text=True, timeout=seconds)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.time_limit(3600)
+@pytest.mark.parametrize("name", ["tls", "plain"])
+def test_soak_messages_of_all_sizes_come_back_byte_for_byte(name):
+    """Cut at random places. An edge that sleeps on its keys after so few records changes them on the way."""
+    echoing = '{ path = "/echo"; protocol = "echo"; rate = 0; max_message = "1 MiB"; }'
+    with sluice.Edge(workers=2, endpoints=echoing, extra="tls = { key_records = 5000; };") as edge:
+        for n, up_to, window in ((ECHOES, 16384, 4), (ECHOES // 200, 1 << 20, 2)):
+            r = echo(edge, name, "-n", "20", "-m", str(n), "-w", str(window), "--up-to", str(up_to), "--cut")
+            assert (r["messages"], r["missing"], r["wrong"]) == (n, 0, False) and r["bytes"] > n * 1000
+        workers = json.loads(edge.ctl("-j", "worker", "show"))
+        assert sum(w["handshakes"] for w in workers) == (40 if name == "tls" else 0)
+        if name == "tls" and ECHOES >= 1000000:
+            assert sum(w["key_updates"] for w in workers) >= 40
+
+
+def test_an_echo_that_is_none_is_said():
+    with sluice.Edge(workers=1) as edge:
+        done = subprocess.run([str(sluice.BUILD / "sluice-bench"), "echo", "-q", "-u", edge.url("tls", "/nowhere"), "-n", "1"],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "cannot connect" in done.stderr

@@ -32,7 +32,8 @@ struct options {
 	uint32_t count, procs, messages, window, size, publishers, handshakes_in_flight;
 	double rate;    /* publications per second; 0: as the window allows */
 	double seconds; /* idle, handshake: how long */
-	bool json, resume;
+	uint32_t up_to; /* echo: sizes from 1 to this; 0: all are `size` */
+	bool json, resume, cut;
 	const char *channel, *subscribe, *expect, *publish;
 	pid_t pids[PIDS_MAX];
 	int n_pids;
@@ -66,6 +67,11 @@ struct shared {
 void crowd_run(const struct options *o, struct shared *sh, uint32_t me, uint32_t count);
 /* crowd.c: opens and closes connections until PHASE_STOP; exits the process. */
 void crowd_handshakes(const struct options *o, struct shared *sh, uint32_t me);
+
+/* echo.c: `count` connections of process `me` send `messages` and compare what comes back, from
+ * PHASE_RUN on; exits the process at PHASE_STOP. `failed` counts up when something is wrong, and why is said. */
+void echo_run(const struct options *o, struct shared *sh, uint32_t me, uint32_t count,
+	      uint32_t messages);
 
 /* publish.c: a publisher; -1 on failure with a message printed. */
 struct publisher;

@@ -29,16 +29,22 @@ static void usage(FILE *out)
 		"  idle       connect, subscribe, hold; bytes per connection and CPU at rest\n"
 		"  fanout     publish to all; deliveries per second, CPU per delivery, latency, and\n"
 		"             whether every message came exactly once and in one order\n"
-		"  handshake  connect and close; handshakes per second and CPU per handshake\n\n"
+		"  handshake  connect and close; handshakes per second and CPU per handshake\n"
+		"  echo       random messages to an endpoint that says them again; every byte compared\n\n"
 		"Options:\n"
 		"  -u, --url URL          wss://127.0.0.1:8443/ws (numeric IPv4 only)\n"
-		"  -n, --count N          idle, fanout: clients (1000)\n"
+		"  -n, --count N          idle, fanout, echo: clients (1000)\n"
 		"  -P, --procs N          client processes (1; one holds at most ~19,000)\n"
-		"  -m, --messages N       fanout: publications (1000)\n"
-		"  -w, --window N         fanout: publications under way at once (1)\n"
+		"  -m, --messages N       fanout: publications; echo: messages of all clients (1000)\n"
+		"  -w, --window N         fanout: publications under way at once; echo: messages of\n"
+		"                         each client (1)\n"
 		"  -r, --rate N           fanout: publications per second instead of a window\n"
 		"  -b, --publishers N     fanout: 1 to 8, taking turns (1)\n"
 		"  -s, --size BYTES       of a message's data (128)\n"
+		"      --up-to BYTES      echo: sizes from 1 byte to this, small and large alike\n"
+		"                         (uniform in their logarithm)\n"
+		"      --cut              echo: what is sent is cut at random places, and so is\n"
+		"                         what is read\n"
 		"  -t, --seconds N        idle, handshake: how long (10)\n"
 		"  -f, --in-flight N      handshake: how many at once per process (64)\n"
 		"      --resume           handshake: resume sessions\n"
@@ -54,11 +60,12 @@ static void usage(FILE *out)
 		"Examples:\n"
 		"  sluice-bench idle -n 10000 -p $(pidof -s sluiced)\n"
 		"  sluice-bench fanout -n 5000 -P 2 -m 1000 -w 4 -j\n"
-		"  sluice-bench handshake -t 5 --resume\n\n"
+		"  sluice-bench handshake -t 5 --resume\n"
+		"  sluice-bench echo -u wss://127.0.0.1:8443/echo -n 10 -m 100000 --up-to 16384 --cut\n\n"
 		"On loopback the kernel does the receiver's TCP work inside the sender's send():\n"
 		"CPU per delivery holds both. Compare ratios within one run.\n"
-		"Exit codes: 0 all well, 1 something was lost, doubled, out of order or not\n"
-		"connected, 2 wrong command line.\n");
+		"Exit codes: 0 all well, 1 something was lost, doubled, out of order, another byte\n"
+		"than was sent or not connected, 2 wrong command line.\n");
 }
 
 static bool parse_url(const char *text, struct url *u)
@@ -111,6 +118,22 @@ static void start(const struct options *o, bool handshakes)
 		if (handshakes)
 			crowd_handshakes(o, sh, i);
 		crowd_run(o, sh, i, share);
+	}
+}
+
+static void start_echo(const struct options *o)
+{
+	for (uint32_t i = 0; i < o->procs; i++) {
+		/* where a process is one connection short, so are its messages */
+		uint32_t share = o->count / o->procs + (i < o->count % o->procs);
+		uint64_t before = 0;
+		for (uint32_t k = 0; k < i; k++)
+			before += o->count / o->procs + (k < o->count % o->procs);
+		uint64_t from = o->messages * before / o->count;
+		uint64_t to = o->messages * (before + share) / o->count;
+		children[i] = fork();
+		if (children[i] == 0)
+			echo_run(o, sh, i, share, (uint32_t)(to - from));
 	}
 }
 
@@ -396,9 +419,69 @@ static int run_handshake(const struct options *o)
 	return n > 0 && failed == 0 ? 0 : 1;
 }
 
+/* Until all have come back, something was wrong, or nothing moves any more. */
+static double echo_all(const struct options *o)
+{
+	double began = now_s(), moved = began;
+	uint64_t seen = 0;
+	sh->phase = PHASE_RUN;
+	while (TOTAL(received) < o->messages && TOTAL(failed) == 0 && now_s() - moved < 20) {
+		if (TOTAL(bytes) != seen) {
+			seen = TOTAL(bytes);
+			moved = now_s();
+		}
+		usleep(2000);
+		progress(o, "messages", TOTAL(received), o->messages);
+	}
+	progress_end(o);
+	return now_s() - began;
+}
+
+static int run_echo(const struct options *o)
+{
+	struct usage before, after;
+	start_echo(o);
+	while (TOTAL(ready) < o->count && TOTAL(failed) == 0) {
+		progress(o, "connecting", TOTAL(ready), o->count);
+		usleep(2000);
+	}
+	progress_end(o);
+	measure(o, &before);
+	double took = echo_all(o);
+	measure(o, &after);
+	stop(o);
+	uint64_t got = TOTAL(received), bytes = TOTAL(bytes);
+	if (got < o->messages && TOTAL(failed) == 0)
+		fprintf(stderr, "nothing came back for 20 s: is %s an endpoint that echoes?\n", o->url.path);
+	uint64_t p50 = hist_quantile(sh, o->procs, .5), p99 = hist_quantile(sh, o->procs, .99),
+		 max = hist_max(sh, o->procs);
+	double cpu = each((after.cpu_s - before.cpu_s) * 1e6, got);
+	bool well = got == o->messages && TOTAL(failed) == 0;
+	if (o->json)
+		printf("{\"mode\":\"echo\",\"connections\":%" PRIu64 ",\"messages\":%" PRIu64
+		       ",\"missing\":%" PRIu64 ",\"bytes\":%" PRIu64
+		       ",\"wrong\":%s,\"seconds\":%.3f,\"messages_per_s\":%.0f,"
+		       "\"server_cpu_us_per_message\":%s,"
+		       "\"latency_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f}}\n",
+		       TOTAL(ready), got, o->messages - got, bytes,
+		       TOTAL(failed) ? "true" : "false", took, (double)got / took,
+		       measured(o, 3, cpu), ms(p50), ms(p99), ms(max));
+	else
+		printf("%" PRIu64 " of %u messages (%.1f MB) came back byte for byte over %" PRIu64
+		       " connections in %.1f s (%.0f/s)\n"
+		       "latency: p50 %.2f ms, p99 %.2f ms, max %.2f ms\n",
+		       got, o->messages, (double)bytes / 1e6, TOTAL(ready), took,
+		       (double)got / took, ms(p50), ms(p99), ms(max));
+	if (!o->json && o->n_pids)
+		printf("server CPU per message: %.2f us\n", cpu);
+	else if (!o->json)
+		printf(NOT_MEASURED);
+	return well ? 0 : 1;
+}
+
 /* ── the command line ── */
 
-enum { OPT_RESUME = 256, OPT_SUBSCRIBE, OPT_EXPECT, OPT_PUBLISH, OPT_PUBLISH_URL };
+enum { OPT_RESUME = 256, OPT_SUBSCRIBE, OPT_EXPECT, OPT_PUBLISH, OPT_PUBLISH_URL, OPT_UP_TO, OPT_CUT };
 
 static bool number(const char *text, double min, double max, double *v)
 {
@@ -454,6 +537,8 @@ static bool option(struct options *o, int opt, const char *arg)
 		o->pids[o->n_pids++] = (pid_t)n;
 		return true;
 	case OPT_RESUME: return o->resume = true;
+	case OPT_UP_TO: return whole(arg, 64u << 20, &o->up_to);
+	case OPT_CUT: return o->cut = true;
 	case OPT_SUBSCRIBE: return (o->subscribe = arg) != NULL;
 	case OPT_EXPECT: return (o->expect = arg) != NULL;
 	case OPT_PUBLISH: return (o->publish = arg) != NULL;
@@ -476,6 +561,8 @@ static const struct option longs[] = {
 	{"in-flight", 1, 0, 'f'},
 	{"pid", 1, 0, 'p'},
 	{"resume", 0, 0, OPT_RESUME},
+	{"up-to", 1, 0, OPT_UP_TO},
+	{"cut", 0, 0, OPT_CUT},
 	{"subscribe", 1, 0, OPT_SUBSCRIBE},
 	{"expect", 1, 0, OPT_EXPECT},
 	{"publish", 1, 0, OPT_PUBLISH},
@@ -492,12 +579,14 @@ static const struct {
 	int opt;
 	const char *name, *modes;
 } bound[] = {
-	{'n', "-n", "idle, fanout"},
-	{'m', "-m", "fanout"},
-	{'w', "-w", "fanout"},
+	{'n', "-n", "idle, fanout, echo"},
+	{'m', "-m", "fanout, echo"},
+	{'w', "-w", "fanout, echo"},
 	{'r', "-r", "fanout"},
 	{'b', "-b", "fanout"},
-	{'s', "-s", "fanout"},
+	{'s', "-s", "fanout, echo"},
+	{OPT_UP_TO, "--up-to", "echo"},
+	{OPT_CUT, "--cut", "echo"},
 	{'t', "-t", "idle, handshake"},
 	{'f', "-f", "handshake"},
 	{OPT_RESUME, "--resume", "handshake"},
@@ -511,14 +600,14 @@ static const struct {
 static const struct mode {
 	const char *name;
 	int (*run)(const struct options *);
-} modes[] = {{"idle", run_idle}, {"fanout", run_fanout}, {"handshake", run_handshake}};
+} modes[] = {{"idle", run_idle}, {"fanout", run_fanout}, {"handshake", run_handshake}, {"echo", run_echo}};
 
 static const struct mode *mode_named(const char *name)
 {
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (strcmp(name, modes[i].name) == 0)
 			return &modes[i];
-	fprintf(stderr, "unknown mode '%s': idle, fanout, handshake\n", name);
+	fprintf(stderr, "unknown mode '%s': idle, fanout, handshake, echo\n", name);
 	return NULL;
 }
 
