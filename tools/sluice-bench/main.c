@@ -46,7 +46,7 @@ static void usage(FILE *out)
 		"      --cut              echo: what is sent is cut at random places, and so is\n"
 		"                         what is read\n"
 		"  -t, --seconds N        idle, handshake: how long (10)\n"
-		"  -f, --in-flight N      handshake: how many at once per process (64)\n"
+		"  -f, --in-flight N      idle, fanout, handshake: handshakes at once per process (64)\n"
 		"      --resume           handshake: resume sessions\n"
 		"  -p, --pid PID          the server: its whole process tree is measured; repeatable\n"
 		"      --subscribe TEXT   sent after the upgrade; '' for nothing\n"
@@ -588,7 +588,7 @@ static const struct {
 	{OPT_UP_TO, "--up-to", "echo"},
 	{OPT_CUT, "--cut", "echo"},
 	{'t', "-t", "idle, handshake"},
-	{'f', "-f", "handshake"},
+	{'f', "-f", "idle, fanout, handshake"},
 	{OPT_RESUME, "--resume", "handshake"},
 	{OPT_SUBSCRIBE, "--subscribe", "idle, fanout"},
 	{OPT_EXPECT, "--expect", "idle, fanout"},

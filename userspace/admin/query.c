@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "conn/io.h"
+#include "conn/door.h"
 #include "conn/list.h"
 #include "engine/engine.h"
 #include "fanout/fanout.h"
@@ -88,6 +89,7 @@ static void put_worker(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "accepted", s->accepted);
 	json_key_u64(o, "refused", s->refused);
 	json_key_u64(o, "handshakes", s->handshakes);
+	json_key_u64(o, "handshakes_now", w->door ? door_count(w) : 0);
 	json_key_u64(o, "handshakes_failed", s->handshakes_failed);
 	json_key_u64(o, "handshakes_resumed", s->handshakes_resumed);
 	json_key_u64(o, "key_updates", s->key_updates);

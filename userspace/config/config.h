@@ -267,6 +267,7 @@ struct config {
 
 	struct {
 		enum config_tls_version min_version;
+		uint32_t handshakes;  /* of one worker at a time */
 		uint32_t key_records; /* sealed under one key before KeyUpdate */
 	} tls;
 

@@ -76,6 +76,12 @@ static const struct option tls_options[] = {
 	{"min_version", OPT_ENUM, INNER_AT(tls, min_version), .choices = tls_versions,
 	 .def = "\"1.2\"", .help = "The oldest TLS that is spoken.",
 	 .price = "a TLS 1.2 connection keeps its SSL object, some 2.6 kB more than a TLS 1.3 one"},
+	{"handshakes", OPT_INT, INNER_AT(tls, handshakes), .min = 16, .max = 1000000,
+	 .def = "2048",
+	 .help = "Connections of one worker that may be in their TLS handshake at a time. When there are as "
+		 "many, the one that came first and had a second makes room; newcomers wait for it in the "
+		 "kernel's queue (backlog).",
+	 .price = "some 20 kB for each while it lasts"},
 	{"key_records", OPT_INT, INNER_AT(tls, key_records), .min = 2, .max = 23726566,
 	 .def = "8388608",
 	 .help = "TLS 1.3: records that are sealed under one key before it is exchanged by a "

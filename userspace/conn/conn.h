@@ -83,6 +83,11 @@ enum close_reason {
  * number of the worker's channel in the low 26 bits and flags above (hub/subs.h). */
 #define CONN_SUBS_INLINE 4
 
+/* Who stands before and behind it at the door (door.h); indexes. */
+struct conn_door {
+	uint32_t before, after;
+};
+
 struct conn {
 	/* line 0: every fan-out that reaches this subscriber */
 	struct tls_key tx_key; /* what we seal with, asleep */
@@ -131,7 +136,10 @@ struct conn {
 	uint16_t peer_port;
 	uint16_t sub_count;
 	uint32_t subs_more; /* handle of w->subs, 0: all inline */
-	uint32_t subs[CONN_SUBS_INLINE];
+	union {
+		uint32_t subs[CONN_SUBS_INLINE];
+		struct conn_door door; /* HANDSHAKE */
+	};
 	uint8_t client_id[16]; /* the UUID of `connected` */
 	uint32_t born_ticks;   /* worker tick of the accept */
 	uint32_t identity;     /* handle of who it is (session.h); 0: anonymous */

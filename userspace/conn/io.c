@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "conn/buffer.h"
+#include "conn/door.h"
 #include "conn/list.h"
 #include "conn/partial.h"
 #include "conn/step.h"
@@ -87,6 +88,12 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 			break;
 		case TLS_HANDSHAKEN:
 			w->stats.handshakes++;
+			if (!door_pass(w, c)) {
+				log_error("epoll_ctl: %s", strerror(errno));
+				c->state = CONN_HTTP;
+				conn_end(w, c, CLOSE_NO_MEMORY);
+				return;
+			}
 			c->state = CONN_HTTP;
 			break;
 		case TLS_CLOSED: conn_eof(w, c); return;
@@ -432,6 +439,7 @@ void conn_watch(struct worker *w, struct conn *c)
 		.events = (c->flags & (CONN_F_READ_STOP | CONN_F_EOF) ? 0 : EPOLLIN) |
 			  (c->flags & CONN_F_TAIL_WAIT ? EPOLLOUT : 0),
 	};
-	if (epoll_ctl(w->set_fd, EPOLL_CTL_MOD, fd, &e) != 0)
+	int set = c->state == CONN_HANDSHAKE ? door_fd(w) : w->set_fd;
+	if (epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) != 0)
 		log_error("conn %u: epoll_ctl: %s", conn_index(&w->slab, c), strerror(errno));
 }

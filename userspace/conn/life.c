@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "conn/buffer.h"
+#include "conn/door.h"
 #include "conn/io.h"
 #include "conn/partial.h"
 #include "conn/step.h"
@@ -53,17 +54,17 @@ struct conn *conn_open(struct worker *w, int fd, uint16_t listener, const struct
 		c->peer_port = a.port;
 	}
 	random_uuid(c->client_id);
-	if (l->tls && !tls_begin(w, c)) {
-		w->stats.refused++;
-		conn_end(w, c, CLOSE_NO_MEMORY);
-		return NULL;
-	}
 	struct epoll_event e = {
 		.data.u64 = (uint64_t)c->gen << 32 | conn_index(&w->slab, c),
 		.events = EPOLLIN,
 	};
-	if (epoll_ctl(w->set_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
+	if (l->tls ? !door_open(w, c) : epoll_ctl(w->set_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
 		log_error("epoll_ctl: %s", strerror(errno));
+		w->stats.refused++;
+		conn_end(w, c, CLOSE_NO_MEMORY);
+		return NULL;
+	}
+	if (l->tls && !tls_begin(w, c)) {
 		w->stats.refused++;
 		conn_end(w, c, CLOSE_NO_MEMORY);
 		return NULL;
@@ -91,6 +92,8 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 		offence_note(w, c, reason);
 	w->stats.closed[reason]++;
 	log_debug("conn %u: ended: %s", conn_index(&w->slab, c), close_reason_info(reason)->word);
+	if (c->state == CONN_HANDSHAKE)
+		door_leave(w, c);
 	upper_gone(w, c);
 	batch_drop(w, c);
 	w->n_read_stopped -= c->flags & CONN_F_READ_STOP ? 1 : 0;

@@ -14,11 +14,15 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/clock.h"
+#include "conn/door.h"
 #include "conn/io.h"
 #include "keeper/channel.h"
 #include "worker/worker.h"
 
+/* At most so many, and so long: to accept one takes as long as some messages do. */
 #define ACCEPTS_PER_EVENT 64
+#define ACCEPT_NS         500000u
 /* Marked full this many slots before the end, or an eighth of a small slab: SYNs on their way still
  * find room. With twice as many it has room again. */
 #define ROOM_LOW          200u
@@ -27,6 +31,7 @@ struct listener {
 	struct worker *w;
 	uint32_t n;
 	bool paused;   /* no slot or no descriptor: events are off */
+	bool shut;     /* those of TLS listeners are: no room at the door */
 	bool starving; /* no descriptor: it was said, and nobody was accepted since */
 	bool full;     /* the keeper was told so */
 	struct listener_one {
@@ -147,22 +152,53 @@ static void pause_all(struct listener *l)
 		event_del(l->one[i].event);
 }
 
+static bool speaks_tls(const struct listener *l, uint32_t i)
+{
+	return l->w->cfg->listeners[i].tls;
+}
+
 static void resume_all(struct listener *l)
 {
 	if (!l->paused)
 		return;
 	l->paused = false;
 	for (uint32_t i = 0; i < l->n; i++)
-		event_add(l->one[i].event, NULL);
+		if (!(l->shut && speaks_tls(l, i)))
+			event_add(l->one[i].event, NULL);
+}
+
+static void shut(struct listener *l)
+{
+	if (l->shut)
+		return;
+	l->shut = true;
+	for (uint32_t i = 0; i < l->n; i++)
+		if (speaks_tls(l, i))
+			event_del(l->one[i].event);
+}
+
+static void unshut(struct listener *l)
+{
+	if (!l->shut)
+		return;
+	l->shut = false;
+	for (uint32_t i = 0; i < l->n && !l->paused; i++)
+		if (speaks_tls(l, i))
+			event_add(l->one[i].event, NULL);
 }
 
 static void on_accept(evutil_socket_t fd, short what, void *ctx)
 {
 	struct listener_one *one = ctx;
 	struct worker *w = one->all->w;
-	for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+	uint64_t end = clock_mono_ns() + ACCEPT_NS;
+	for (int i = 0; i < ACCEPTS_PER_EVENT && clock_mono_ns() < end; i++) {
 		if (conn_slab_room(&w->slab) == 0) {
 			pause_all(one->all);
+			break;
+		}
+		if (speaks_tls(one->all, one->index) && !door_admits(w)) {
+			shut(one->all);
 			break;
 		}
 		struct sockaddr_in6 peer;
@@ -208,10 +244,10 @@ void listener_take(struct worker *w)
 	struct listener *l = w->listeners;
 	for (uint32_t i = 0; l != NULL && i < l->n; i++)
 		for (uint32_t n = 0, before; n < w->cfg->listeners[i].backlog;
-		     n += ACCEPTS_PER_EVENT) {
+		     n += w->slab.live - before) {
 			before = w->slab.live;
 			on_accept(l->one[i].fd, EV_READ, &l->one[i]);
-			if (w->slab.live == before)
+			if (w->slab.live <= before)
 				break;
 		}
 }
@@ -248,4 +284,10 @@ void listener_tick(struct worker *w)
 	tell_keeper(l);
 	if (conn_slab_room(&w->slab) > 0)
 		resume_all(l);
+}
+
+void listener_door(struct worker *w)
+{
+	if (w->listeners != NULL && w->listeners->shut && door_room(w))
+		unshut(w->listeners);
 }

@@ -35,6 +35,8 @@ void listener_stop(struct worker *w);
 bool listener_full(const struct worker *w);
 /* A connection has ended: there is room for another. */
 void listener_room(struct worker *w);
+/* TLS listeners that were shut because the door was full accept again if it is not. Called each turn. */
+void listener_door(struct worker *w);
 /* No slot or no descriptor: pause until some are free again. Called each tick. */
 void listener_tick(struct worker *w);
 

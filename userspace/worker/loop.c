@@ -17,6 +17,7 @@
 #include "base/handover.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "conn/door.h"
 #include "conn/io.h"
 #include "conn/list.h"
 #include "conn/step.h"
@@ -349,6 +350,8 @@ static bool work(struct worker *w)
 	conn_slab_release(&w->slab, fanout_oldest(w->fanout));
 	mailbox_flush(w->mailbox);
 	mailbox_kick_all(w->mailbox);
+	door_run(w); /* last: nobody inside waits for it */
+	listener_door(w);
 	return busy;
 }
 
@@ -444,7 +447,8 @@ static bool init(struct worker *w, const struct worker_start *start)
 				       });
 	if (w->is_admin)
 		return (w->admin = admin_start(w, start->control_fd)) != NULL;
-	return (w->listeners = listener_start(w, start->listener_fds)) != NULL;
+	return (w->door = door_new(w)) != NULL &&
+	       (w->listeners = listener_start(w, start->listener_fds)) != NULL;
 }
 
 int worker_main(const struct worker_start *start)

@@ -29,6 +29,7 @@
 struct admin;
 struct batch;
 struct conn_list;
+struct door;
 struct engine;
 struct engine_ops;
 struct fanout;
@@ -96,6 +97,7 @@ struct worker {
 	struct fanout *fanout;
 	struct batch *batch;
 	struct tls *tls;
+	struct door *door; /* TLS handshakes; the admin worker has none */
 	struct listener *listeners;
 	struct admin *admin;           /* the admin worker only */
 	struct offence_book *offences; /* NULL: nobody is told on */
