@@ -244,3 +244,31 @@ const char *ctl_str(const json_t *o, const char *key)
 	const char *s = json_string_value(json_object_get(o, key));
 	return ctl_clean(s ? s : "");
 }
+
+static void print_lines(const json_t *answer, const char *key, FILE *out)
+{
+	const json_t *line;
+	size_t i;
+	json_array_foreach(json_object_get(answer, key), i, line) fprintf(
+		out, "%s\n", ctl_clean(json_string_value(line) ? json_string_value(line) : ""));
+}
+
+int ctl_say_report(struct ctl *ctl, json_t *answer, int code)
+{
+	if (answer == NULL)
+		return code;
+	bool ok = json_is_true(json_object_get(answer, "ok"));
+	if (ctl->json) {
+		json_object_del(answer, "ok");
+		ctl_print_json(ctl, answer);
+		return ok ? CTL_OK : CTL_REFUSED;
+	}
+	print_lines(answer, "mistakes", stderr);
+	print_lines(answer, "notes", stdout);
+	if (ok)
+		printf("%s\n", ctl_str(answer, "text"));
+	else
+		ctl_fail(ctl, CTL_REFUSED, "%s", ctl_str(answer, "error"));
+	json_decref(answer);
+	return ok ? CTL_OK : CTL_REFUSED;
+}

@@ -39,7 +39,7 @@ struct object {
 };
 extern const struct object status_object, worker_object, conn_object, channel_object, allow_object,
 	deny_object, drop_object, policy_object, prog_object, rate_object, talker_object,
-	event_object;
+	event_object, cert_object;
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);
@@ -69,6 +69,9 @@ bool ctl_number(const char *text, long long max, long long *value);
 json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code);
 /* The same with a descriptor beside it (-1: none), which it closes; the answer also if it says no. */
 json_t *ctl_exchange(const struct ctl *ctl, json_t *request, int fd, int *code);
+/* Prints an answer that has notes and mistakes beside its text; takes it. The exit code, which is `code` if
+ * there is none. */
+int ctl_say_report(struct ctl *ctl, json_t *answer, int code);
 /* The pin directory: as given, or as the daemon says. NULL after ctl_fail(), also if the shield
  * is off and `wanted` (a map's name; "" the directory itself) is not there for that reason. */
 const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code);

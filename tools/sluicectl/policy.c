@@ -36,35 +36,6 @@ static int bundle(const struct ctl *ctl, const char *path, int *code)
 	return fd < 0 ? -1 : fd;
 }
 
-static void print_lines(const json_t *answer, const char *key, FILE *out)
-{
-	const json_t *line;
-	size_t i;
-	json_array_foreach(json_object_get(answer, key), i, line) fprintf(
-		out, "%s\n", ctl_clean(json_string_value(line) ? json_string_value(line) : ""));
-}
-
-/* What the daemon says of a policy: text, remarks, mistakes with their places. */
-static int say(struct ctl *ctl, json_t *answer, int code)
-{
-	if (answer == NULL)
-		return code;
-	bool ok = json_is_true(json_object_get(answer, "ok"));
-	if (ctl->json) {
-		json_object_del(answer, "ok");
-		ctl_print_json(ctl, answer);
-		return ok ? CTL_OK : CTL_REFUSED;
-	}
-	print_lines(answer, "mistakes", stderr);
-	print_lines(answer, "notes", stdout);
-	if (ok)
-		printf("%s\n", ctl_str(answer, "text"));
-	else
-		ctl_fail(ctl, CTL_REFUSED, "%s", ctl_str(answer, "error"));
-	json_decref(answer);
-	return ok ? CTL_OK : CTL_REFUSED;
-}
-
 static int check(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK;
@@ -76,7 +47,7 @@ static int check(struct ctl *ctl, int argc, char **argv)
 	if (fd < 0)
 		return code;
 	json_t *q = json_pack("{s:s}", "ask", "policy-check");
-	return say(ctl, ctl_exchange(ctl, q, fd, &code), code);
+	return ctl_say_report(ctl, ctl_exchange(ctl, q, fd, &code), code);
 }
 
 /* The end of a long name says more than its begin; whole characters only. */
@@ -106,7 +77,7 @@ static int try(struct ctl *ctl, int argc, char **argv)
 		return code;
 	json_t *q = json_pack("{s:s,s:I,s:s}", "ask", "policy-try", "seconds", (json_int_t)seconds,
 			      "note", short_name(argv[0]));
-	return say(ctl, ctl_exchange(ctl, q, fd, &code), code);
+	return ctl_say_report(ctl, ctl_exchange(ctl, q, fd, &code), code);
 }
 
 static int end_trial(struct ctl *ctl, int argc, char **argv, const char *ask)
@@ -114,7 +85,7 @@ static int end_trial(struct ctl *ctl, int argc, char **argv, const char *ask)
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
 		return CTL_USAGE;
-	return say(ctl, ctl_exchange(ctl, json_pack("{s:s}", "ask", ask), -1, &code), code);
+	return ctl_say_report(ctl, ctl_exchange(ctl, json_pack("{s:s}", "ask", ask), -1, &code), code);
 }
 
 static int confirm(struct ctl *ctl, int argc, char **argv)

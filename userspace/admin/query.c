@@ -132,6 +132,7 @@ static void put_conn(struct json_out *o, const struct worker *w, const struct co
 	if (c->flags & CONN_F_TLS) {
 		json_key_str(o, "tls", bytes_str(tls_version(w, c)));
 		json_key_str(o, "cipher", bytes_str(tls_cipher(w, c)));
+		json_key_str(o, "ja4", bytes_str(tls_fingerprint(w, c, text)));
 	}
 	json_key_u64(o, "age_s", (uint64_t)(w->tick - c->born_ticks) * WORKER_TICK_MS / 1000);
 	json_key_u64(o, "silent_ms", (uint64_t)(w->tick - c->heard_ticks) * WORKER_TICK_MS);
@@ -273,6 +274,43 @@ static uint32_t put_homes(struct json_out *o, struct worker *w, const struct que
 	return cursor;
 }
 
+static void put_cert(struct json_out *o, const struct worker *w, uint32_t i)
+{
+	const struct tls_cert_info *c = tls_cert_info(w, i);
+	json_put_open(o, '{');
+	json_key_str(o, "name", bytes_str(w->cfg->certificates[i].name));
+	json_key_u64(o, "worker", w->id);
+	json_key_u64(o, "read_anew", w->tls_generation);
+	json_key_str(o, "subject", bytes_str(c->subject));
+	json_key_str(o, "issuer", bytes_str(c->issuer));
+	json_key_bool(o, "self_signed", c->self_signed);
+	json_key_str(o, "key", bytes_str(c->key));
+	json_key_str(o, "serial", bytes_str(c->serial));
+	json_key_str(o, "sha256", bytes_str(c->sha256));
+	json_key_u64(o, "not_before", (uint64_t)MAX(c->not_before, 0));
+	json_key_u64(o, "not_after", (uint64_t)MAX(c->not_after, 0));
+	if (c->ocsp_this) {
+		json_key_u64(o, "ocsp_this_update", (uint64_t)c->ocsp_this);
+		json_key_u64(o, "ocsp_next_update", (uint64_t)c->ocsp_next);
+	}
+	json_key_u64(o, "handshakes", c->picked);
+	json_put_key(o, BYTES_LIT("names"));
+	json_put_open(o, '[');
+	for (uint32_t k = 0; k < c->n_names && o->n + ROW_MAX / 2 < o->cap; k++)
+		json_put_str(o, bytes_str(c->names[k]));
+	json_put_close(o, ']');
+	json_put_close(o, '}');
+}
+
+static uint32_t put_certs(struct json_out *o, const struct worker *w, const struct query *q)
+{
+	uint32_t i = q->cursor;
+	for (uint32_t n = 0; i < w->cfg->n_certificates && n < q->limit && o->n + ROW_MAX < o->cap;
+	     i++, n++)
+		put_cert(o, w, i);
+	return i < w->cfg->n_certificates ? i : QUERY_NO_NEXT;
+}
+
 bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 {
 	static uint8_t text[QUERY_ANSWER_MAX];
@@ -291,6 +329,7 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	case QUERY_WORKER: put_worker(&o, w); break;
 	case QUERY_CONNS: a.next = put_conns(&o, w, &q); break;
 	case QUERY_CHANNELS: a.next = put_channels(&o, w, &q); break;
+	case QUERY_CERTS: a.next = put_certs(&o, w, &q); break;
 	case QUERY_HOMES: a.next = put_homes(&o, w, &q); break;
 	default: a.next = put_found(&o, w, &q);
 	}

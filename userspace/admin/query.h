@@ -25,6 +25,7 @@ enum query_kind {
 	QUERY_CLOSE,      /* likewise, and close it */
 	QUERY_CHANNELS,   /* a page of channels from `cursor` on; only `name` if it is set */
 	QUERY_HOMES,      /* likewise of those that are at home there, with their position */
+	QUERY_CERTS,      /* certificates in use, from index `cursor` of the configuration's on */
 	QUERY_KINDS
 };
 

@@ -220,7 +220,8 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 		enum query_kind kind;
 	} queries[] = {{"worker", QUERY_WORKER},     {"conns", QUERY_CONNS},
 		       {"conn", QUERY_CONN},         {"close", QUERY_CLOSE},
-		       {"channels", QUERY_CHANNELS}, {"homes", QUERY_HOMES}};
+		       {"channels", QUERY_CHANNELS}, {"homes", QUERY_HOMES},
+		       {"certs", QUERY_CERTS}};
 	for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
 		if (json_string_eq(ask, bytes_str(queries[i].word)))
 			return parse_member(f, queries[i].kind, r);
@@ -240,6 +241,11 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 		return parse_set(f, LIST_ALLOW, true, r);
 	if (json_string_eq(ask, BYTES_LIT("allow-drop")))
 		return parse_set(f, LIST_ALLOW, false, r);
+	if (json_string_eq(ask, BYTES_LIT("cert-reload"))) {
+		r->whom = ADMIN_ASK_KEEPER;
+		r->msg = (struct keeper_msg){.kind = KEEPER_CERT_RELOAD};
+		return true;
+	}
 	if (parse_policy(ask, f, r))
 		return true;
 	if (r->why)

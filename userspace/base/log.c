@@ -31,6 +31,8 @@ static struct {
 	char who[64];
 	enum log_level level;
 	bool json;
+	void (*hear)(void *arg, enum log_level level, const char *text);
+	void *arg;
 } log_ = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LOG_INFO};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -180,6 +182,14 @@ void log_init(const char *who, enum log_level level, bool json)
 	pthread_mutex_unlock(&log_.lock);
 }
 
+void log_also(void (*hear)(void *arg, enum log_level level, const char *text), void *arg)
+{
+	pthread_mutex_lock(&log_.lock);
+	log_.hear = hear;
+	log_.arg = arg;
+	pthread_mutex_unlock(&log_.lock);
+}
+
 void log_write(struct log_site *site, enum log_level level, const char *fmt, ...)
 {
 	assert(level >= LOG_DEBUG && level <= LOG_ERROR);
@@ -203,6 +213,8 @@ void log_write(struct log_site *site, enum log_level level, const char *fmt, ...
 			emit(level, &now, count, false);
 		}
 		emit(level, &now, message, n >= (int)sizeof(message));
+		if (log_.hear)
+			log_.hear(log_.arg, level, message);
 	}
 	pthread_mutex_unlock(&log_.lock);
 	errno = saved;

@@ -30,6 +30,10 @@ void log_init(const char *who, enum log_level level, bool json);
 void log_write(struct log_site *site, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Whoever forwards what is said here to a person hears each line that is written, without its time:
+ * escaped by him, in whose words it goes on. NULL: nobody any more. */
+void log_also(void (*hear)(void *arg, enum log_level level, const char *text), void *arg);
+
 #define LOG_AT(level, ...)                                                                         \
 	do {                                                                                       \
 		static struct log_site log_site_;                                                  \

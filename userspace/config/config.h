@@ -55,6 +55,7 @@ struct config_certificate {
 	const char *name;
 	const char *cert_file;           /* absolute path, PEM chain; NULL if dev */
 	const char *key_file;            /* absolute path, PEM; NULL if dev */
+	const char *ocsp_file;           /* absolute path, DER; NULL: none */
 	const char *const *server_names; /* lower case, "*.example.com" allowed */
 	uint32_t n_server_names;         /* 0: take the names from the certificate */
 	bool dev; /* self-signed, made in state_dir on first run under `name` */
@@ -267,6 +268,7 @@ struct config {
 
 	struct {
 		enum config_tls_version min_version;
+		bool watch;           /* the files of certificates */
 		uint32_t handshakes;  /* of one worker at a time */
 		uint32_t key_records; /* sealed under one key before KeyUpdate */
 	} tls;

@@ -106,10 +106,10 @@ void finish_certificate(struct load *l, const config_setting_t *set, void *obj)
 	}
 	no_duplicate(l, set, group_named("certificate"), "name", l->cfg->certificates,
 		     l->cfg->n_certificates, c->name);
-	if (c->dev && (c->cert_file || c->key_file))
+	if (c->dev && (c->cert_file || c->key_file || c->ocsp_file))
 		complain(
 			l, place(set, "dev"),
-			"dev = true makes a certificate of its own: leave cert_file and key_file out");
+			"dev = true makes a certificate of its own: leave cert_file, key_file and ocsp_file out");
 	else if (!c->dev && (!given(set, "cert_file") || !given(set, "key_file")))
 		complain(l, set, "%s is missing: name a PEM file, or set dev = true",
 			 given(set, "cert_file") ? "key_file" : "cert_file");
@@ -117,6 +117,8 @@ void finish_certificate(struct load *l, const config_setting_t *set, void *obj)
 		return;
 	readable(l, set, "cert_file", c->cert_file);
 	readable(l, set, "key_file", c->key_file);
+	if (c->ocsp_file)
+		readable(l, set, "ocsp_file", c->ocsp_file);
 }
 
 /* 0..n-1, for a reference list that was left out: all there are. */

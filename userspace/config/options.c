@@ -76,6 +76,10 @@ static const struct option tls_options[] = {
 	{"min_version", OPT_ENUM, INNER_AT(tls, min_version), .choices = tls_versions,
 	 .def = "\"1.2\"", .help = "The oldest TLS that is spoken.",
 	 .price = "a TLS 1.2 connection keeps its SSL object, some 2.6 kB more than a TLS 1.3 one"},
+	{"watch", OPT_BOOL, INNER_AT(tls, watch), .def = "true",
+	 .help = "Certificates, keys and OCSP responses are read anew when their files change. What is not in "
+		 "order is said in the log, and those in use stay. SIGHUP and `sluicectl cert reload` do the "
+		 "same at once."},
 	{"handshakes", OPT_INT, INNER_AT(tls, handshakes), .min = 16, .max = 1000000,
 	 .def = "2048",
 	 .help = "Connections of one worker that may be in their TLS handshake at a time. When there are as "
@@ -138,6 +142,10 @@ static const struct option certificate_options[] = {
 	{"key_file", OPT_PATH, AT(config_certificate, key_file), .unset = "none",
 	 .sample = "\"/etc/sluice/key.pem\"",
 	 .help = "The private key, PEM. Only the privileged keeper reads it."},
+	{"ocsp_file", OPT_PATH, AT(config_certificate, ocsp_file), .unset = "none",
+	 .sample = "\"/etc/sluice/ocsp.der\"",
+	 .help = "An OCSP response for the certificate, DER, which is stapled to handshakes. Whoever "
+		 "fetches it replaces the file: it is read again then."},
 	{"server_names", OPT_STRINGS, LIST_AT(config_certificate, server_names), .max = 1000,
 	 .check = check_server_name, .def = "[]", .unset = "the names in the certificate",
 	 .sample = "[\"example.com\", \"*.example.com\"]",

@@ -29,6 +29,8 @@ enum keeper_msg_kind {
 	KEEPER_PIECE_MEMBER,   /* `life` of `member`, in its life `incarnation` */
 	KEEPER_PIECE_SHIELD,   /* `shield`: one interface */
 	KEEPER_PIECE_PRESSURE, /* `pressure`, if the shield is on */
+	KEEPER_TLS, /* workers: certificates anew, beside it a sealed memfd: tls_material_unpack();
+		     * value: how often they were read anew, from 1 */
 	KEEPER_PIECE_LIST,     /* `gauge`: deny, then allow, if the shield is on */
 	/* process → keeper */
 	KEEPER_READY = 64, /* the loop runs */
@@ -43,6 +45,7 @@ enum keeper_msg_kind {
 	KEEPER_LIST_LOAD, /* beside it a sealed memfd: list_hand_open(); `list`; text: the set's name, a
 			   * blank and what people call the file. REPLY when it is in force */
 	KEEPER_LIST_DROP, /* `list`, text: the set's name */
+	KEEPER_CERT_RELOAD, /* REPLY when all workers were told: text, and a report */
 	KEEPER_OFFENCE,   /* workers: addr, bits (all of them), family; value: points. No reply */
 	KEEPER_BAD_PEER,  /* anybody: `member`, in its life `incarnation`, writes or does in the
 			  * mailbox what no honest one does; the keeper judges (accuse.h) */

@@ -133,6 +133,7 @@ void child_run(struct keeper *k, uint32_t id, int channel)
 		.keeper_fd = channel,
 		.control_fd = -1,
 		.tls = k->tls,
+		.tls_generation = k->certs.generation,
 	};
 	bool admin = member_is_admin(k, id);
 	memcpy(s.hash_key, k->hash_key, sizeof(s.hash_key));

@@ -6,6 +6,7 @@
  *    child.c      what the new process does before it is a worker
  *    serve.c      what members ask
  *    policy.c     the shield's policy while it runs
+ *    certs.c      certificates anew
  *    lists.c      whole sets of its deny and allow lists
  *    replace.c    one keeper takes over from another
  *    supervise.c  the loop: signals, channels, deadlines */
@@ -107,6 +108,26 @@ struct lists {
 	bool stale;    /* sets that it no longer names may be there */
 };
 
+struct certs_report;
+
+/* A child reads the certificates. */
+struct certs_job {
+	pid_t pid; /* 0: none does; owned by certs.c */
+	int hand;  /* what it writes, a memfd; -1 */
+	struct certs_report *report;
+	uint64_t kill_at_ns;
+	uint32_t ask, incarnation; /* of the admin worker who asked; 0: nobody did */
+};
+
+struct certs {
+	struct certs_job job;
+	uint64_t generation; /* how often they were read anew */
+	int watch;           /* inotify; -1: none */
+	uint64_t look_at_ns; /* a directory has changed; 0: none has */
+	uint64_t seen;       /* what the files were when they were read */
+	bool again;          /* asked while they are being read */
+};
+
 struct keeper {
 	const struct config *cfg;
 	uint32_t n_workers, n_members; /* the admin worker is the last member */
@@ -126,6 +147,7 @@ struct keeper {
 	struct replace replace;
 	struct shield_rehearsal rehearsed; /* as a guest */
 	struct lists lists;
+	struct certs certs;
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
 	int control_fd;
@@ -195,6 +217,16 @@ void keeper_reclaim(struct keeper *k);
 void keeper_announce(struct keeper *k);
 /* Closes the ports and has everybody end; supervise() returns when they have. */
 void keeper_shut_down(struct keeper *k);
+
+/* Watches the files that k->tls was read from, if sluice.conf says so. */
+void certs_open(struct keeper *k);
+void certs_close(struct keeper *k);
+/* Reads them anew, as soon as it can. */
+void certs_reload(struct keeper *k);
+void certs_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m);
+void certs_hear(struct keeper *k);
+uint64_t certs_due(struct keeper *k, uint64_t now);
+bool certs_reaped(struct keeper *k, pid_t pid, int wait_status);
 
 /* lists.c: whole sets, of sluice.conf and by request. */
 void lists_close(struct keeper *k);

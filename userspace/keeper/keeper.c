@@ -407,6 +407,7 @@ static int with_runtime(struct keeper *k)
 	k->tls = tls_material_load(k->cfg);
 	if (!k->tls || !tls_material_check(k->cfg, k->tls))
 		goto no_secrets;
+	certs_open(k);
 	k->signal_fd = supervise_signals_open(); /* from here on there is something to undo */
 	if (k->signal_fd < 0)
 		goto no_signals;
@@ -441,6 +442,7 @@ no_members:
 		close(k->null_fd);
 	close(k->signal_fd);
 no_signals:
+	certs_close(k);
 no_secrets:
 	tls_material_free(k->tls);
 	return code;
@@ -478,6 +480,7 @@ int keeper_run(const struct config *cfg, const struct keeper_how *how)
 			   .null_fd = -1,
 			   .ready_fd = how->ready_fd,
 			   .lists = {.job = {.hand = -1, .sock = -1}},
+			   .certs = {.job = {.hand = -1}, .watch = -1},
 			   .replace = {.door = -1, .peer = -1, .pin_lock = -1},
 			   .runtime = {.dir_fd = -1, .lock_fd = -1}};
 	log_init("keeper", cfg->log_level, cfg->log_json);

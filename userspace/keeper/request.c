@@ -207,6 +207,7 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 			break;
 		verdict = check_text(msg, sizeof(msg->text) - 1, why);
 		return verdict == REQUEST_OK ? check_set(msg, why) : verdict;
+	case KEEPER_CERT_RELOAD:
 	case KEEPER_POLICY_CHECK:
 	case KEEPER_POLICY_CONFIRM:
 	case KEEPER_POLICY_REVERT:

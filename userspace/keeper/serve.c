@@ -397,6 +397,8 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		serve_status(k, id, &m);
 	else if (m.kind >= KEEPER_POLICY_CHECK && m.kind <= KEEPER_POLICY_REVERT)
 		policy_serve(k, id, &m, fd);
+	else if (m.kind == KEEPER_CERT_RELOAD)
+		certs_serve(k, id, &m);
 	else if (m.kind == KEEPER_LIST_LOAD || m.kind == KEEPER_LIST_DROP)
 		lists_serve(k, id, &m, fd);
 	else

@@ -97,7 +97,8 @@ static void reap(struct keeper *k)
 	int status;
 	bool any = false;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		if (policy_reaped(k, pid, status) || lists_reaped(k, pid, status))
+		if (policy_reaped(k, pid, status) || lists_reaped(k, pid, status) ||
+		    certs_reaped(k, pid, status))
 			continue;
 		for (uint32_t i = 0; i < k->n_members; i++) {
 			if (k->members[i].pid == pid) {
@@ -114,6 +115,7 @@ static void reap(struct keeper *k)
 /* SIGHUP */
 static void hang_up(struct keeper *k)
 {
+	certs_reload(k);
 	policy_reload(k);
 	lists_load(k);
 }
@@ -188,6 +190,8 @@ static uint64_t do_what_is_due(struct keeper *k)
 	}
 	uint64_t policy = policy_due(k, now), lists = lists_due(k, now);
 	next = MIN(next, MIN(policy, lists));
+	uint64_t certs = certs_due(k, now);
+	next = MIN(next, certs);
 	uint64_t replace = replace_due(k, now);
 	next = MIN(next, replace);
 	if (k->shield_used && !replace_hands_off(k)) {
@@ -212,7 +216,7 @@ static int timeout_ms(uint64_t due_ns)
 
 int supervise(struct keeper *k)
 {
-	enum { SIGNALS, DOOR, PEER, SHIELD, FIRST };
+	enum { SIGNALS, DOOR, PEER, SHIELD, CERTS, FIRST };
 	struct pollfd *p = calloc(FIRST + k->n_members, sizeof(*p));
 	if (!p)
 		return 1;
@@ -228,6 +232,7 @@ int supervise(struct keeper *k)
 				(struct pollfd){.fd = heard ? m->channel : -1, .events = POLLIN};
 		}
 		p[SHIELD] = (struct pollfd){.fd = shield_events_fd(k->shield), .events = POLLIN};
+		p[CERTS] = (struct pollfd){.fd = k->certs.watch, .events = POLLIN};
 		if (poll(p, FIRST + k->n_members, timeout_ms(due)) < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			break;
@@ -241,6 +246,7 @@ int supervise(struct keeper *k)
 		if (p[DOOR].fd >= 0 && p[DOOR].revents)
 			replace_knock(k);
 		shield_events_hear(k->shield);
+		certs_hear(k);
 		hear_signals(k);
 	}
 	free(p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* context.c - what all handshakes of a worker share: one SSL_CTX per certificate,
- * the choice among them by SNI, ALPN, and the lowest version. */
+/* context.c - what all handshakes of a worker share: one SSL_CTX per certificate, ALPN, and
+ * the lowest version. A new material makes new contexts; whoever shakes hands with an old one
+ * holds on to it. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/mem.h>
@@ -29,11 +30,6 @@
 #define HIDE_TABLE(t) ((void)0)
 #endif
 
-static struct tls *tls_of(SSL *ssl)
-{
-	return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-}
-
 /* Only http/1.1 is spoken. A client that offers ALPN without it is told so by the
  * alert that RFC 7301 3.2 demands, rather than by garbage later. */
 static int pick_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_n, const uint8_t *in,
@@ -50,33 +46,6 @@ static int pick_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_n, const uint8_
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* The listener's certificates in the configuration's order; exact names before
- * wildcards; the first certificate where nothing fits, as browsers without SNI need. */
-static int pick_certificate(SSL *ssl, int *alert, void *arg)
-{
-	const struct config_listener *l = SSL_get_app_data(ssl);
-	const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	struct tls *t = tls_of(ssl);
-	if (asked == NULL || strlen(asked) > 253)
-		return SSL_TLSEXT_ERR_NOACK;
-	char name[254];
-	size_t n = strlen(asked);
-	for (size_t i = 0; i <= n; i++)
-		name[i] = (char)byte_lower((uint8_t)asked[i]);
-	for (int wild = 0; wild < 2; wild++)
-		for (uint32_t i = 0; i < l->n_certificates; i++) {
-			struct tls_cert *cert = &t->certs[l->certificates[i]];
-			for (uint32_t k = 0; k < cert->n_names; k++) {
-				const char *p = cert->names[k];
-				if ((p[0] == '*') == (wild == 1) && tls_name_match(p, name)) {
-					SSL_set_SSL_CTX(ssl, cert->ctx);
-					return SSL_TLSEXT_ERR_OK;
-				}
-			}
-		}
-	return SSL_TLSEXT_ERR_NOACK;
-}
-
 static bool use_certificate(SSL_CTX *ctx, STACK_OF(X509) * chain, EVP_PKEY *key)
 {
 	if (!SSL_CTX_use_certificate(ctx, sk_X509_value(chain, 0)) ||
@@ -89,7 +58,7 @@ static bool use_certificate(SSL_CTX *ctx, STACK_OF(X509) * chain, EVP_PKEY *key)
 }
 
 static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X509) * chain,
-			    EVP_PKEY *key)
+			    EVP_PKEY *key, struct bytes ocsp)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
 	if (ctx == NULL)
@@ -101,12 +70,13 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 	SSL_CTX_set_keylog_callback(ctx, tls_catch_secrets);
 	SSL_CTX_set_info_callback(ctx, tls_count_alerts);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
-	SSL_CTX_set_tlsext_servername_callback(ctx, pick_certificate);
+	SSL_CTX_set_select_certificate_cb(ctx, tls_hello);
 	/* Forward secrecy and AEAD only, also in TLS 1.2. */
 	if (!SSL_CTX_set_min_proto_version(ctx, min) ||
 	    !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
 	    !SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") ||
-	    !use_certificate(ctx, chain, key)) {
+	    !use_certificate(ctx, chain, key) ||
+	    (ocsp.n > 0 && !SSL_CTX_set_ocsp_response(ctx, ocsp.p, ocsp.n))) {
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
@@ -114,13 +84,14 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 }
 
 static bool cert_init(struct tls *t, const struct config *cfg, const struct tls_material *m,
-		      uint32_t i)
+		      uint32_t i, struct tls_cert *cert)
 {
-	struct tls_cert *cert = &t->certs[i];
 	const struct config_certificate *cc = &cfg->certificates[i];
-	STACK_OF(X509) *chain = tls_pem_chain(m->pem[i].cert);
-	EVP_PKEY *key = tls_pem_key(m->pem[i].key);
-	bool ok = chain && key && (cert->ctx = context_new(t, cfg, chain, key)) != NULL;
+	const struct tls_pem *pem = &m->pem[i];
+	STACK_OF(X509) *chain = tls_pem_chain(pem->cert);
+	EVP_PKEY *key = tls_pem_key(pem->key);
+	bool ok = chain && key && tls_key_kind_of(key, &cert->kind) &&
+		  (cert->ctx = context_new(t, cfg, chain, key, pem->ocsp)) != NULL;
 	if (ok && cc->n_server_names > 0) {
 		cert->names = calloc(cc->n_server_names, sizeof(char *));
 		for (uint32_t k = 0; cert->names && k < cc->n_server_names; k++)
@@ -130,9 +101,49 @@ static bool cert_init(struct tls *t, const struct config *cfg, const struct tls_
 	}
 	if (!ok)
 		log_error("tls: certificate \"%s\" cannot be used: %s", cc->name, tls_error_text());
+	if (ok)
+		tls_cert_describe(cert, sk_X509_value(chain, 0), key, pem->ocsp);
 	sk_X509_pop_free(chain, X509_free);
 	EVP_PKEY_free(key);
 	return ok;
+}
+
+static void certs_free(struct tls_certs *all)
+{
+	for (uint32_t i = 0; all && i < all->n; i++) {
+		SSL_CTX_free(all->cert[i].ctx);
+		for (uint32_t k = 0; k < all->cert[i].n_names; k++)
+			free(all->cert[i].names[k]);
+		free(all->cert[i].names);
+	}
+	free(all);
+}
+
+static struct tls_certs *certs_new(struct tls *t, const struct config *cfg,
+				   const struct tls_material *m)
+{
+	struct tls_certs *all = calloc(1, sizeof(*all) + m->n * sizeof(all->cert[0]));
+	bool ok = all != NULL;
+	for (uint32_t i = 0; ok && i < m->n; i++) {
+		all->n = i + 1;
+		ok = cert_init(t, cfg, m, i, &all->cert[i]);
+	}
+	if (ok)
+		return all;
+	certs_free(all);
+	return NULL;
+}
+
+bool tls_renew(struct worker *w, const struct tls_material *m)
+{
+	struct tls_certs *all = certs_new(w->tls, w->cfg, m);
+	if (all == NULL)
+		return false;
+	for (uint32_t i = 0; i < all->n; i++) /* counts go on */
+		all->cert[i].info.picked = w->tls->certs->cert[i].info.picked;
+	certs_free(w->tls->certs);
+	w->tls->certs = all;
+	return true;
 }
 
 struct tls *tls_new(struct worker *w, const struct tls_material *m)
@@ -142,8 +153,6 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m)
 		return NULL;
 	t->max = w->slab.max;
 	t->stats = &w->stats;
-	t->n_certs = m->n;
-	t->certs = calloc(m->n ? m->n : 1, sizeof(*t->certs));
 	t->ssl = mmap(NULL, t->max * sizeof(SSL *), PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (t->ssl == MAP_FAILED)
@@ -156,10 +165,7 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m)
 		t->cold = NULL;
 	t->bio = tls_bio_new(t);
 	t->gather = malloc(TLS_PLAIN_MAX);
-	bool ok = t->certs && t->ssl && t->cold && t->bio && t->gather;
-	for (uint32_t i = 0; ok && i < m->n; i++)
-		ok = cert_init(t, w->cfg, m, i);
-	if (ok)
+	if (t->ssl && t->cold && t->bio && t->gather && (t->certs = certs_new(t, w->cfg, m)))
 		return t;
 	tls_free(t);
 	return NULL;
@@ -169,13 +175,7 @@ void tls_free(struct tls *t)
 {
 	if (t == NULL)
 		return;
-	for (uint32_t i = 0; t->certs && i < t->n_certs; i++) {
-		SSL_CTX_free(t->certs[i].ctx);
-		for (uint32_t k = 0; k < t->certs[i].n_names; k++)
-			free(t->certs[i].names[k]);
-		free(t->certs[i].names);
-	}
-	free(t->certs);
+	certs_free(t->certs);
 	if (t->ssl) {
 		HIDE_TABLE(t);
 		munmap(t->ssl, t->max * sizeof(SSL *));
@@ -192,7 +192,7 @@ bool tls_begin(struct worker *w, struct conn *c)
 {
 	struct tls *t = w->tls;
 	const struct config_listener *l = &w->cfg->listeners[c->listener];
-	SSL *ssl = SSL_new(t->certs[l->certificates[0]].ctx);
+	SSL *ssl = SSL_new(t->certs->cert[l->certificates[0]].ctx);
 	if (ssl == NULL)
 		return false;
 	SSL_set_app_data(ssl, (void *)l);

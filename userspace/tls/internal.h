@@ -6,20 +6,32 @@
 #include <openssl/ssl.h>
 
 #include "tls/asleep.h"
+#include "tls/ja4.h"
+#include "tls/ocsp.h"
 #include "tls/tls.h"
+
+/* What a client must be able to verify to be served a certificate. */
+enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_P256, TLS_KEY_P384, TLS_KEY_P521, TLS_KEY_ED25519 };
 
 /* One certificate, ready: a context, and the names it is picked by. */
 struct tls_cert {
 	SSL_CTX *ctx;
+	enum tls_key_kind kind;
+	struct tls_cert_info info;
 	char **names; /* lower case; "*.example.com" stands for one label */
 	uint32_t n_names;
+};
+
+/* All of them, made of one material. */
+struct tls_certs {
+	uint32_t n;
+	struct tls_cert cert[]; /* by index of config.certificates */
 };
 
 struct worker_stats;
 
 struct tls {
-	struct tls_cert *certs; /* by index of config.certificates */
-	uint32_t n_certs;
+	struct tls_certs *certs;
 	/* Side tables by conn index; mmap, untouched pages are free. */
 	SSL **ssl;
 	struct tls_cold *cold;
@@ -35,6 +47,7 @@ struct tls {
 /* What else is remembered of a TLS connection; two lines. */
 struct tls_cold {
 	struct tls_secrets secrets;
+	struct tls_ja4 ja4;
 };
 
 /* ── library.c: while there is an SSL object ── */
@@ -45,6 +58,11 @@ bool tls_library_seal(struct worker *w, struct conn *c, const struct iovec *part
 void tls_library_goodbye(struct worker *w, struct conn *c);
 SSL *tls_ssl_of(const struct worker *w, const struct conn *c);
 void tls_count_alerts(const SSL *ssl, int what, int value);
+
+/* ── hello.c ── */
+
+/* For SSL_CTX_set_select_certificate_cb(): what the client asks for and offers decides. */
+enum ssl_select_cert_result_t tls_hello(const SSL_CLIENT_HELLO *hello);
 
 /* ── hibernate.c ── */
 
@@ -57,6 +75,10 @@ bool tls_hibernate(struct worker *w, struct conn *c);
 /* Names of the leaf: DNS entries of its SAN, else its common name. 0 or -errno. */
 int tls_cert_names(X509 *leaf, char ***names, uint32_t *n);
 bool tls_name_match(const char *pattern, const char *name);
+/* False: a kind of key that no client of TLS 1.2 or 1.3 takes from a server. */
+bool tls_key_kind_of(const EVP_PKEY *key, enum tls_key_kind *kind);
+/* Fills cert->info; `picked` and the names apart. */
+void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, struct bytes ocsp);
 /* The chain in a PEM text; NULL if there is none. The first is the leaf. */
 STACK_OF(X509) * tls_pem_chain(struct bytes pem);
 EVP_PKEY *tls_pem_key(struct bytes pem);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -190,8 +191,29 @@ static bool check_dates(const char *file, X509 *leaf)
 	return true;
 }
 
-static bool check_pem(const char *cert_file, const char *key_file, const struct tls_pem *pem)
+/* What a client would refuse is an error; what it will soon is a warning. */
+static bool check_ocsp(const char *file, struct bytes der, X509 *leaf)
 {
+	const ASN1_INTEGER *n = X509_get0_serialNumber(leaf);
+	int64_t now = time(NULL);
+	struct tls_ocsp o;
+	const char *why = tls_ocsp_read(
+		der, BYTES(ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n)), &o);
+	if (why == NULL && o.status == TLS_OCSP_REVOKED)
+		log_warn("tls: OCSP response %s: the certificate is revoked", file);
+	if (why == NULL && o.next_update && o.next_update < now)
+		why = "it has expired: fetch a newer one";
+	if (why == NULL && o.this_update > now + 300)
+		why = "it is not valid yet";
+	if (why)
+		log_error("tls: OCSP response %s: %s", file, why);
+	return why == NULL;
+}
+
+static bool check_pem(const char *cert_file, const char *key_file, const char *ocsp_file,
+		      const struct tls_pem *pem)
+{
+	enum tls_key_kind kind;
 	STACK_OF(X509) *chain = tls_pem_chain(pem->cert);
 	EVP_PKEY *key = tls_pem_key(pem->key);
 	bool ok = false;
@@ -204,8 +226,13 @@ static bool check_pem(const char *cert_file, const char *key_file, const struct 
 		tls_error_text();
 		log_error("tls: key %s does not belong to the first certificate in %s", key_file,
 			  cert_file);
+	} else if (!tls_key_kind_of(key, &kind)) {
+		log_error("tls: key %s: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are served with",
+			  key_file);
 	} else {
 		ok = check_dates(cert_file, sk_X509_value(chain, 0));
+		if (pem->ocsp.p)
+			ok &= check_ocsp(ocsp_file, pem->ocsp, sk_X509_value(chain, 0));
 		for (size_t i = 0; i + 1 < sk_X509_num(chain); i++)
 			if (X509_check_issued(sk_X509_value(chain, i + 1),
 					      sk_X509_value(chain, i)) != X509_V_OK)
@@ -240,9 +267,12 @@ static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
 	if (!file_names(cfg, i, cert_file, key_file) ||
 	    (cfg->certificates[i].dev && !dev_files(cfg, cert_file, key_file)))
 		return false;
+	const char *ocsp_file = cfg->certificates[i].ocsp_file;
 	pem->cert = slurp(cert_file, "certificate");
 	pem->key = slurp(key_file, "key");
-	return pem->cert.p && pem->key.p;
+	if (ocsp_file)
+		pem->ocsp = slurp(ocsp_file, "OCSP response");
+	return pem->cert.p && pem->key.p && (!ocsp_file || pem->ocsp.p);
 }
 
 bool tls_material_check(const struct config *cfg, const struct tls_material *m)
@@ -251,7 +281,8 @@ bool tls_material_check(const struct config *cfg, const struct tls_material *m)
 	for (uint32_t i = 0; i < m->n; i++) {
 		char cert_file[PATH_MAX], key_file[PATH_MAX];
 		ok &= file_names(cfg, i, cert_file, key_file) &&
-		      check_pem(cert_file, key_file, &m->pem[i]);
+		      check_pem(cert_file, key_file, cfg->certificates[i].ocsp_file,
+				&m->pem[i]);
 	}
 	return ok;
 }
@@ -272,6 +303,20 @@ struct tls_material *tls_material_load(const struct config *cfg)
 	return NULL;
 }
 
+void tls_material_files(const struct config *cfg, void (*file)(const char *path, void *arg),
+			void *arg)
+{
+	for (uint32_t i = 0; i < cfg->n_certificates; i++) {
+		char cert_file[PATH_MAX], key_file[PATH_MAX];
+		if (!file_names(cfg, i, cert_file, key_file))
+			continue;
+		file(cert_file, arg);
+		file(key_file, arg);
+		if (cfg->certificates[i].ocsp_file)
+			file(cfg->certificates[i].ocsp_file, arg);
+	}
+}
+
 void tls_material_free(struct tls_material *m)
 {
 	if (m == NULL)
@@ -280,6 +325,7 @@ void tls_material_free(struct tls_material *m)
 		OPENSSL_cleanse((void *)m->pem[i].key.p, m->pem[i].key.n);
 		free((void *)m->pem[i].key.p);
 		free((void *)m->pem[i].cert.p);
+		free((void *)m->pem[i].ocsp.p);
 	}
 	free(m->pem);
 	free(m);

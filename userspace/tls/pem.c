@@ -2,7 +2,10 @@
 /* pem.c - certificates and keys out of PEM bytes, and the names a leaf answers to. */
 #include <errno.h>
 #include <limits.h>
+#include <openssl/ec.h>
+#include <openssl/ec_key.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -101,6 +104,23 @@ int tls_cert_names(X509 *leaf, char ***names, uint32_t *n)
 		err = add_name(names, n, ASN1_STRING_get0_data(cn), ASN1_STRING_length(cn));
 	}
 	return err;
+}
+
+bool tls_key_kind_of(const EVP_PKEY *key, enum tls_key_kind *kind)
+{
+	const EC_KEY *ec;
+	switch (EVP_PKEY_id(key)) {
+	case EVP_PKEY_RSA: *kind = TLS_KEY_RSA; return true;
+	case EVP_PKEY_ED25519: *kind = TLS_KEY_ED25519; return true;
+	case EVP_PKEY_EC:
+		ec = EVP_PKEY_get0_EC_KEY(key);
+		switch (EC_GROUP_get_curve_name(EC_KEY_get0_group(ec))) {
+		case NID_X9_62_prime256v1: *kind = TLS_KEY_P256; return true;
+		case NID_secp384r1: *kind = TLS_KEY_P384; return true;
+		case NID_secp521r1: *kind = TLS_KEY_P521; return true;
+		}
+	}
+	return false;
 }
 
 bool tls_name_match(const char *pattern, const char *name)

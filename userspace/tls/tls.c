@@ -105,3 +105,11 @@ const char *tls_cipher(const struct worker *w, const struct conn *c)
 	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls_ssl_of(w, c));
 	return cipher ? SSL_CIPHER_standard_name(cipher) : "";
 }
+
+const char *tls_fingerprint(const struct worker *w, const struct conn *c, char *buf)
+{
+	buf[0] = 0;
+	if (c->suite != TLS_NO_SUITE || c->flags & CONN_F_SSL)
+		tls_ja4_print(&w->tls->cold[conn_index(&w->slab, c)].ja4, buf);
+	return buf;
+}

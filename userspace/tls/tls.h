@@ -24,27 +24,39 @@ struct worker;
 struct conn;
 struct tls;
 
-/* Certificates and keys as the keeper read them: bytes, not files. PEM, by the index of
+/* What a worker makes its contexts of, as the keeper read it: bytes, not files. By the index of
  * config.certificates. */
 struct tls_material {
 	uint32_t n;
 	struct tls_pem {
-		struct bytes cert, key;
+		struct bytes cert, key; /* PEM */
+		struct bytes ocsp;      /* DER; {NULL, 0}: none */
 	} * pem;
 };
+#define TLS_MATERIAL_MAX (64u << 20) /* packed */
 
 /* Reads every certificate's files (makes the development certificate where asked). All
  * mistakes are logged with their file; NULL if there was one. Called by the keeper. */
 struct tls_material *tls_material_load(const struct config *cfg);
 /* Wipes the keys. */
 void tls_material_free(struct tls_material *m);
-/* Checks chain, key and dates of certificate i; logs what is wrong. */
+/* Checks chains, keys, dates and OCSP responses; logs what is wrong. */
 bool tls_material_check(const struct config *cfg, const struct tls_material *m);
+/* All of it into one open file, to be handed to a worker; 0 or -errno. */
+int tls_material_pack(const struct tls_material *m, int fd);
+/* From a sealed memfd (base/handover.h); NULL: it is none, or not what was packed for `n` certificates. */
+struct tls_material *tls_material_unpack(int fd, uint32_t n);
+/* The files that it is read from, for whoever watches them: each path once, `arg` as given. */
+void tls_material_files(const struct config *cfg, void (*file)(const char *path, void *arg),
+			void *arg);
 
 /* Writes a self-signed P-256 certificate and key for localhost and friends. 0 or -errno. */
 int tls_dev_certificate(const char *cert_file, const char *key_file);
 
 struct tls *tls_new(struct worker *w, const struct tls_material *m);
+/* Handshakes that begin from now on use these; those under way end with what they began with, and
+ * connections notice nothing. False: logged, and all stays as it is. */
+bool tls_renew(struct worker *w, const struct tls_material *m);
 void tls_free(struct tls *t);
 
 /* Makes the connection's SSL. False: no memory. */
@@ -76,8 +88,24 @@ void tls_goodbye(struct worker *w, struct conn *c);
 struct bytes tls_output(struct worker *w);
 void tls_output_clear(struct worker *w);
 
+/* For the CLI: what a certificate in use is, by index of config.certificates. */
+struct tls_cert_info {
+	char subject[128], issuer[128]; /* common name, or organisation; UTF-8, "" if there is none */
+	char serial[64], sha256[65];    /* hexadecimal */
+	const char *key;                /* "RSA 2048", "ECDSA P-256" */
+	const char *const *names;
+	uint32_t n_names;
+	int64_t not_before, not_after; /* seconds since 1970 */
+	int64_t ocsp_this, ocsp_next;  /* likewise; 0: none is stapled, or no next one is named */
+	bool self_signed;
+	uint64_t picked; /* handshakes that it was picked for */
+};
+const struct tls_cert_info *tls_cert_info(const struct worker *w, uint32_t i);
+
 /* For the CLI: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "" for plain ones. */
 const char *tls_version(const struct worker *w, const struct conn *c);
 const char *tls_cipher(const struct worker *w, const struct conn *c);
+/* The JA4 of its ClientHello (ja4.h) in buf; "" before that has come. */
+const char *tls_fingerprint(const struct worker *w, const struct conn *c, char *buf);
 
 #endif

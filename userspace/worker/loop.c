@@ -220,6 +220,16 @@ static void shutdown_asked(struct worker *w, uint64_t how)
 		worker_leave(w, CLOSE_SHUTDOWN);
 }
 
+static void renew_tls(struct worker *w, int fd, uint64_t generation)
+{
+	struct tls_material *m = tls_material_unpack(fd, w->cfg->n_certificates);
+	if (m == NULL)
+		log_error("certificates from the keeper are not in order: those in use stay");
+	else if (tls_renew(w, m))
+		w->tls_generation = generation;
+	tls_material_free(m);
+}
+
 static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
@@ -242,6 +252,8 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 			shutdown_asked(w, m.value);
 		else if (m.kind == KEEPER_PEER_DOWN && m.member != w->id)
 			member_down(w, m.member);
+		else if (m.kind == KEEPER_TLS && handed >= 0 && !w->is_admin)
+			renew_tls(w, handed, m.value);
 		else if (m.kind == KEEPER_PEER_UP && m.member != w->id)
 			member_up(w, m.member, m.incarnation);
 		else if (w->is_admin && m.kind)
@@ -409,6 +421,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	if (!w->is_admin) {
 		w->engine = w->engine_ops->new (w);
 		w->tls = tls_new(w, start->tls);
+		w->tls_generation = start->tls_generation;
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
 	       w->subs && w->partials && w->waiting && w->site && w->fanout && w->batch && w->hub &&

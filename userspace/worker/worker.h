@@ -71,6 +71,7 @@ struct worker_start {
 	int control_fd;                 /* admin worker: the listening control socket, else -1 */
 	uint8_t hash_key[16];           /* of channel names; the same in all workers */
 	const struct tls_material *tls; /* keys and certificates as bytes, read by the keeper */
+	uint64_t tls_generation;        /* how often they were read anew */
 	const bool *member_up;          /* n_workers + 1 */
 };
 
@@ -97,6 +98,7 @@ struct worker {
 	struct fanout *fanout;
 	struct batch *batch;
 	struct tls *tls;
+	uint64_t tls_generation; /* certificates were read anew so often since the daemon began */
 	struct door *door; /* TLS handshakes; the admin worker has none */
 	struct listener *listeners;
 	struct admin *admin;           /* the admin worker only */

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Certificates: the kind that a client can verify, OCSP responses, and all of it anew while everybody stays."""
+import datetime
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509 import ocsp
+
+import sluice
+import wire
+from sluice import SLOW, wait_for
+from test_tls import config, make_certificate
+
+ECHO = '{ path = "/echo"; protocol = "echo"; rate = 0; }'
+
+
+def pem_of(folder, name):
+    return x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
+
+
+def shown(edge, name="one.example", listener="tls"):
+    """The certificate that a new client is served."""
+    context = edge.ssl_context()
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", edge.port[listener]), timeout=20),
+                             server_hostname=name) as s:
+        return x509.load_der_x509_certificate(s.getpeercert(True))
+
+
+def s_client(edge, *args, name="one.example"):
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{edge.port['tls']}", "-servername", name, *args],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    return done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
+
+
+# ---- which one ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kinds")
+    make_certificate(folder, "rsa", ["one.example"], rsa.generate_private_key(65537, 2048))
+    make_certificate(folder, "p256", ["one.example"])
+    make_certificate(folder, "p384", ["two.example"], ec.generate_private_key(ec.SECP384R1()))
+    make_certificate(folder, "wild", ["*.example"], rsa.generate_private_key(65537, 2048))
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ECHO,
+                     extra=config(folder, "rsa", "p256", "p384", "wild")) as e:
+        yield e
+
+
+@pytest.mark.parametrize("args,name,want", [
+    ([], "one.example", "id-ecPublicKey"),                                       # both: the cheaper one
+    (["-sigalgs", "rsa_pss_rsae_sha256"], "one.example", "rsaEncryption"),
+    (["-sigalgs", "ECDSA+SHA256"], "one.example", "id-ecPublicKey"),
+    (["-tls1_2"], "one.example", "id-ecPublicKey"),
+    (["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "one.example", "rsaEncryption"),
+    (["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], "one.example", "id-ecPublicKey"),
+    (["-sigalgs", "rsa_pss_rsae_sha256"], "unknown.test", "rsaEncryption"),      # the first one's name
+    ([], "unknown.test", "id-ecPublicKey"),
+    (["-noservername"], None, "id-ecPublicKey"),
+    ([], "two.example", "id-ecPublicKey"),
+    ([], "three.example", "rsaEncryption")])                                    # by the wildcard
+def test_a_client_gets_what_it_can_verify(kinds, args, name, want):
+    if name is None:
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{kinds.port['tls']}", *args],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+        text = done.stdout.decode()
+    else:
+        text = s_client(kinds, *args, name=name)
+    pem = text[text.index("-----BEGIN"):text.index("-----END CERTIFICATE-----") + 26].encode()
+    key = x509.load_pem_x509_certificate(pem).public_key()
+    assert isinstance(key, rsa.RSAPublicKey) == (want == "rsaEncryption"), text
+
+
+def test_who_can_verify_none_of_them_is_told_so(kinds):
+    text = s_client(kinds, "-sigalgs", "ECDSA+SHA256", "-tls1_3", name="three.example")
+    assert "alert handshake failure" in text
+
+
+def test_all_kinds_of_keys_are_served(tmp_path):
+    keys = {"p384": ec.generate_private_key(ec.SECP384R1()), "p521": ec.generate_private_key(ec.SECP521R1()),
+            "rsa3": rsa.generate_private_key(65537, 3072)}
+    for name, key in keys.items():
+        make_certificate(tmp_path, name, [f"{name}.example"], key)
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ECHO,
+                     extra=config(tmp_path, *keys)) as edge:
+        for name in keys:
+            assert shown(edge, f"{name}.example").serial_number == pem_of(tmp_path, name).serial_number
+        said = {c["name"]: c for c in json.loads(edge.ctl("-j", "cert", "show"))}
+        assert [said[n]["key"] for n in keys] == ["ECDSA P-384", "ECDSA P-521", "RSA 3072"]
+        assert all(c["handshakes"] == 1 for c in said.values())
+
+
+def test_a_key_that_no_client_takes_is_said_at_the_start(tmp_path):
+    make_certificate(tmp_path, "odd", ["odd.example"], ec.generate_private_key(ec.SECP256K1()))
+    edge = sluice.Edge(listeners={"tls": {"tls": True}}, extra=config(tmp_path, "odd"))
+    try:
+        done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
+        assert done.returncode == 2 and f"{tmp_path}/odd." in done.stderr
+    finally:
+        edge.__exit__(None, None, None)
+
+
+# ---- anew -----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def renewed(tmp_path):
+    """An edge with one certificate, and another for the same name lying beside."""
+    make_certificate(tmp_path, "one", ["one.example"])
+    make_certificate(tmp_path, "next", ["one.example"])
+    with sluice.Edge(workers=2, endpoints=ECHO, extra=config(tmp_path, "one")) as edge:
+        yield edge, tmp_path
+
+
+def put_in_place(folder, name="next", atomically=True):
+    for end in ("crt", "key"):
+        if atomically:
+            shutil.copy(folder / f"{name}.{end}", folder / f"beside.{end}")
+            (folder / f"beside.{end}").rename(folder / f"one.{end}")
+        else:
+            shutil.copy(folder / f"{name}.{end}", folder / f"one.{end}")
+
+
+def by_signal(edge):
+    edge.process.send_signal(signal.SIGHUP)
+
+
+def by_command(edge):
+    assert "1 certificate read anew and in use" in edge.ctl("cert", "reload")
+
+
+@pytest.mark.parametrize("how", [None, by_signal, by_command], ids=["file", "sighup", "command"])
+def test_a_new_certificate_is_served_and_nobody_notices(renewed, how):
+    edge, folder = renewed
+    if how:  # else the change itself might be the first
+        edge.conf.write_text(edge.conf.read_text().replace("certificates =", "tls = { watch = false; };\ncertificates ="))
+        edge.stop()
+        edge.start()
+    old, new = pem_of(folder, "one"), pem_of(folder, "next")
+    inside = [wire.upgrade(edge, "/echo", "tls") for _ in range(8)]
+    assert shown(edge).serial_number == old.serial_number
+    put_in_place(folder)
+    if how:
+        time.sleep(0.7)
+        assert shown(edge).serial_number == old.serial_number  # nobody watches
+        how(edge)
+    wait_for("it is served", 10, lambda: shown(edge).serial_number == new.serial_number)
+    wait_for("by both workers", 10, lambda: all(c["sha256"] == new.fingerprint(hashes.SHA256()).hex() and not c["differs"]
+                                                for c in json.loads(edge.ctl("-j", "cert", "show"))))
+    for s, frames in inside:
+        s.sendall(wire.frame(1, b"still here"))
+        assert frames.next() == (1, b"still here")
+        s.close()
+    # and whoever begins later begins with it
+    victim = edge.members()["worker-0"]
+    os.kill(victim, signal.SIGKILL)
+    wait_for("its successor", 20, lambda: edge.members().get("worker-0", victim) != victim)
+    for _ in range(8):
+        assert shown(edge).serial_number == new.serial_number
+    assert {c["read_anew"] for c in json.loads(edge.ctl("-j", "cert", "show"))} == {1}
+
+
+def test_what_is_not_in_order_changes_nothing_and_is_said(renewed):
+    edge, folder = renewed
+    old = pem_of(folder, "one")
+    shutil.copy(folder / "next.crt", folder / "one.crt")  # the key is the old one's
+    edge.wait_log(f"key {folder}/one.key does not belong", 10)
+    done = edge.ctl_run("cert", "reload")
+    assert done.returncode == 1 and "does not belong to the first certificate in" in done.stderr, done
+    assert "those in use stay" in done.stderr
+    assert shown(edge).serial_number == old.serial_number
+    answer = json.loads(edge.ctl("-j", "cert", "reload", check=False))
+    assert any("does not belong" in m for m in answer["mistakes"]), answer
+    (folder / "one.crt").unlink()
+    done = edge.ctl_run("cert", "reload")
+    assert done.returncode == 1 and f"{folder}/one.crt: No such file" in done.stderr
+    assert shown(edge).serial_number == old.serial_number
+    put_in_place(folder, atomically=False)  # as a plain cp does
+    wait_for("mended", 10, lambda: shown(edge).serial_number == pem_of(folder, "next").serial_number)
+
+
+def test_a_link_that_turns_is_a_change(tmp_path):
+    for n in ("a", "b"):
+        (tmp_path / n).mkdir()
+        make_certificate(tmp_path / n, "one", ["one.example"])
+    (tmp_path / "live").mkdir()
+    for end in ("crt", "key"):
+        (tmp_path / "live" / f"one.{end}").symlink_to(tmp_path / "a" / f"one.{end}")
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ECHO, extra=config(tmp_path / "live", "one")) as edge:
+        for end in ("crt", "key"):
+            (tmp_path / "live" / "new").symlink_to(tmp_path / "b" / f"one.{end}")
+            (tmp_path / "live" / "new").rename(tmp_path / "live" / f"one.{end}")
+        wait_for("the other one", 10, lambda: shown(edge).serial_number == pem_of(tmp_path / "b", "one").serial_number)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_a_key_that_only_root_may_read_is_read_anew_by_workers_that_are_nobody(renewed):
+    edge, folder = renewed
+    for name in ("one.key", "next.key"):
+        (folder / name).chmod(0o600)
+    put_in_place(folder)
+    wait_for("it is served", 10, lambda: shown(edge).serial_number == pem_of(folder, "next").serial_number)
+
+
+@pytest.mark.time_limit(300)
+def test_a_thousand_stay_and_hundreds_come_while_certificates_change(tmp_path):
+    """Nobody drops, every handshake succeeds, and each one that begins after a change gets the new one."""
+    names = [f"gen{i}" for i in range(6)]
+    for name in names:
+        make_certificate(tmp_path, name, ["one.example"])
+    shutil.copy(tmp_path / "gen0.crt", tmp_path / "one.crt")
+    shutil.copy(tmp_path / "gen0.key", tmp_path / "one.key")
+    words = '{ path = "/ws"; words = "channels"; rate = 0; }'
+    with sluice.Edge(workers=2, listeners={"tls": {"tls": True, "more": "backlog = 4096;"}}, endpoints=words,
+                     extra="tls = { watch = false; };\n" + config(tmp_path, "one")) as edge:
+        bench = str(sluice.BUILD / "sluice-bench")
+        stay = subprocess.Popen([bench, "idle", "-n", "1000", "-t", "12", "-j", "-q", "-u", edge.url("tls", "/ws")],
+                                stdout=subprocess.PIPE, text=True)
+        come = subprocess.Popen([bench, "handshake", "-t", "12", "-f", "32", "-j", "-q", "-u", edge.url("tls", "/ws")],
+                                stdout=subprocess.PIPE, text=True)
+        wait_for("they are inside", 60, lambda: sum(
+            w["upgrades"] for w in json.loads(edge.ctl("-j", "worker", "show"))) > 1000)
+        for name in names[1:]:
+            put_in_place(tmp_path, name)
+            by_command(edge)
+            # the answer comes when all were told; they hear it before they hear of a later handshake
+            wait_for("all workers have it", 5, lambda: not json.loads(edge.ctl("-j", "cert", "show"))[0]["differs"])
+            for _ in range(5):
+                assert shown(edge).serial_number == pem_of(tmp_path, name).serial_number
+            time.sleep(0.5)
+        there, others = json.loads(stay.communicate(timeout=120)[0]), json.loads(come.communicate(timeout=120)[0])
+        assert there["connections"] == there["still_there"] == 1000 and there["failed"] == 0, there
+        assert others["failed"] == 0 and others["handshakes"] > 100, others
+        print(there["connections"], "stayed,", others["handshakes"], "came")
+
+
+# ---- OCSP -----------------------------------------------------------------------------------------
+
+def ocsp_response(folder, name, days=1, status=ocsp.OCSPCertStatus.GOOD, of=None):
+    cert = pem_of(folder, of or name)
+    key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
+    now = datetime.datetime.utcnow().replace(microsecond=0)
+    revoked = status == ocsp.OCSPCertStatus.REVOKED
+    built = ocsp.OCSPResponseBuilder().add_response(
+        cert=cert, issuer=cert, algorithm=hashes.SHA1(), cert_status=status, this_update=now - datetime.timedelta(days=2),
+        next_update=now + datetime.timedelta(days=days) if days is not None else None,
+        revocation_time=now if revoked else None, revocation_reason=None).responder_id(
+            ocsp.OCSPResponderEncoding.HASH, pem_of(folder, name)).sign(key, hashes.SHA256())
+    (folder / f"{name}.ocsp").write_bytes(built.public_bytes(serialization.Encoding.DER))
+
+
+def with_ocsp(folder, name):
+    return (f'certificates = ( {{ name = "{name}"; cert_file = "{folder}/{name}.crt"; key_file = "{folder}/{name}.key"; '
+            f'ocsp_file = "{folder}/{name}.ocsp"; }} );\n')
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_an_ocsp_response_is_stapled_for_who_asks(tmp_path, version):
+    make_certificate(tmp_path, "one", ["one.example"])
+    ocsp_response(tmp_path, "one")
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ECHO, extra=with_ocsp(tmp_path, "one")) as edge:
+        text = s_client(edge, version, "-status")
+        assert "OCSP Response Status: successful" in text and "Cert Status: good" in text
+        assert "no response sent" not in text and "OCSP response:" not in s_client(edge, version)
+        said = json.loads(edge.ctl("-j", "cert", "show"))[0]
+        assert 86000 < said["ocsp_next_update"] - time.time() <= 86400
+        ocsp_response(tmp_path, "one", days=5)
+        wait_for("a newer one", 10, lambda: json.loads(edge.ctl("-j", "cert", "show"))[0]["ocsp_next_update"] > said["ocsp_next_update"])
+        assert "stapled, until" in edge.ctl("cert", "show")
+
+
+@pytest.mark.parametrize("damage,want", [
+    ("old", "it has expired: fetch a newer one"), ("other", "it is for another certificate"), ("junk", "it is no OCSP response"),
+    ("cut", "it is no OCSP response"), ("empty", "not a file of 1 byte")])
+def test_a_response_that_clients_would_refuse_is_refused(tmp_path, damage, want):
+    make_certificate(tmp_path, "one", ["one.example"])
+    make_certificate(tmp_path, "other", ["other.example"])
+    ocsp_response(tmp_path, "one", days=-1 if damage == "old" else 1, of="other" if damage == "other" else None)
+    file = tmp_path / "one.ocsp"
+    if damage in ("junk", "cut", "empty"):
+        file.write_bytes({"junk": b"none", "cut": file.read_bytes()[:-20], "empty": b""}[damage])
+    edge = sluice.Edge(listeners={"tls": {"tls": True}}, extra=with_ocsp(tmp_path, "one"))
+    try:
+        done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
+        assert done.returncode == 2 and want in done.stderr and str(file) in done.stderr, done.stderr
+    finally:
+        edge.__exit__(None, None, None)
+
+
+# ---- what people are told ---------------------------------------------------------------------------
+
+def test_cert_show_says_how_long_each_lasts(tmp_path):
+    make_certificate(tmp_path, "soon", ["soon.example", "www.soon.example"], days=5)
+    make_certificate(tmp_path, "late", ["late.example"], days=100)
+    with sluice.Edge(workers=2, listeners={"tls": {"tls": True}}, endpoints=ECHO, extra=config(tmp_path, "soon", "late")) as edge:
+        text = edge.ctl("cert", "show")
+        assert re.search(r"soon: ECDSA P-256, soon.example, self-signed", text)
+        assert "soon.example, www.soon.example" in text and text.count(": renew it") == 1
+        assert re.search("(99|100)d", text) and pem_of(tmp_path, "late").fingerprint(hashes.SHA256()).hex() in text
+        assert edge.ctl("cert", "show", "name", "late").count("valid") == 1
+        done = edge.ctl_run("cert", "show", "name", "nope")
+        assert done.returncode == 1 and "no certificate is called 'nope'" in done.stderr
+
+
+def test_without_tls_there_is_nothing_to_show_or_to_read():
+    with sluice.Edge(workers=1, listeners={"plain": {"tls": False}}) as edge:
+        assert "no certificate" in edge.ctl("cert", "show")
+        done = edge.ctl_run("cert", "reload")
+        assert done.returncode == 1 and "names no certificate" in done.stderr
