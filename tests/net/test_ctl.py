@@ -11,7 +11,8 @@ import pytest
 import sluice
 import wire
 
-OBJECTS = ["status", "worker", "conn", "channel", "deny", "drop", "rate", "talker", "event", "policy", "prog"]
+OBJECTS = ["status", "worker", "conn", "channel", "deny", "drop", "rate", "talker", "event", "policy", "prog",
+           "cert", "allow"]
 CTL = str(sluice.BUILD / "sluicectl")
 
 

@@ -234,3 +234,32 @@ const char *check_asn(const char *s)
 		       NULL :
 		       "the number of an autonomous system, like \"AS64500\"";
 }
+
+static bool one_of(const char *s, const char *const *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(s, words[i]) == 0)
+			return true;
+	return false;
+}
+
+const char *check_group(const char *s)
+{
+	static const char *const words[] = {"X25519", "P-256", "P-384", "P-521"};
+
+	return one_of(s, words, ARRAY_SIZE(words)) ? NULL :
+						     "one of \"X25519\", \"P-256\", \"P-384\", \"P-521\"";
+}
+
+const char *check_suite(const char *s)
+{
+	static const char *const words[] = {
+		"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+		"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+		"ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"};
+
+	return one_of(s, words, ARRAY_SIZE(words)) ?
+		       NULL :
+		       "a TLS 1.2 suite with ECDHE and AES-GCM or ChaCha20, like "
+		       "\"ECDHE-ECDSA-AES128-GCM-SHA256\"";
+}

@@ -97,6 +97,8 @@ struct config_listener {
 };
 
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+/* As Mozilla's guidelines name them. */
+enum config_tls_preset { CONFIG_TLS_INTERMEDIATE, CONFIG_TLS_MODERN };
 
 enum config_protocol {
 	CONFIG_PROTOCOL_NATIVE, /* tools/doc/protocol.md */
@@ -269,6 +271,13 @@ struct config {
 	struct {
 		enum config_tls_version min_version;
 		bool watch;           /* the files of certificates */
+		enum config_tls_preset preset; /* what min_version is unless given */
+		const char *const *groups;
+		uint32_t n_groups;
+		const char *const *suites; /* of TLS 1.2 */
+		uint32_t n_suites;
+		uint32_t session_lifetime_ms; /* 0: no session is resumed */
+		const char *ticket_key_file;  /* NULL: the keeper makes keys */
 		uint32_t handshakes;  /* of one worker at a time */
 		uint32_t key_records; /* sealed under one key before KeyUpdate */
 	} tls;

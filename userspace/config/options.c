@@ -72,10 +72,39 @@ static const struct option_group memory_group = {
 static const struct option_choice tls_versions[] = {
 	{"1.2", CONFIG_TLS_1_2, NULL}, {"1.3", CONFIG_TLS_1_3, NULL}, {NULL, 0, NULL}};
 
+static const struct option_choice tls_presets[] = {
+	{"intermediate", CONFIG_TLS_INTERMEDIATE, "TLS 1.2 and 1.3: every client since about 2014"},
+	{"modern", CONFIG_TLS_MODERN, "TLS 1.3 alone: every client since about 2019"},
+	{NULL, 0, NULL}};
+
 static const struct option tls_options[] = {
+	{"preset", OPT_ENUM, INNER_AT(tls, preset), .choices = tls_presets,
+	 .def = "\"intermediate\"",
+	 .help = "Mozilla's guideline by which TLS is spoken. Neither has anything without forward secrecy or "
+		 "without authenticated encryption."},
 	{"min_version", OPT_ENUM, INNER_AT(tls, min_version), .choices = tls_versions,
-	 .def = "\"1.2\"", .help = "The oldest TLS that is spoken.",
+	 .unset = "the preset's", .sample = "\"1.2\"", .help = "The oldest TLS that is spoken.",
 	 .price = "a TLS 1.2 connection keeps its SSL object, some 2.6 kB more than a TLS 1.3 one"},
+	{"groups", OPT_STRINGS, INNER_LIST_AT(tls, groups), .max = 4, .check = check_group,
+	 .def = "[\"X25519\", \"P-256\", \"P-384\"]",
+	 .help = "Groups for the key exchange, of X25519, P-256, P-384, P-521. The client's order decides, as "
+		 "Mozilla advises: he knows what he computes fast, and is asked only once."},
+	{"suites", OPT_STRINGS, INNER_LIST_AT(tls, suites), .max = 8, .check = check_suite,
+	 .def = "[\"ECDHE-ECDSA-AES128-GCM-SHA256\", \"ECDHE-RSA-AES128-GCM-SHA256\", "
+		"\"ECDHE-ECDSA-AES256-GCM-SHA384\", \"ECDHE-RSA-AES256-GCM-SHA384\", "
+		"\"ECDHE-ECDSA-CHACHA20-POLY1305\", \"ECDHE-RSA-CHACHA20-POLY1305\"]",
+	 .help = "Suites of TLS 1.2, by OpenSSL's names; the client's order decides. Those of TLS 1.3 are fixed: "
+		 "AES-128-GCM, AES-256-GCM, and ChaCha20 for clients that compute it faster."},
+	{"session_lifetime", OPT_MS, INNER_AT(tls, session_lifetime_ms), .min = 60 * S, .max = 7 * 24 * H,
+	 .zero = "none is resumed", .def = "\"8 h\"",
+	 .help = "Who comes back within it resumes his session, for about half of a handshake's CPU. The keys "
+		 "of session tickets are changed every half of it and forgotten after one and a half."},
+	{"ticket_key_file", OPT_PATH, INNER_AT(tls, ticket_key_file), .unset = "none: the keeper makes them",
+	 .sample = "\"/etc/sluice/tickets.key\"",
+	 .help = "Keys of session tickets that several edges share: one to three of 80 bytes, a line of base64 "
+		 "each (openssl rand -base64 80 | tr -d '\\n'). The first seals, the others open. To change "
+		 "them, bring the new one as the second to all edges, then make it the first; the file is "
+		 "watched like certificates."},
 	{"watch", OPT_BOOL, INNER_AT(tls, watch), .def = "true",
 	 .help = "Certificates, keys and OCSP responses are read anew when their files change. What is not in "
 		 "order is said in the log, and those in use stay. SIGHUP and `sluicectl cert reload` do the "
@@ -95,6 +124,7 @@ static const struct option tls_options[] = {
 static const struct option_group tls_group = {
 	.name = "tls",
 	OPTIONS(tls_options),
+	.finish = finish_tls,
 	.help = "TLS, for all listeners with tls = true.",
 };
 

@@ -191,9 +191,12 @@ const char *check_interface(const char *s);
 const char *check_set_name(const char *s);
 const char *check_country(const char *s);
 const char *check_asn(const char *s);
+const char *check_group(const char *s);
+const char *check_suite(const char *s);
 
 /* finish.c: likewise */
 void finish_root(struct load *l, const config_setting_t *set, void *obj);
+void finish_tls(struct load *l, const config_setting_t *set, void *obj);
 void finish_http(struct load *l, const config_setting_t *set, void *obj);
 void finish_certificate(struct load *l, const config_setting_t *set, void *obj);
 void finish_listener(struct load *l, const config_setting_t *set, void *obj);

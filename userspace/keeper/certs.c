@@ -81,8 +81,20 @@ static void watch_one(const char *path, void *arg)
 			 strerror(errno));
 }
 
+/* Sealed for half a lifetime, and a ticket lives a whole one after: three keys are all that is needed. */
+static void rotate(struct keeper *k, uint64_t now)
+{
+	uint32_t lifetime_ms = k->cfg->tls.session_lifetime_ms;
+	k->certs.rotate_at_ns = UINT64_MAX;
+	if (lifetime_ms == 0 || k->cfg->tls.ticket_key_file)
+		return;
+	k->certs.rotate_at_ns = now + lifetime_ms / 2 * 1000000ull;
+	tls_tickets_rotate(&k->certs.tickets);
+}
+
 void certs_open(struct keeper *k)
 {
+	rotate(k, clock_mono_ns());
 	k->certs.seen = look(k);
 	if (!k->cfg->tls.watch || k->cfg->n_certificates == 0)
 		return;
@@ -264,12 +276,19 @@ void certs_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m)
 uint64_t certs_due(struct keeper *k, uint64_t now)
 {
 	struct certs_job *job = &k->certs.job;
+	if (now >= k->certs.rotate_at_ns) {
+		rotate(k, now);
+		struct keeper_msg m = {.kind = KEEPER_TICKETS, .tickets = k->certs.tickets};
+		for (uint32_t i = 0; i < k->n_workers; i++)
+			member_tell(k, i, &m);
+		explicit_bzero(&m, sizeof(m));
+	}
 	if (job->pid && now >= job->kill_at_ns) {
 		kill(job->pid, SIGKILL);
 		job->kill_at_ns = UINT64_MAX;
 	}
 	if (job->pid)
-		return job->kill_at_ns;
+		return MIN(job->kill_at_ns, k->certs.rotate_at_ns);
 	if (k->certs.look_at_ns && now >= k->certs.look_at_ns) {
 		k->certs.look_at_ns = 0;
 		if (look(k) != k->certs.seen) {
@@ -277,7 +296,8 @@ uint64_t certs_due(struct keeper *k, uint64_t now)
 			certs_reload(k);
 		}
 	}
-	return k->certs.look_at_ns ? k->certs.look_at_ns : UINT64_MAX;
+	return k->certs.look_at_ns ? MIN(k->certs.look_at_ns, k->certs.rotate_at_ns) :
+				     k->certs.rotate_at_ns;
 }
 
 void certs_close(struct keeper *k)
@@ -291,4 +311,5 @@ void certs_close(struct keeper *k)
 	if (k->certs.watch >= 0)
 		close(k->certs.watch);
 	k->certs.watch = -1;
+	explicit_bzero(&k->certs.tickets, sizeof(k->certs.tickets));
 }

@@ -19,6 +19,8 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "tls/ticket.h"
+
 enum keeper_msg_kind {
 	/* keeper → process */
 	KEEPER_PEER_DOWN = 1, /* member has died */
@@ -31,6 +33,7 @@ enum keeper_msg_kind {
 	KEEPER_PIECE_PRESSURE, /* `pressure`, if the shield is on */
 	KEEPER_TLS, /* workers: certificates anew, beside it a sealed memfd: tls_material_unpack();
 		     * value: how often they were read anew, from 1 */
+	KEEPER_TICKETS,        /* workers: `tickets`, from now on */
 	KEEPER_PIECE_LIST,     /* `gauge`: deny, then allow, if the shield is on */
 	/* process → keeper */
 	KEEPER_READY = 64, /* the loop runs */
@@ -154,6 +157,7 @@ struct keeper_msg {
 		struct keeper_piece_shield shield;
 		struct keeper_piece_pressure pressure;
 		struct keeper_piece_list gauge;
+		struct tls_tickets tickets;
 	};
 };
 static_assert(sizeof(struct keeper_msg) == 312, "one size for all");

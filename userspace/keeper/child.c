@@ -133,6 +133,7 @@ void child_run(struct keeper *k, uint32_t id, int channel)
 		.keeper_fd = channel,
 		.control_fd = -1,
 		.tls = k->tls,
+		.tickets = &k->certs.tickets,
 		.tls_generation = k->certs.generation,
 	};
 	bool admin = member_is_admin(k, id);
@@ -152,6 +153,7 @@ void child_run(struct keeper *k, uint32_t id, int channel)
 
 	if (admin) {
 		tls_material_free(k->tls); /* it has no TLS to speak: it keeps no keys */
+		explicit_bzero(&k->certs.tickets, sizeof(k->certs.tickets));
 		s.tls = &nothing;
 		s.control_fd = k->control_fd;
 	} else {

@@ -129,6 +129,7 @@ static bool check_certificates(const struct config *cfg)
 		struct config one = *cfg;
 		one.certificates = c;
 		one.n_certificates = 1;
+		one.tls.ticket_key_file = NULL;
 		struct tls_material *m = c->dev ? NULL : tls_material_load(&one);
 		if (!c->dev && (!m || !tls_material_check(&one, m))) {
 			fprintf(stderr,
@@ -152,6 +153,9 @@ static int test(const char *file)
 	log_init("sluiced", LOG_WARN, false);
 	ok = keeper_check(cfg);
 	ok &= check_certificates(cfg);
+	struct tls_tickets tickets;
+	ok &= tls_tickets_load(cfg, &tickets);
+	explicit_bzero(&tickets, sizeof(tickets));
 	config_free(cfg);
 	return ok ? config_check(file, stdout) : EXIT_WRONG;
 }

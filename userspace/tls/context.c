@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/mem.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -57,6 +58,31 @@ static bool use_certificate(SSL_CTX *ctx, STACK_OF(X509) * chain, EVP_PKEY *key)
 	return true;
 }
 
+static const char *joined(char *buf, size_t cap, const char *const *words, uint32_t n)
+{
+	size_t at = 0;
+	buf[0] = 0;
+	for (uint32_t i = 0; i < n && at < cap; i++)
+		at += (size_t)snprintf(buf + at, cap - at, "%s%s", i ? ":" : "", words[i]);
+	return buf;
+}
+
+/* A client that reconnects does so once: a second ticket would be bytes and CPU for nobody. */
+static void use_tickets(SSL_CTX *ctx, const struct config *cfg)
+{
+	static const uint8_t context[] = "sluice";
+	uint32_t seconds = cfg->tls.session_lifetime_ms / 1000;
+	if (seconds == 0) {
+		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+		return;
+	}
+	SSL_CTX_set_session_id_context(ctx, context, sizeof(context) - 1);
+	SSL_CTX_set_timeout(ctx, seconds);
+	SSL_CTX_set_session_psk_dhe_timeout(ctx, seconds);
+	SSL_CTX_set_num_tickets(ctx, 1);
+	SSL_CTX_set_tlsext_ticket_key_cb(ctx, tls_ticket_crypt);
+}
+
 static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X509) * chain,
 			    EVP_PKEY *key, struct bytes ocsp)
 {
@@ -64,17 +90,22 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 	if (ctx == NULL)
 		return NULL;
 	uint16_t min = cfg->tls.min_version == CONFIG_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+	char groups[256], suites[1024];
 	SSL_CTX_set_app_data(ctx, t);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	use_tickets(ctx, cfg);
 	SSL_CTX_set_keylog_callback(ctx, tls_catch_secrets);
 	SSL_CTX_set_info_callback(ctx, tls_count_alerts);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
 	SSL_CTX_set_select_certificate_cb(ctx, tls_hello);
-	/* Forward secrecy and AEAD only, also in TLS 1.2. */
+	/* Forward secrecy and AEAD only, also in TLS 1.2: the configuration knows no others. */
 	if (!SSL_CTX_set_min_proto_version(ctx, min) ||
 	    !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
-	    !SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") ||
+	    !SSL_CTX_set1_curves_list(ctx, joined(groups, sizeof(groups), cfg->tls.groups,
+						  cfg->tls.n_groups)) ||
+	    !SSL_CTX_set_strict_cipher_list(ctx, joined(suites, sizeof(suites), cfg->tls.suites,
+							cfg->tls.n_suites)) ||
 	    !use_certificate(ctx, chain, key) ||
 	    (ocsp.n > 0 && !SSL_CTX_set_ocsp_response(ctx, ocsp.p, ocsp.n))) {
 		SSL_CTX_free(ctx);
@@ -143,16 +174,25 @@ bool tls_renew(struct worker *w, const struct tls_material *m)
 		all->cert[i].info.picked = w->tls->certs->cert[i].info.picked;
 	certs_free(w->tls->certs);
 	w->tls->certs = all;
+	if (m->tickets.n > 0)
+		tls_set_tickets(w, &m->tickets);
 	return true;
 }
 
-struct tls *tls_new(struct worker *w, const struct tls_material *m)
+void tls_set_tickets(struct worker *w, const struct tls_tickets *t)
+{
+	w->tls->tickets = *t;
+}
+
+struct tls *tls_new(struct worker *w, const struct tls_material *m,
+		    const struct tls_tickets *tickets)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL;
 	t->max = w->slab.max;
 	t->stats = &w->stats;
+	t->tickets = m->tickets.n > 0 ? m->tickets : *tickets;
 	t->ssl = mmap(NULL, t->max * sizeof(SSL *), PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (t->ssl == MAP_FAILED)
@@ -182,6 +222,7 @@ void tls_free(struct tls *t)
 	}
 	if (t->cold)
 		munmap(t->cold, t->max * sizeof(*t->cold));
+	OPENSSL_cleanse(&t->tickets, sizeof(t->tickets));
 	BIO_free(t->bio);
 	free(t->gather);
 	free(t->out.p);

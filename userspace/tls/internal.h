@@ -32,6 +32,7 @@ struct worker_stats;
 
 struct tls {
 	struct tls_certs *certs;
+	struct tls_tickets tickets;
 	/* Side tables by conn index; mmap, untouched pages are free. */
 	SSL **ssl;
 	struct tls_cold *cold;
@@ -63,6 +64,11 @@ void tls_count_alerts(const SSL *ssl, int what, int value);
 
 /* For SSL_CTX_set_select_certificate_cb(): what the client asks for and offers decides. */
 enum ssl_select_cert_result_t tls_hello(const SSL_CLIENT_HELLO *hello);
+
+/* ── ticket.c ── */
+
+int tls_ticket_crypt(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher, HMAC_CTX *hmac,
+		     int seal);
 
 /* ── hibernate.c ── */
 

@@ -287,6 +287,22 @@ bool tls_material_check(const struct config *cfg, const struct tls_material *m)
 	return ok;
 }
 
+bool tls_tickets_load(const struct config *cfg, struct tls_tickets *out)
+{
+	const char *file = cfg->tls.ticket_key_file;
+	out->n = 0;
+	if (file == NULL)
+		return true;
+	struct bytes text = slurp(file, "ticket keys");
+	const char *why = text.p ? tls_tickets_parse(text, out) : NULL;
+	if (why)
+		log_error("tls: ticket keys %s: %s", file, why);
+	if (text.p)
+		OPENSSL_cleanse((void *)text.p, text.n);
+	free((void *)text.p);
+	return out->n > 0 && why == NULL;
+}
+
 struct tls_material *tls_material_load(const struct config *cfg)
 {
 	struct tls_material *m = calloc(1, sizeof(*m));
@@ -297,6 +313,7 @@ struct tls_material *tls_material_load(const struct config *cfg)
 	bool ok = m->pem != NULL;
 	for (uint32_t i = 0; m->pem && i < m->n; i++)
 		ok &= load_one(cfg, i, &m->pem[i]);
+	ok = ok && tls_tickets_load(cfg, &m->tickets);
 	if (ok)
 		return m;
 	tls_material_free(m);
@@ -315,6 +332,8 @@ void tls_material_files(const struct config *cfg, void (*file)(const char *path,
 		if (cfg->certificates[i].ocsp_file)
 			file(cfg->certificates[i].ocsp_file, arg);
 	}
+	if (cfg->tls.ticket_key_file)
+		file(cfg->tls.ticket_key_file, arg);
 }
 
 void tls_material_free(struct tls_material *m)
@@ -327,6 +346,7 @@ void tls_material_free(struct tls_material *m)
 		free((void *)m->pem[i].cert.p);
 		free((void *)m->pem[i].ocsp.p);
 	}
+	OPENSSL_cleanse(&m->tickets, sizeof(m->tickets));
 	free(m->pem);
 	free(m);
 }

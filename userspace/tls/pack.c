@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pack.c - certificates and keys on their way from the keeper to a worker that runs already.
  *
- *     "sluice1\0", n, and for each: 3 lengths, then the bytes of chain, key and OCSP response
+ *     "sluice1\0", n, ticket keys, and for each: 3 lengths, then the bytes of chain, key and OCSP response
  *
  * The keeper's own child writes it and a worker reads it: bounds are checked all the same. */
 #include <errno.h>
@@ -33,6 +33,8 @@ int tls_material_pack(const struct tls_material *m, int fd)
 	int err = put(fd, magic, sizeof(magic));
 	if (!err)
 		err = put(fd, &m->n, sizeof(m->n));
+	if (!err)
+		err = put(fd, &m->tickets, sizeof(m->tickets));
 	for (uint32_t i = 0; i < m->n && !err; i++) {
 		const struct tls_pem *p = &m->pem[i];
 		const struct bytes parts[] = {p->cert, p->key, p->ocsp};
@@ -67,7 +69,8 @@ static bool unpack(struct bytes in, uint32_t n, struct tls_material *m)
 {
 	char head[sizeof(magic)];
 	if (!take(&in, head, sizeof(head)) || memcmp(head, magic, sizeof(magic)) != 0 ||
-	    !take(&in, &m->n, sizeof(m->n)) || m->n != n)
+	    !take(&in, &m->n, sizeof(m->n)) || m->n != n ||
+	    !take(&in, &m->tickets, sizeof(m->tickets)) || m->tickets.n > TLS_TICKET_KEYS)
 		return false;
 	m->pem = calloc(n ? n : 1, sizeof(*m->pem));
 	for (uint32_t i = 0; m->pem && i < n; i++) {

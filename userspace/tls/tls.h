@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "config/config.h"
+#include "tls/ticket.h"
 
 struct worker;
 struct conn;
@@ -32,12 +33,15 @@ struct tls_material {
 		struct bytes cert, key; /* PEM */
 		struct bytes ocsp;      /* DER; {NULL, 0}: none */
 	} * pem;
+	struct tls_tickets tickets; /* of tls.ticket_key_file; n 0: there is none */
 };
 #define TLS_MATERIAL_MAX (64u << 20) /* packed */
 
 /* Reads every certificate's files (makes the development certificate where asked). All
  * mistakes are logged with their file; NULL if there was one. Called by the keeper. */
 struct tls_material *tls_material_load(const struct config *cfg);
+/* Of tls.ticket_key_file, n 0 if there is none. False: logged. */
+bool tls_tickets_load(const struct config *cfg, struct tls_tickets *out);
 /* Wipes the keys. */
 void tls_material_free(struct tls_material *m);
 /* Checks chains, keys, dates and OCSP responses; logs what is wrong. */
@@ -53,10 +57,14 @@ void tls_material_files(const struct config *cfg, void (*file)(const char *path,
 /* Writes a self-signed P-256 certificate and key for localhost and friends. 0 or -errno. */
 int tls_dev_certificate(const char *cert_file, const char *key_file);
 
-struct tls *tls_new(struct worker *w, const struct tls_material *m);
+/* `tickets`: as below. */
+struct tls *tls_new(struct worker *w, const struct tls_material *m,
+		    const struct tls_tickets *tickets);
 /* Handshakes that begin from now on use these; those under way end with what they began with, and
  * connections notice nothing. False: logged, and all stays as it is. */
 bool tls_renew(struct worker *w, const struct tls_material *m);
+/* Those that the keeper makes, where no file has them. */
+void tls_set_tickets(struct worker *w, const struct tls_tickets *t);
 void tls_free(struct tls *t);
 
 /* Makes the connection's SSL. False: no memory. */

@@ -220,6 +220,12 @@ static void shutdown_asked(struct worker *w, uint64_t how)
 		worker_leave(w, CLOSE_SHUTDOWN);
 }
 
+static void take_tickets(struct worker *w, struct keeper_msg *m)
+{
+	tls_set_tickets(w, &m->tickets);
+	explicit_bzero(&m->tickets, sizeof(m->tickets));
+}
+
 static void renew_tls(struct worker *w, int fd, uint64_t generation)
 {
 	struct tls_material *m = tls_material_unpack(fd, w->cfg->n_certificates);
@@ -254,6 +260,8 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 			member_down(w, m.member);
 		else if (m.kind == KEEPER_TLS && handed >= 0 && !w->is_admin)
 			renew_tls(w, handed, m.value);
+		else if (m.kind == KEEPER_TICKETS && m.tickets.n <= TLS_TICKET_KEYS && !w->is_admin)
+			take_tickets(w, &m);
 		else if (m.kind == KEEPER_PEER_UP && m.member != w->id)
 			member_up(w, m.member, m.incarnation);
 		else if (w->is_admin && m.kind)
@@ -420,7 +428,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->offences = offence_open(w);
 	if (!w->is_admin) {
 		w->engine = w->engine_ops->new (w);
-		w->tls = tls_new(w, start->tls);
+		w->tls = tls_new(w, start->tls, start->tickets);
 		w->tls_generation = start->tls_generation;
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&

@@ -37,6 +37,7 @@ struct hub;
 struct listener;
 struct mailbox;
 struct tls;
+struct tls_tickets;
 
 #define WORKER_TICK_MS  128         /* of the timer wheel */
 #define WORKER_SCRATCH  (64u << 10) /* one read(2), one opened record run */
@@ -71,6 +72,7 @@ struct worker_start {
 	int control_fd;                 /* admin worker: the listening control socket, else -1 */
 	uint8_t hash_key[16];           /* of channel names; the same in all workers */
 	const struct tls_material *tls; /* keys and certificates as bytes, read by the keeper */
+	const struct tls_tickets *tickets;
 	uint64_t tls_generation;        /* how often they were read anew */
 	const bool *member_up;          /* n_workers + 1 */
 };
