@@ -68,11 +68,11 @@ static const char *joined(char *buf, size_t cap, const char *const *words, uint3
 }
 
 /* A client that reconnects does so once: a second ticket would be bytes and CPU for nobody. */
-static void use_tickets(SSL_CTX *ctx, const struct config *cfg)
+static void use_tickets(const struct tls *t, SSL_CTX *ctx, const struct config *cfg)
 {
 	static const uint8_t context[] = "sluice";
 	uint32_t seconds = cfg->tls.session_lifetime_ms / 1000;
-	if (seconds == 0) {
+	if (seconds == 0 || t->tickets.n == 0) {
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 		return;
 	}
@@ -94,7 +94,7 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 	SSL_CTX_set_app_data(ctx, t);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	use_tickets(ctx, cfg);
+	use_tickets(t, ctx, cfg);
 	SSL_CTX_set_keylog_callback(ctx, tls_catch_secrets);
 	SSL_CTX_set_info_callback(ctx, tls_count_alerts);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
@@ -192,7 +192,10 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m,
 		return NULL;
 	t->max = w->slab.max;
 	t->stats = &w->stats;
-	t->tickets = m->tickets.n > 0 ? m->tickets : *tickets;
+	if (m->tickets.n > 0)
+		t->tickets = m->tickets;
+	else if (tickets != NULL)
+		t->tickets = *tickets;
 	t->ssl = mmap(NULL, t->max * sizeof(SSL *), PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (t->ssl == MAP_FAILED)

@@ -57,7 +57,7 @@ void tls_material_files(const struct config *cfg, void (*file)(const char *path,
 /* Writes a self-signed P-256 certificate and key for localhost and friends. 0 or -errno. */
 int tls_dev_certificate(const char *cert_file, const char *key_file);
 
-/* `tickets`: as below. */
+/* `tickets`: those that the keeper makes; NULL: no session is resumed, unless the material has keys. */
 struct tls *tls_new(struct worker *w, const struct tls_material *m,
 		    const struct tls_tickets *tickets);
 /* Handshakes that begin from now on use these; those under way end with what they began with, and
