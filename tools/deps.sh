@@ -7,7 +7,7 @@
 #   lint    what `make lint` and `make fmt` need
 #   vm      what `make vm-kernels` starts other kernels with, and the newest clang for its matrix
 #   vagrant what `make vm-test` builds a box with and runs it
-#   compare what `make compare` measures Sluice against: nginx with nchan, Node
+#   compare what `make compare` measures Sluice against: nginx with nchan, haproxy, Node
 #
 # As root, or through sudo. When nothing is missing it changes nothing, asks nobody and takes
 # a moment. A machine that is not Debian's kin gets the list of what it should provide.
@@ -75,7 +75,7 @@ for group in "$@"; do
 	vm)    words="$words $vm $(newest_clang)" ;;
 	vagrant) words="$words $vagrant" ;;
 	lint)  words="$words $lint" ;;
-	compare) words="$words nginx?nginx libnginx-mod-nchan python3" ; node_missing && words="$words nodejs npm" ;;
+	compare) words="$words nginx?nginx libnginx-mod-nchan haproxy?haproxy python3" ; node_missing && words="$words nodejs npm" ;;
 	boringssl-packaged) words="$words android-libboringssl-dev" ;; # boringssl.sh's last resort
 	*)     die "unknown group '$group': build, test, vm, vagrant, lint and compare are known" ;;
 	esac

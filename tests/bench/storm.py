@@ -12,14 +12,12 @@ medians. Needs root, for the nice values.
 import argparse
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-from compare import ROOT, Sluice, certificate
+from servers import ROOT, Sluice, folder_of_its_own
 
 BENCH = str(ROOT / "build/sluice-bench")
 
@@ -43,11 +41,7 @@ def main():
     if os.geteuid() != 0:
         sys.exit("storm.py needs root, for nice values below 0")
     quiet, storm, rates = [], [], []
-    with tempfile.TemporaryDirectory(prefix="sluice-storm-") as name:
-        folder = pathlib.Path(name)
-        folder.chmod(0o755)
-        certificate(folder)
-        (folder / "c.key").chmod(0o644)
+    with folder_of_its_own() as folder:
         for i in range(o.rounds):
             for strangers in (0, o.strangers):
                 print(f"round {i + 1} of {o.rounds}: {strangers} strangers", file=sys.stderr)

@@ -33,7 +33,7 @@ struct options {
 	double rate;    /* publications per second; 0: as the window allows */
 	double seconds; /* idle, handshake: how long */
 	uint32_t up_to; /* echo: sizes from 1 to this; 0: all are `size` */
-	bool json, resume, cut;
+	bool json, resume, cut, get;
 	const char *channel, *subscribe, *expect, *publish;
 	pid_t pids[PIDS_MAX];
 	int n_pids;

@@ -127,11 +127,12 @@ static bool send_upgrade(struct crowd *cr, struct client *c)
 {
 	char req[1024];
 	const struct url *u = &cr->o->url;
-	int n = snprintf(req, sizeof(req),
-			 "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
-			 "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-			 "Sec-WebSocket-Version: 13\r\n\r\n",
-			 u->path, u->host, u->port);
+	int n = snprintf(req, sizeof(req), "GET %s HTTP/1.1\r\nHost: %s:%u\r\n%s\r\n", u->path,
+			 u->host, u->port,
+			 cr->o->get ? "" :
+				      "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+				      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+				      "Sec-WebSocket-Version: 13\r\n");
 	return client_write(c, req, (size_t)n);
 }
 
@@ -279,7 +280,7 @@ static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 		c->kept_n = (uint32_t)n;
 		return;
 	}
-	if (n < 12 || memcmp(p, "HTTP/1.1 101", 12) != 0) {
+	if (n < 12 || memcmp(p, cr->o->get ? "HTTP/1.1 200" : "HTTP/1.1 101", 12) != 0) {
 		char status[4] = "";
 		if (n >= 12)
 			memcpy(status, p + 9, 3);
@@ -291,6 +292,8 @@ static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 	bump(&cr->s->handshakes, 1);
 	ws_frame_init(&c->rx, WS_RX_CLIENT);
 	c->state = C_WAIT;
+	if (cr->o->get)
+		return; /* it ends with the head: the body is short */
 	if (*cr->o->subscribe &&
 	    !send_frame(c, WS_TEXT, cr->o->subscribe, strlen(cr->o->subscribe))) {
 		client_end(cr, c, true);

@@ -48,6 +48,7 @@ static void usage(FILE *out)
 		"  -t, --seconds N        idle, handshake: how long (10)\n"
 		"  -f, --in-flight N      idle, fanout, handshake: handshakes at once per process (64)\n"
 		"      --resume           handshake: resume sessions\n"
+		"      --get              handshake: a GET that is answered 200 in place of the upgrade\n"
 		"  -p, --pid PID          the server: its whole process tree is measured; repeatable\n"
 		"      --subscribe TEXT   sent after the upgrade; '' for nothing\n"
 		"      --expect TEXT      part of the message that acknowledges it; '' for none\n"
@@ -184,7 +185,7 @@ static void say_why(const struct options *o)
 		switch ((enum why)(why >> 32)) {
 		case WHY_ERRNO: fprintf(stderr, "%s\n", strerror((int)number)); break;
 		case WHY_TLS: fprintf(stderr, "TLS: %s\n", sh->crowd[i].tls_why); break;
-		case WHY_HTTP: fprintf(stderr, "HTTP %u instead of 101\n", number); break;
+		case WHY_HTTP: fprintf(stderr, "HTTP %u instead of %s\n", number, o->get ? "200" : "101"); break;
 		default: fprintf(stderr, "closed by the server\n");
 		}
 	}
@@ -408,9 +409,8 @@ static int run_handshake(const struct options *o)
 		       o->resume ? "true" : "false", n, failed, took, (double)n / took,
 		       measured(o, 1, cpu));
 	else
-		printf("%" PRIu64 " handshakes up to the 101 in %.1f s (%.0f/s), %" PRIu64
-		       " failed\n",
-		       n, took, (double)n / took, failed);
+		printf("%" PRIu64 " handshakes up to the %s in %.1f s (%.0f/s), %" PRIu64 " failed\n", n,
+		       o->get ? "200" : "101", took, (double)n / took, failed);
 	if (!o->json && o->n_pids)
 		printf("server CPU per handshake: %.0f us\n", cpu);
 	else if (!o->json)
@@ -481,7 +481,7 @@ static int run_echo(const struct options *o)
 
 /* ── the command line ── */
 
-enum { OPT_RESUME = 256, OPT_SUBSCRIBE, OPT_EXPECT, OPT_PUBLISH, OPT_PUBLISH_URL, OPT_UP_TO, OPT_CUT };
+enum { OPT_RESUME = 256, OPT_SUBSCRIBE, OPT_EXPECT, OPT_PUBLISH, OPT_PUBLISH_URL, OPT_UP_TO, OPT_CUT, OPT_GET };
 
 static bool number(const char *text, double min, double max, double *v)
 {
@@ -538,6 +538,7 @@ static bool option(struct options *o, int opt, const char *arg)
 		return true;
 	case OPT_RESUME: return o->resume = true;
 	case OPT_UP_TO: return whole(arg, 64u << 20, &o->up_to);
+	case OPT_GET: return o->get = true;
 	case OPT_CUT: return o->cut = true;
 	case OPT_SUBSCRIBE: return (o->subscribe = arg) != NULL;
 	case OPT_EXPECT: return (o->expect = arg) != NULL;
@@ -561,6 +562,7 @@ static const struct option longs[] = {
 	{"in-flight", 1, 0, 'f'},
 	{"pid", 1, 0, 'p'},
 	{"resume", 0, 0, OPT_RESUME},
+	{"get", 0, 0, OPT_GET},
 	{"up-to", 1, 0, OPT_UP_TO},
 	{"cut", 0, 0, OPT_CUT},
 	{"subscribe", 1, 0, OPT_SUBSCRIBE},
@@ -590,6 +592,7 @@ static const struct {
 	{'t', "-t", "idle, handshake"},
 	{'f', "-f", "idle, fanout, handshake"},
 	{OPT_RESUME, "--resume", "handshake"},
+	{OPT_GET, "--get", "handshake"},
 	{OPT_SUBSCRIBE, "--subscribe", "idle, fanout"},
 	{OPT_EXPECT, "--expect", "idle, fanout"},
 	{OPT_PUBLISH, "--publish", "fanout"},

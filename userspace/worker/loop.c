@@ -6,6 +6,7 @@
  * gets its share of the turn, then all that is to go out goes out in one batch, and last
  * the other workers are woken once each. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -109,6 +110,7 @@ static void rest(struct worker *w)
 		pool_trim(w->tails);
 		pool_trim(w->subs);
 		mailbox_trim(w->mailbox);
+		malloc_trim(0); /* handshakes leave holes */
 	}
 }
 
