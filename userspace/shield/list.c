@@ -703,8 +703,8 @@ int shield_list_switch(struct shield *s, enum shield_list_id id, const struct li
 		memcpy(set->source, batch->source, batch->n ? sizeof(set->source) : 0);
 		set->loaded_wall_s = batch->n ? (uint64_t)time(NULL) : 0;
 		set->config = batch->n && batch->config;
-		shield_event(s, EVENT_LIST, "%s list: set %.31s: %zu prefixes", list_word(id),
-			     batch->name, batch->n);
+		shield_event(s, EVENT_LIST, "%s list: set %.31s: %zu prefix%s", list_word(id),
+			     batch->name, batch->n, batch->n == 1 ? "" : "es");
 	}
 	count_sets(s, id);
 	wait_unseen(s, id);

@@ -493,7 +493,20 @@ static int read_array(struct walk *w)
 	return err;
 }
 
-/* The first member that is called "entries" or "prefixes" and is an array. */
+static void keep_list(struct list_file *f, struct bytes raw)
+{
+	struct json_value v;
+	struct bytes text;
+	char buf[sizeof(f->list)];
+
+	if (json_check(raw, NULL, &v) == JSON_OK && text_of(&v, buf, sizeof(buf), &text) &&
+	    text.n < sizeof(f->list) && !memchr(text.p, 0, text.n)) {
+		memcpy(f->list, text.p, text.n);
+		f->list[text.n] = '\0';
+	}
+}
+
+/* The first member that is called "entries" or "prefixes" and is an array; and "list". */
 static int read_members(struct walk *w)
 {
 	bool found = false;
@@ -501,7 +514,7 @@ static int read_members(struct walk *w)
 
 	w->p++;
 	while (!err) {
-		struct bytes key;
+		struct bytes key, value;
 
 		blanks(w);
 		key = piece(w);
@@ -515,8 +528,12 @@ static int read_members(struct walk *w)
 		     bytes_eq(key, BYTES_LIT("\"prefixes\"")))) {
 			found = true;
 			err = read_array(w);
-		} else if (piece(w).n == 0) {
-			break;
+		} else {
+			value = piece(w);
+			if (value.n == 0)
+				break;
+			if (bytes_eq(key, BYTES_LIT("\"list\"")))
+				keep_list(w->f, value);
 		}
 		blanks(w);
 		if (w->p >= w->end || *w->p != ',')

@@ -118,6 +118,28 @@ TEST(list_file, json_is_an_array_of_strings_or_objects_or_what_an_export_says)
 	again();
 }
 
+TEST(list_file, an_export_says_of_which_list_it_is)
+{
+	static const struct {
+		const char *text, *list;
+	} cases[] = {
+		{"{\"list\":\"deny\",\"entries\":[]}", "deny"},
+		{"{\"entries\":[\"192.0.2.0/24\"], \"list\" : \"allow\" }", "allow"},
+		{"{\"list\":\"all\\u006fw\",\"entries\":[]}", "allow"},
+		{"{\"list\":\"all the bad ones\",\"entries\":[]}", ""},
+		{"{\"list\":7,\"entries\":[]}", ""},
+		{"{\"x\":{\"list\":\"deny\"},\"entries\":[{\"prefix\":\"192.0.2.1\",\"list\":\"deny\"}]}",
+		 ""},
+		{"[\"192.0.2.0/24\"]", ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(read_text(cases[i].text), 0);
+		assert_string_equal(f.list, cases[i].list);
+		again();
+	}
+}
+
 TEST(list_file, a_mistake_in_json_has_its_line_too)
 {
 	assert_int_equal(read_text(
