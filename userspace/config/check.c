@@ -212,9 +212,10 @@ const char *check_set_name(const char *s)
 {
 	size_t n = strlen(s);
 
-	return n >= 1 && n <= 31 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n ?
+	return n >= 1 && n <= 31 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n &&
+			       strcmp(s, "-") != 0 ?
 		       NULL :
-		       "1 to 31 of a-z 0-9 . _ -";
+		       "1 to 31 of a-z 0-9 . _ - and not - alone";
 }
 
 const char *check_country(const char *s)

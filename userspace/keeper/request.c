@@ -119,8 +119,9 @@ static enum request_verdict check_set(const struct keeper_msg *m, const char **w
 {
 	size_t n = strspn(m->text, "abcdefghijklmnopqrstuvwxyz0123456789._-");
 	if (!n || n > KEEPER_SET_MAX || (m->text[n] && m->text[n] != ' ') ||
-	    (m->text[n] && m->kind == KEEPER_LIST_DROP)) {
-		*why = "a set's name is 1 to 31 of a-z 0-9 . _ -";
+	    (m->text[n] && m->kind == KEEPER_LIST_DROP) ||
+	    (n == 1 && *m->text == '-' && m->kind != KEEPER_LIST_DROP)) {
+		*why = "a set's name is 1 to 31 of a-z 0-9 . _ - and not - alone";
 		return REQUEST_REFUSED;
 	}
 	return REQUEST_OK;

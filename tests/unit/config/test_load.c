@@ -326,6 +326,7 @@ TEST(config, lists_come_from_files_or_databases)
 	config_free(cfg);
 	refused("shield = { lists = ( { name = \"a b\"; file = \"/x\"; } ); };",
 		"1 to 31 of a-z 0-9");
+	refused("shield = { lists = ( { name = \"-\"; file = \"/x\"; } ); };", "not - alone");
 	refused("shield = { lists = ( { name = \"a\"; } ); };", "file");
 	refused("shield = { lists = ( { name = \"a\"; file = \"/x\"; countries = [\"aq\"]; } ); };",
 		"two capitals");

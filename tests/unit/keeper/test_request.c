@@ -121,6 +121,9 @@ TEST(request, a_set_has_a_name_and_perhaps_a_file)
 		{"a.b_c-9", REQUEST_OK, REQUEST_OK},
 		{"drop /a/b c.txt", REQUEST_OK, REQUEST_REFUSED},
 		{"drop ", REQUEST_OK, REQUEST_REFUSED},
+		{"-", REQUEST_REFUSED, REQUEST_OK}, /* of an older one there may be such a set */
+		{"- /a/b.txt", REQUEST_REFUSED, REQUEST_REFUSED},
+		{"--", REQUEST_OK, REQUEST_OK},
 		{"", REQUEST_REFUSED, REQUEST_REFUSED},
 		{" drop", REQUEST_REFUSED, REQUEST_REFUSED},
 		{"Drop", REQUEST_REFUSED, REQUEST_REFUSED},
