@@ -365,6 +365,8 @@ void admin_keeper_message(struct worker *w, const struct keeper_msg *m, int hand
 	struct json_out o = begin(c, m->status == 0);
 	json_put_key(&o, bytes_str(m->status == 0 ? "text" : "error"));
 	json_put_str(&o, BYTES(m->text, strnlen(m->text, sizeof(m->text))));
+	if (m->status == -EBUSY)
+		json_key_bool(&o, "busy", true); /* the same may be taken later */
 	struct bytes report = read_report(handed);
 	put_lines(&o, "mistakes", report, 'E');
 	put_lines(&o, "notes", report, 'N');

@@ -22,6 +22,9 @@
  *   {"ask":"policy-try","seconds":60,"note":"FILE"}    → likewise
  *   {"ask":"policy-confirm"}, {"ask":"policy-revert"}  → "text", "notes"
  *
+ * Not ok with "busy":true beside "error" is an answer of the keeper that somebody else is at it, and the same
+ * may be taken later.
+ *
  * With policy-check, policy-try and the loads a sealed memfd (base/handover.h) comes beside the line, in the
  * same sendmsg(2): for a policy the file as config/bundle.h packs it.
  *
