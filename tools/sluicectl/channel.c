@@ -102,7 +102,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	if (name && last == CTL_OK && json_object_size(all) == 0) {
 		json_decref(all);
 		ctl->parts = false;
-		return ctl_fail(ctl, CTL_REFUSED, "nobody is in a channel named '%s'", name);
+		return ctl_fail(ctl, CTL_REFUSED, "nobody is in a channel named '%s'",
+				ctl_arg(name));
 	}
 	if (ctl->json) {
 		json_t *list = json_array();

@@ -29,6 +29,31 @@ int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
 	return code;
 }
 
+void ctl_note(const struct ctl *ctl, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "%s\n", ctl_clean(text));
+}
+
+const char *ctl_arg(const char *arg)
+{
+	enum { WHOLE = 100, BEGIN = 60 };
+	static char buf[4][WHOLE + 32];
+	static unsigned turn;
+	char *out = buf[turn++ % 4];
+	size_t n = strlen(arg), keep = BEGIN;
+	if (n <= WHOLE)
+		return arg;
+	while (keep && ((unsigned char)arg[keep] & 0xc0) == 0x80)
+		keep--; /* whole characters only */
+	snprintf(out, sizeof(buf[0]), "%.*s… (%zu bytes)", (int)keep, arg, n);
+	return out;
+}
+
 bool ctl_prefix(const char *word, const char *name)
 {
 	return *word && strncmp(word, name, strlen(word)) == 0;
@@ -61,8 +86,8 @@ static void keyword_unknown(const struct ctl *ctl, const char *word, bool severa
 		strncat(known, k ? ", " : "", sizeof(known) - strlen(known) - 1);
 		strncat(known, words[k].name, sizeof(known) - strlen(known) - 1);
 	}
-	ctl_fail(ctl, CTL_USAGE, "%s keyword '%s': %s%s%s", several ? "ambiguous" : "unknown", word,
-		 n ? "known here: " : "none is known here", known,
+	ctl_fail(ctl, CTL_USAGE, "%s keyword '%s': %s%s%s", several ? "ambiguous" : "unknown",
+		 ctl_arg(word), n ? "known here: " : "none is known here", known,
 		 word[0] == '-' ? " (options stand before the object)" : "");
 }
 
@@ -129,6 +154,9 @@ bool ctl_print_json(const struct ctl *ctl, json_t *value)
 {
 	if (!ctl->json)
 		return false;
+	if (ctl->off && json_is_object(value))
+		json_object_set_new(value, "shield",
+				    json_pack("{s:b,s:s}", "on", 0, "text", ctl_clean(ctl->off)));
 	json_dumpf(value, stdout, JSON_ENCODE_ANY | (ctl->pretty ? JSON_INDENT(2) : JSON_COMPACT));
 	putchar('\n');
 	json_decref(value);
@@ -271,4 +299,22 @@ int ctl_say_report(struct ctl *ctl, json_t *answer, int code)
 		ctl_fail(ctl, CTL_REFUSED, "%s", ctl_str(answer, "error"));
 	json_decref(answer);
 	return ok ? CTL_OK : CTL_REFUSED;
+}
+
+const char *ctl_raw_text(const json_t *entry, size_t at, size_t max)
+{
+	const json_t *bytes = json_object_get(entry, "value"), *b;
+	char raw[256];
+	size_t n = 0;
+	if (!json_is_array(bytes))
+		return NULL;
+	while (n < max && n + 1 < sizeof(raw)) {
+		b = json_array_get(bytes, at + n);
+		raw[n] = (char)(json_is_string(b) ? strtoul(json_string_value(b), NULL, 16) : 0);
+		if (raw[n] == 0)
+			break;
+		n++;
+	}
+	raw[n] = 0;
+	return ctl_clean(raw);
 }

@@ -131,10 +131,11 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		return CTL_OK;
 	}
 	if (worker && !ctl_number(worker, 1023, &only))
-		return ctl_fail(ctl, CTL_USAGE, "worker must be a number, not '%s'", worker);
+		return ctl_fail(ctl, CTL_USAGE, "worker must be a number, not '%s'",
+				ctl_arg(worker));
 	if (limit && (!ctl_number(limit, 100000000, &l.left) || l.left < 1))
 		return ctl_fail(ctl, CTL_USAGE, "limit must be a number of at least 1, not '%s'",
-				limit);
+				ctl_arg(limit));
 	int n = ctl_workers(ctl, &code);
 	if (n < 0)
 		return code;

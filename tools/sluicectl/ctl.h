@@ -5,15 +5,18 @@
  * prefix will do; `help` at each level. One file per object, each with a table of verbs.
  *
  * Exit codes: 0 done, 1 the daemon or bpftool refused or has nothing by that name, 2 the
- * command line is wrong, 3 the daemon cannot be reached. */
+ * command line is wrong, 3 the daemon cannot be reached, 4 somebody else is at it and the same may
+ * be taken a little later. */
 #ifndef SLUICECTL_CTL_H
 #define SLUICECTL_CTL_H
 
 #include <jansson.h>
+#include <net/if.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
-enum { CTL_OK, CTL_REFUSED, CTL_USAGE, CTL_UNREACHABLE };
+enum { CTL_OK, CTL_REFUSED, CTL_USAGE, CTL_UNREACHABLE, CTL_BUSY };
 
 struct ctl {
 	bool json, pretty, show_command;
@@ -21,6 +24,9 @@ struct ctl {
 	const char *control; /* path of the control socket */
 	const char *pin_dir; /* NULL: ask the daemon */
 	const char *object;  /* the name of the one whose verb runs */
+	bool reads_pins;     /* that verb could do without the daemon, by --pin-dir */
+	const char *off;     /* why the shield judges nothing; NULL: it does, or nobody has asked */
+	bool net_apart;      /* sluiced is in a network namespace that could not be entered */
 };
 
 struct verb {
@@ -49,6 +55,20 @@ void ctl_reasons(FILE *out); /* the words of drop_reason.def, a line each */
 /* ── messages: to stderr in text mode, as {"error":…} on stdout with -j ── */
 int ctl_fail(const struct ctl *ctl, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* What somebody should know beside the answer: to stderr in every mode. */
+void ctl_note(const struct ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* An argument as a message repeats it: all of a short one, the begin and the length of a long one.
+ * Static, four in turn. */
+const char *ctl_arg(const char *arg);
+
+/* ── files that the command line names, - for standard input or output ── */
+/* A descriptor to read from, -1 after ctl_fail(). No directory; for whoever is to write into a FIFO
+ * it waits, and says so. */
+int ctl_open_in(const struct ctl *ctl, const char *path, int *code);
+/* All that comes, at most `max` bytes; to be freed. NULL: errno. */
+uint8_t *ctl_slurp(int fd, size_t max, size_t *n);
+/* A file made empty, or standard output; NULL after ctl_fail(). A FIFO must have a reader. */
+FILE *ctl_open_out(const struct ctl *ctl, const char *path, int *code);
 
 /* ── keywords: pairs of name and value, in any order; `--name VALUE` and `--name=VALUE` mean the same ── */
 struct keyword {
@@ -73,8 +93,12 @@ json_t *ctl_exchange(const struct ctl *ctl, json_t *request, int fd, int *code);
  * there is none. */
 int ctl_say_report(struct ctl *ctl, json_t *answer, int code);
 /* The pin directory: as given, or as the daemon says. NULL after ctl_fail(), also if the shield
- * is off and `wanted` (a map's name; "" the directory itself) is not there for that reason. */
+ * is off and `wanted` (a map's name; "" the directory itself) is not there, or empty, for that reason. An
+ * unattached shield has full maps: then ctl->off says why and a note stands on stderr. Moves this process
+ * into the daemon's network namespace (net.c). */
 const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code);
+/* An interface of the shield by its number; "#7" if it is gone or in a namespace we are not in. */
+const char *ctl_ifname(const struct ctl *ctl, unsigned ifindex, char buf[IF_NAMESIZE]);
 /* A descriptor of what is pinned by that name, -1 after ctl_fail(). The caller closes it. */
 int ctl_pinned(struct ctl *ctl, const char *name, int *code);
 /* Number of workers, -1 after ctl_fail(). */
@@ -88,9 +112,13 @@ json_t *ctl_bpftool(const struct ctl *ctl, const char *const *args, int *code);
 json_t *ctl_dump(struct ctl *ctl, const char *map, int *code);
 /* The part of an entry of a dump that has names; what of older bpftools has no other. */
 const json_t *ctl_formatted(const json_t *entry);
+/* A text of at most `max` bytes within an entry's value, of its bytes as they are: bpftool's own
+ * JSON has a line feed for each backslash and numbers for what is not ASCII. Cleaned. NULL: it gives no bytes. */
+const char *ctl_raw_text(const json_t *entry, size_t at, size_t max);
 
 /* ── output ── */
-/* With -j or -p prints `value` and takes it; true: done. In text mode: false. */
+/* With -j or -p prints `value` and takes it; true: done. In text mode: false. An object tells by
+ * "shield" if that is off. */
 bool ctl_print_json(const struct ctl *ctl, json_t *value);
 /* Safe for a terminal: control characters, what turns the direction of writing, and what is no
  * UTF-8 come out as '?'. Static, sixteen in turn. */

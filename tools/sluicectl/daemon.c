@@ -13,10 +13,14 @@
 
 #include "base/handover.h"
 #include "tools/sluicectl/ctl.h"
+#include "tools/sluicectl/net.h"
 
 #define ANSWER_MAX  (1u << 20)
 #define BPFTOOL_MAX (256u << 20) /* a bpftool that runs wild is cut off */
 #define TIMEOUT_S   70           /* longer than the daemon waits for whom it asks */
+
+/* Who made the socket on which we are heard; a number that is good in our PID namespace. */
+static pid_t listens;
 
 static int connect_daemon(const struct ctl *ctl, int *code)
 {
@@ -31,16 +35,25 @@ static int connect_daemon(const struct ctl *ctl, int *code)
 	struct timeval t = {.tv_sec = TIMEOUT_S};
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
+		struct ucred peer = {0};
+		socklen_t n = sizeof(peer);
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0)
+			listens = peer.pid;
 		return fd;
+	}
 	int err = errno;
 	if (fd >= 0)
 		close(fd);
-	*code = ctl_fail(ctl, CTL_UNREACHABLE, "%s: %s%s", ctl->control, strerror(err),
-			 err == ENOENT || err == ECONNREFUSED ?
-				 ": is sluiced running? (-c names another control socket)" :
-			 err == EACCES ? ": run as root or as a member of admin.control_group" :
-					 "");
+	bool down = err == ENOENT || err == ECONNREFUSED;
+	*code = ctl_fail(
+		ctl, CTL_UNREACHABLE, "%s: %s%s%s", ctl_arg(ctl->control), strerror(err),
+		down          ? ": is sluiced running? (-c names another control socket)" :
+		err == EACCES ? ": run as root or as a member of admin.control_group" :
+				"",
+		down && ctl->reads_pins ?
+			"; --pin-dir PATH shows without it what a dead one has left pinned" :
+			"");
 	return -1;
 }
 
@@ -121,10 +134,23 @@ json_t *ctl_ask(const struct ctl *ctl, json_t *request, int *code)
 	return NULL;
 }
 
+/* By errno: it is not there, or may not be seen and the daemon says why it is not there. */
+static bool is_missing(const json_t *shield)
+{
+	return errno == ENOENT || (errno == EACCES && *ctl_str(shield, "text"));
+}
+
+static bool has_program(const char *dir)
+{
+	char path[600];
+	snprintf(path, sizeof(path), "%s/xdp", dir);
+	return access(path, F_OK) == 0;
+}
+
 const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code)
 {
 	char path[600];
-	static char dir[512];
+	static char dir[512], why[256];
 	if (ctl->pin_dir != NULL)
 		return ctl->pin_dir;
 	json_t *a = ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), code);
@@ -133,14 +159,23 @@ const char *ctl_pin_dir(struct ctl *ctl, const char *wanted, int *code)
 	const json_t *s = json_object_get(a, "shield");
 	snprintf(dir, sizeof(dir), "%s", ctl_str(s, "pin_dir"));
 	snprintf(path, sizeof(path), "%s/%s", dir, wanted);
-	/* Attached to no interface it judges nothing and still has its maps, which may be seen. Who
-	 * may not look into the BPF file system hears why it is off rather than that. */
-	if (!json_is_true(json_object_get(s, "on")) && access(path, F_OK) != 0 &&
-	    (errno == ENOENT || (errno == EACCES && *ctl_str(s, "text")))) {
+	bool off = !json_is_true(json_object_get(s, "on"));
+	/* Attached to no interface it judges nothing and still has its maps, which may be seen; without a
+	 * program they were never filled (the picks of listeners have some of them). Who may not look
+	 * into the BPF file system hears why it is off rather than that. */
+	if (off && ((access(path, F_OK) != 0 && is_missing(s)) ||
+		    (*wanted && !has_program(dir) && is_missing(s)))) {
 		*code = ctl_fail(ctl, CTL_REFUSED, "the shield is off%s%s",
 				 *ctl_str(s, "text") ? ": " : "", ctl_str(s, "text"));
 		json_decref(a);
 		return NULL;
+	}
+	ctl_net_enter(ctl, listens);
+	if (off && !ctl->show_command) {
+		snprintf(why, sizeof(why), "%s", ctl_str(s, "text"));
+		ctl->off = why;
+		ctl_note(ctl, "the shield is off%s%s%s", *why ? ": " : "", why,
+			 *wanted ? ": no packet is judged by what is shown here" : "");
 	}
 	json_decref(a);
 	return ctl->pin_dir = dir;

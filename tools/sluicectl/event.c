@@ -78,6 +78,10 @@ static json_t *events_of(const json_t *dump, size_t limit)
 	json_array_foreach(dump, i, e)
 	{
 		json_t *value = json_object_get(ctl_formatted(e), "value");
+		const char *text = ctl_raw_text(e, offsetof(struct shield_event, text),
+						sizeof(((struct shield_event *)0)->text));
+		if (text)
+			json_object_set_new(value, "text", json_string(text));
 		if (list && ctl_u64(value, "number"))
 			list[n++] = value;
 	}
@@ -100,7 +104,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	if (!ctl_keywords(ctl, argc, argv, words, 1))
 		return CTL_USAGE;
 	if (limit && (!ctl_number(limit, 100000, &n) || n < 1))
-		return ctl_fail(ctl, CTL_USAGE, "limit: a number from 1, not '%s'", limit);
+		return ctl_fail(ctl, CTL_USAGE, "limit: a number from 1, not '%s'", ctl_arg(limit));
 	json_t *dump = ctl_dump(ctl, "event_log", &code), *list, *e;
 	if (dump == NULL || ctl->show_command) {
 		json_decref(dump);

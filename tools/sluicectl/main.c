@@ -27,7 +27,8 @@ static void usage(FILE *out)
 		"  -p, --pretty          JSON for people\n"
 		"  -c, --control PATH    control socket (default $SLUICE_CONTROL, else\n"
 		"                        /run/sluice/control.sock)\n"
-		"      --pin-dir PATH    read the shield here (default: as the daemon says)\n"
+		"      --pin-dir PATH    read the shield here (default: as the daemon says); works\n"
+		"                        without a daemon\n"
 		"      --show-command    print the bpftool command instead of running it (deny, drop,\n"
 		"                        event, talker, policy and prog show)\n"
 		"  -V, --version         print the version\n"
@@ -35,7 +36,8 @@ static void usage(FILE *out)
 		"Objects, verbs and keywords may be cut short while they stay clear: sluicectl ch sh.\n"
 		"A keyword may be written as an option, too: limit 5, --limit 5, --limit=5\n"
 		"Exit codes: 0 done; 1 refused, or nothing by that name; 2 wrong command line;\n"
-		"            3 the daemon cannot be reached\n\n"
+		"            3 the daemon cannot be reached; 4 somebody else is at it (a set is\n"
+		"            being loaded, a capture runs): the same may be taken later\n\n"
 		"Examples:\n"
 		"  sluicectl status\n"
 		"  sluicectl conn show worker 0\n"
@@ -139,7 +141,9 @@ static void manual(void)
 	printf(".B sluicectl\n[OPTIONS] OBJECT { VERB | help } [KEYWORD VALUE]...\n"
 	       ".SH DESCRIPTION\nObjects and verbs may be cut short while they stay clear. What lies in "
 	       "the daemon comes over its control socket, what lies in the kernel through\n"
-	       ".BR bpftool (8)\nand its JSON.\n.SH OBJECTS\n");
+	       ".BR bpftool (8)\nand its JSON. If sluiced runs in another network namespace, root's\n"
+	       "sluicectl goes there before it looks, so that interfaces have their names and can be\n"
+	       "captured from; with\n.B \\-\\-pin\\-dir\nit stays where it is.\n.SH OBJECTS\n");
 	for (size_t i = 0; i < N_OBJECTS; i++)
 		printf(".TP\n.BR sluicectl\\-%s (8)\n%s\n", objects[i]->name, objects[i]->help);
 	printf(".SH OPTIONS AND EXIT CODES\n.nf\n");
@@ -285,6 +289,7 @@ static int run_verb(struct ctl *ctl, const struct object *o, const struct verb *
 				"pin_dir of its own",
 				o->name, v->name);
 	ctl->object = o->name;
+	ctl->reads_pins = v->via != VIA_DAEMON;
 	return v->run(ctl, argc, argv);
 }
 
@@ -308,11 +313,11 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	argv += help;
 	int i = pick(argv[0], object_name, objects, N_OBJECTS);
 	if (i == -2)
-		return ctl_fail(ctl, CTL_USAGE, "ambiguous object '%s': %s", argv[0],
+		return ctl_fail(ctl, CTL_USAGE, "ambiguous object '%s': %s", ctl_arg(argv[0]),
 				candidates(argv[0], object_name, objects, N_OBJECTS));
 	if (i < 0)
 		return ctl_fail(ctl, CTL_USAGE, "unknown object '%s': see 'sluicectl help'",
-				argv[0]);
+				ctl_arg(argv[0]));
 	const struct object *o = objects[i];
 	if (argc == 1 && !help)
 		return run_verb(ctl, o, &o->verbs[0], 0, argv + 1);
@@ -325,11 +330,11 @@ static int run(struct ctl *ctl, int argc, char **argv)
 		n++;
 	i = pick(argv[1], verb_name, o->verbs, n);
 	if (i == -2)
-		return ctl_fail(ctl, CTL_USAGE, "ambiguous verb '%s': %s", argv[1],
+		return ctl_fail(ctl, CTL_USAGE, "ambiguous verb '%s': %s", ctl_arg(argv[1]),
 				candidates(argv[1], verb_name, o->verbs, n));
 	if (i < 0)
 		return ctl_fail(ctl, CTL_USAGE, "unknown verb '%s': see 'sluicectl %s help'%s",
-				argv[1], o->name,
+				ctl_arg(argv[1]), o->name,
 				argv[1][0] == '-' ? " (options stand before the object)" : "");
 	if (argc == 3 && asks_help(argv[2])) {
 		object_help(stdout, o);

@@ -46,8 +46,8 @@ static int one(struct ctl *ctl, const char *dir, const char *pin, const json_t *
 		json_array_append(list, p);
 	} else if (link) {
 		/* The pin is named after the interface's number: bpftool of Debian 12 does not tell it. */
-		char name[IF_NAMESIZE] = "an interface";
-		if_indextoname((unsigned)strtoul(pin + 5, NULL, 10), name);
+		char name[IF_NAMESIZE];
+		ctl_ifname(ctl, (unsigned)strtoul(pin + 5, NULL, 10), name);
 		printf("%-14s id %-5llu link of program %llu to %s\n", pin, ctl_u64(p, "id"),
 		       ctl_u64(p, "prog_id"), name);
 	} else {

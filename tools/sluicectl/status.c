@@ -64,9 +64,11 @@ static void print_pressure(const json_t *rate, const json_t *cookies)
 		printf("; ATTACK on %llu core%s", ctl_u64(cookies, "cores_under_attack"),
 		       ctl_u64(cookies, "cores_under_attack") == 1 ? "" : "s");
 	if (ctl_u64(cookies, "attacks"))
-		printf("; so far %s attacks on single cores, %s SYNs answered, %s came back",
+		printf("; so far %s attack%s on single cores, %s SYN%s answered, %s came back",
 		       ctl_count(ctl_u64(cookies, "attacks")),
+		       ctl_u64(cookies, "attacks") == 1 ? "" : "s",
 		       ctl_count(ctl_u64(cookies, "answered")),
+		       ctl_u64(cookies, "answered") == 1 ? "" : "s",
 		       ctl_count(ctl_u64(cookies, "returned")));
 	printf("\nknown to be real: %s of %s sources and nets, %s evicted; rates refused %s packets "
 	       "of others\n",

@@ -128,7 +128,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	if (!ctl_keywords(ctl, argc, argv, words, 1))
 		return CTL_USAGE;
 	if (limit && (!ctl_number(limit, 100000, &n) || n < 1))
-		return ctl_fail(ctl, CTL_USAGE, "limit: a number from 1, not '%s'", limit);
+		return ctl_fail(ctl, CTL_USAGE, "limit: a number from 1, not '%s'", ctl_arg(limit));
 	json_t *dump = ctl_dump(ctl, "talker", &code), *list, *t;
 	if (dump == NULL || ctl->show_command) {
 		json_decref(dump);

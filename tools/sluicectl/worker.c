@@ -48,7 +48,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	if (!ctl_keywords(ctl, argc, argv, words, 1))
 		return CTL_USAGE;
 	if (id && !ctl_number(id, 1023, &only))
-		return ctl_fail(ctl, CTL_USAGE, "worker id must be a number, not '%s'", id);
+		return ctl_fail(ctl, CTL_USAGE, "worker id must be a number, not '%s'",
+				ctl_arg(id));
 	int n = ctl_workers(ctl, &code);
 	if (n < 0)
 		return code;
