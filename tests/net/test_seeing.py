@@ -241,6 +241,32 @@ def test_a_packet_is_explained_in_words(net, edge, tmp_path):
     assert (one["verdict"], one["rule"], one["reason"], one["mode"]) == ("drop", "malformed", "bad-tcp-flags", "enforce")
 
 
+def test_hex_has_a_packet_a_line_or_one_over_several_lines(net, edge, tmp_path):
+    file, one, two = tmp_path / "hex", syn(net).hex(), syn(net, flags=0x03).hex(" ")
+    def explain(text, *words):
+        file.write_bytes(text.encode())
+        done = edge.ctl_run("-j", "drop", "explain", str(file), *words)
+        return [p.get("reason") for p in json.loads(done.stdout)] if done.returncode == 0 else None, done.stdout + done.stderr
+    def wrapped(packet):
+        return "\n".join(packet[i:i + 60] for i in range(0, len(packet), 60)) + "\n"
+    both = [None, "bad-tcp-flags"]
+    assert explain(f"{one}\r\n{two}\r\n")[0] == both
+    assert explain(f"{one}\n\n{two}")[0] == both
+    said = explain(wrapped(one))
+    assert said[0] == [None] and "lines 1 to 2 are taken for one packet" in said[1]
+    assert explain(wrapped(one) + "\n\n" + wrapped(two.replace(" ", "")))[0] == both
+    assert json.loads(edge.ctl("-j", "drop", "explain", f"{one}\n{two}"))[1]["reason"] == "bad-tcp-flags"
+    said = explain(wrapped(one) + wrapped(one))
+    assert said[0] is None and f"{file}:4: no packet begins in this line, but in others" in said[1]
+    assert f"{file}:2: neither a capture file" in explain(f"{one}\nxyz\n")[1]
+    assert "no packet in it" in explain("\n\n")[1]
+    said = explain(f"{one}\n{two}\n{two}\n", "limit", "2")
+    assert said[0] == both and "only the first 2 packets: `limit N`" in said[1]
+    write_pcap(tmp_path / "pcap", [syn(net)] * 3)
+    done = edge.ctl_run("-j", "drop", "explain", str(tmp_path / "pcap"), "--limit", "1")
+    assert len(json.loads(done.stdout)) == 1 and "only the first 1 packet:" in done.stderr
+
+
 @pytest.mark.parametrize("content,words", [
     (b"\x0a\x0d\x0d\x0a" + b"\0" * 60, "pcapng"),
     (b"hello", "neither a capture file nor a packet in hex"),
@@ -263,10 +289,12 @@ def test_what_is_no_packet_is_refused_with_the_reason(edge, tmp_path, content, w
 class Capture:
     """sluicectl drop capture in the background, once it has begun."""
 
-    def __init__(self, edge, path, *words):
+    def __init__(self, edge, path, *words, where=None):
         self.path = path
+        if where is None:
+            where = ["nsenter", f"--net=/run/netns/{edge.netns}"]
         self.process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{edge.netns}", str(sluice.BUILD / "sluicectl"), "-c", str(edge.control),
+            [*where, str(sluice.BUILD / "sluicectl"), "-c", str(edge.control),
              "drop", "capture", "out", str(path), *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.begun = self.process.stderr.readline()
@@ -331,7 +359,13 @@ def test_a_capture_takes_only_the_reasons_that_were_asked_for_and_ends_when_told
     edge.ctl("deny", "add", "203.0.113.0/24")
     capture = Capture(edge, tmp_path / "drops.pcap", "--reason", "denied,land", "--via=ring", "for", "1h")
     busy = edge.ctl_run("drop", "capture", "out", str(tmp_path / "other.pcap"))
-    assert busy.returncode == 1 and "another capture is running" in busy.stderr
+    assert busy.returncode == 4 and "another capture is running" in busy.stderr
+    assert not (tmp_path / "other.pcap").exists()
+    (tmp_path / "other.pcap").write_text("kept")
+    for via in ("xsk", "ring"):
+        busy = edge.ctl_run("drop", "capture", "via", via, "out", str(tmp_path / "other.pcap"))
+        assert busy.returncode == 4 and "another capture is running" in busy.stderr
+    assert (tmp_path / "other.pcap").read_text() == "kept"
     for i in range(10):
         wire(syn(net, BAD4, sport=2000 + i))
         wire(syn(net, flags=0))
@@ -353,7 +387,36 @@ def test_a_capture_whose_asker_was_killed_ends_in_the_kernel(net, edge, wire, tm
     time.sleep(2.1)
     again = Capture(edge, tmp_path / "again.pcap", "count", "1")
     wire(syn(net, flags=0))
-    assert "1 packets" in again.finish()
+    assert "1 packet, 1 bad-tcp-flags" in again.finish()
+
+
+def test_captures_may_follow_each_other_at_once(net, edge, wire, tmp_path):
+    for i in range(4):  # the kernel closes the sockets of the one before a moment after it
+        capture = Capture(edge, tmp_path / f"{i}.pcap", "via", "xsk", "count", "1", "for", "20s")
+        wire(syn(net, flags=0))
+        capture.finish()
+
+
+def test_from_another_network_namespace_interfaces_are_those_of_the_daemon(net, edge, wire, tmp_path):
+    """Numbers mean other interfaces here: sluicectl goes where the daemon is."""
+    def ctl(*words):
+        return subprocess.run([str(sluice.BUILD / "sluicectl"), "-c", str(edge.control), *words], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=20 * sluice.SLOW)
+    [there] = json.loads(ctl("-j", "drop", "show").stdout)["interfaces"]
+    assert there["interface"] == net.edge_if
+    assert f"to {net.edge_if}\n" in ctl("prog", "show").stdout
+    assert "passes every rule" in ctl("drop", "explain", syn(net).hex(), "interface", net.edge_if).stdout
+    capture = Capture(edge, tmp_path / "drops.pcap", "via", "xsk", "count", "1", "for", "20s", where=[])
+    wire(syn(net, flags=0))
+    assert "1 packet, 1 bad-tcp-flags" in capture.finish()
+    # who may look and may not go there says so, and takes what can be had
+    weak = ["setpriv", "--bounding-set=-sys_admin,-all,+bpf,+perfmon,+net_admin,+dac_override,+sys_ptrace,+sys_resource",
+            "--inh-caps=-all", str(sluice.BUILD / "sluicectl"), "-c", str(edge.control)]
+    done = subprocess.run([*weak, "-j", "drop", "capture", "via", "xsk", "out", str(tmp_path / "no.pcap")], capture_output=True,
+                          text=True, timeout=20 * sluice.SLOW)
+    assert done.returncode == 1 and "which cannot be entered" in done.stderr, done
+    assert "network namespace cannot be entered" in json.loads(done.stdout)["error"]
+    assert not (tmp_path / "no.pcap").exists()
 
 
 def test_a_long_frame_is_cut_in_the_ring_buffer_and_its_length_is_told(net, edge, wire, tmp_path):

@@ -34,6 +34,8 @@
 #define FRAME_BYTES 4096
 #define HOLD_NS     100000000ull /* before it is written, so that what is older still comes first */
 #define LOOK_US     10000
+#define BUSY_US     50000 /* the kernel closes an AF_XDP socket a moment after its owner has */
+#define BUSY_MAX    40   /* times that we look, for all queues together */
 #define COUNT_MAX   1000000
 #define TIME_MAX_S  3600
 
@@ -60,6 +62,7 @@ struct capture {
 	struct port port[PORTS_MAX];
 	unsigned n_ports;
 	char why_ring[200];
+	unsigned n_busy; /* times that a queue was still another one's */
 	uint64_t wall_less_mono_ns;
 
 	struct caught *held;
@@ -255,6 +258,10 @@ static int interface_open(struct capture *c, int xsks, uint32_t slot, unsigned i
 
 		if (!err)
 			err = port_open(p, name, q);
+		while (err == -EBUSY && c->n_busy++ < BUSY_MAX) {
+			usleep(BUSY_US);
+			err = port_open(p, name, q);
+		}
 		if (!err) {
 			c->n_ports++;
 			fd = xsk_socket__fd(p->socket);
@@ -284,6 +291,12 @@ static bool ports_open(struct capture *c)
 	struct shield_iface *all = calloc((size_t)libbpf_num_possible_cpus(), sizeof(*all));
 	int err = xsks < 0 || !all ? -ENOENT : 0;
 
+	if (!err && c->ctl->net_apart) {
+		snprintf(c->why_ring, sizeof(c->why_ring),
+			 "sluiced's network namespace cannot be entered");
+		err = -EPERM;
+	}
+
 	for (uint32_t slot = 0; !err && slot < SHIELD_IFACES_MAX; slot++)
 		if (bpf_map_lookup_elem(ifaces, &slot, all) == 0 && all[0].ifindex &&
 		    all[0].mode != SHIELD_OFF)
@@ -311,16 +324,26 @@ static bool sample_read(const struct capture *c, struct shield_sample *s)
 	return bpf_map_lookup_elem(c->sample, &zero, s) == 0;
 }
 
-static int begin(struct capture *c, const struct wish *w)
+static int nobody_else(const struct capture *c)
 {
 	struct shield_sample s;
+	uint64_t now = clock_mono_ns();
 
 	if (!sample_read(c, &s))
 		return ctl_fail(c->ctl, CTL_REFUSED, "sample: %s", strerror(errno));
-	if (s.until_ns > clock_mono_ns())
-		return ctl_fail(
-			c->ctl, CTL_REFUSED, "another capture is running, for %llus at most",
-			(unsigned long long)(s.until_ns - clock_mono_ns()) / 1000000000u + 1);
+	if (s.until_ns > now)
+		return ctl_fail(c->ctl, CTL_BUSY, "another capture is running, for %llus at most",
+				(unsigned long long)(s.until_ns - now) / 1000000000u + 1);
+	return CTL_OK;
+}
+
+static int begin(struct capture *c, const struct wish *w)
+{
+	struct shield_sample s;
+	int code = nobody_else(c);
+
+	if (code != CTL_OK)
+		return code;
 	s = (struct shield_sample){.until_ns = clock_mono_ns() + (uint64_t)w->seconds * 1000000000u,
 				   .reasons = w->reasons,
 				   .left = (int64_t)c->wanted,
@@ -389,7 +412,7 @@ static int report(struct capture *c, const char *file, uint64_t lost)
 						 "reasons", reasons));
 		return CTL_OK;
 	}
-	fprintf(stderr, "%llu packets", (unsigned long long)c->caught);
+	fprintf(stderr, "%llu packet%s", (unsigned long long)c->caught, c->caught == 1 ? "" : "s");
 	const char *word;
 	const json_t *n;
 	json_object_foreach(reasons, word, n)
@@ -413,15 +436,22 @@ static int run(struct capture *c, const struct wish *w)
 	code = begin(c, w);
 	if (code != CTL_OK)
 		return code;
+	/* not before: a file that is there is not emptied for nothing */
+	c->out = ctl_open_out(c->ctl, w->file, &code);
+	if (!c->out) {
+		end(c);
+		return code;
+	}
+	c->failed = !pcap_write_head(c->out);
 	if (!c->ctl->json)
-		fprintf(stderr, "up to %llu dropped packets within %llds, by %s%s%s\n",
-			(unsigned long long)c->wanted, w->seconds,
+		fprintf(stderr, "up to %llu dropped packet%s within %llds, by %s%s%s\n",
+			(unsigned long long)c->wanted, c->wanted == 1 ? "" : "s", w->seconds,
 			c->n_ports ? "AF_XDP" : "ring buffer",
 			*c->why_ring ? " because AF_XDP is not to be had: " : "", c->why_ring);
 	gather(c, w->seconds);
 	lost = end(c);
 	if (c->failed)
-		return ctl_fail(c->ctl, CTL_REFUSED, "%s: %s", w->file, strerror(errno));
+		return ctl_fail(c->ctl, CTL_REFUSED, "%s: %s", ctl_arg(w->file), strerror(errno));
 	return report(c, w->file, lost);
 }
 
@@ -443,7 +473,7 @@ static uint64_t reasons_of(const struct ctl *ctl, const char *text)
 			i++;
 		if (i == DROP_REASONS) {
 			ctl_fail(ctl, CTL_USAGE,
-				 "reason: '%s' is none; see: sluicectl drop show all", w);
+				 "reason: '%s' is none; see: sluicectl drop show all", ctl_arg(w));
 			return 0;
 		}
 		bits |= 1ull << i;
@@ -451,11 +481,6 @@ static uint64_t reasons_of(const struct ctl *ctl, const char *text)
 	if (!bits)
 		ctl_fail(ctl, CTL_USAGE, "reason: which one? see: sluicectl drop show all");
 	return bits;
-}
-
-static FILE *out_open(const char *file)
-{
-	return strcmp(file, "-") == 0 ? stdout : fopen(file, "wbe");
 }
 
 static int with_maps(struct capture *c, const struct wish *w)
@@ -468,17 +493,15 @@ static int with_maps(struct capture *c, const struct wish *w)
 	c->ring = c->sample < 0 ? NULL : ring_buffer__new(ring, from_ring, c, NULL);
 	if (c->sample >= 0 && !c->ring)
 		code = ctl_fail(c->ctl, CTL_REFUSED, "samples: %s", strerror(errno));
-	if (c->ring && strcmp(w->via, "ring") != 0 && !ports_open(c) && strcmp(w->via, "xsk") == 0)
+	if (c->ring)
+		code = nobody_else(c); /* his sockets would be in our way */
+	if (code == CTL_OK && strcmp(w->via, "ring") != 0 && !ports_open(c) &&
+	    strcmp(w->via, "xsk") == 0)
 		code = ctl_fail(c->ctl, CTL_REFUSED, "AF_XDP: %s", c->why_ring);
-	if (code == CTL_OK) {
-		c->out = out_open(w->file);
-		if (!c->out || !pcap_write_head(c->out))
-			code = ctl_fail(c->ctl, CTL_REFUSED, "%s: %s", w->file, strerror(errno));
-	}
 	if (code == CTL_OK)
 		code = run(c, w);
 	if (c->out && c->out != stdout && fclose(c->out) && code == CTL_OK)
-		code = ctl_fail(c->ctl, CTL_REFUSED, "%s: %s", w->file, strerror(errno));
+		code = ctl_fail(c->ctl, CTL_REFUSED, "%s: %s", ctl_arg(w->file), strerror(errno));
 	ports_close(c);
 	ring_buffer__free(c->ring);
 	close(ring);
@@ -501,13 +524,14 @@ int drop_capture(struct ctl *ctl, int argc, char **argv)
 	if (!w.file)
 		return ctl_fail(ctl, CTL_USAGE, "into which file? sluicectl drop capture out FILE");
 	if (count && (!ctl_number(count, COUNT_MAX, &w.count) || w.count < 1))
-		return ctl_fail(ctl, CTL_USAGE, "count: 1 to %d, not '%s'", COUNT_MAX, count);
+		return ctl_fail(ctl, CTL_USAGE, "count: 1 to %d, not '%s'", COUNT_MAX,
+				ctl_arg(count));
 	if (time && (!ctl_duration(time, &w.seconds) || w.seconds < 1 || w.seconds > TIME_MAX_S))
-		return ctl_fail(ctl, CTL_USAGE, "for: 1s to 1h, not '%s'", time);
+		return ctl_fail(ctl, CTL_USAGE, "for: 1s to 1h, not '%s'", ctl_arg(time));
 	if (every && (!ctl_number(every, 1000000, &w.one_in) || w.one_in < 1))
-		return ctl_fail(ctl, CTL_USAGE, "one-in: 1 to 1000000, not '%s'", every);
+		return ctl_fail(ctl, CTL_USAGE, "one-in: 1 to 1000000, not '%s'", ctl_arg(every));
 	if (w.via && strcmp(w.via, "ring") != 0 && strcmp(w.via, "xsk") != 0)
-		return ctl_fail(ctl, CTL_USAGE, "via: ring or xsk, not '%s'", w.via);
+		return ctl_fail(ctl, CTL_USAGE, "via: ring or xsk, not '%s'", ctl_arg(w.via));
 	w.via = w.via ? w.via : "";
 	w.reasons = reasons_of(ctl, reason);
 	if (!w.reasons)

@@ -58,7 +58,7 @@ static const char *const rules[] = {"malformed", "allow", "deny", "rate", "flow"
 #define N_RULES (sizeof(rules) / sizeof(rules[0]))
 
 /* What came to each interface, and which rule took what of it. */
-static json_t *interfaces(const json_t *dump)
+static json_t *interfaces(const struct ctl *ctl, const json_t *dump)
 {
 	json_t *list = json_array();
 	const json_t *entry;
@@ -74,8 +74,7 @@ static json_t *interfaces(const json_t *dump)
 			json_decref(by);
 			continue;
 		}
-		if (!if_indextoname(ifindex, name)) /* of another network namespace */
-			snprintf(name, sizeof(name), "#%u", ifindex);
+		ctl_ifname(ctl, ifindex, name);
 		for (size_t r = 0; r < N_RULES; r++) {
 			snprintf(field, sizeof(field), "by_%s", rules[r]);
 			json_object_set_new(by, rules[r],
@@ -171,7 +170,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	int code = CTL_OK;
 	bool all = argc > 0 && ctl_prefix(argv[0], "all");
 	if (argc > 0 && !all && argv[0][0] != '-')
-		return ctl_fail(ctl, CTL_USAGE, "'%s': only 'all' may stand here", argv[0]);
+		return ctl_fail(ctl, CTL_USAGE, "'%s': only 'all' may stand here",
+				ctl_arg(argv[0]));
 	if (!ctl_keywords(ctl, argc - all, argv + all, NULL, 0))
 		return CTL_USAGE;
 	json_t *counts = ctl_dump(ctl, "drop_count", &code);
@@ -182,7 +182,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		return code;
 	}
 	unsigned long long passed = sum(per_cpu(counts, 0), "NONE"), dropped = 0, observed = 0;
-	json_t *by_rule = json_object(), *at = interfaces(ifaces);
+	json_t *by_rule = json_object(), *at = interfaces(ctl, ifaces);
 	json_t *list = reason_rows(counts, all || ctl->json, &dropped, &observed, by_rule);
 	json_decref(counts);
 	json_decref(ifaces);
@@ -214,16 +214,19 @@ static const struct verb verbs[] = {
 	 "have dropped, and what each interface passed and each rule dropped there; with all: also "
 	 "the reasons that never occurred, which JSON always has",
 	 VIA_BPFTOOL},
-	{"explain", drop_explain, "HEX|FILE|- [interface NAME] [core N]",
-	 "what the program in force would do with these packets, and why: a packet in hex from its "
+	{"explain", drop_explain, "HEX|FILE|- [interface NAME] [core N] [limit N]",
+	 "what the program in force would do with these packets, and why: packets in hex from their "
 	 "Ethernet header on, or a capture file (as tcpdump -w writes it), or either on standard "
-	 "input; with interface: as if they came in there. Rates and bounds are each core's own, so "
+	 "input. In hex an empty line parts packets; of lines without one between them each is a packet "
+	 "if each begins with an Ethernet header of IP, ARP or VLAN, and all are one if only the first "
+	 "does. Of a file the first 10000 packets, or N; with interface: as if they came in there. Rates and bounds are each core's own, so "
 	 "all are asked, or the one named. Nothing is counted by asking",
 	 VIA_KERNEL},
 	{"capture", drop_capture,
 	 "out FILE [reason WORD[,WORD]...] [count N] [for TIME] [one-in N] [via ring|xsk]",
 	 "dropped packets into a capture file for tcpdump or Wireshark, `-` for standard output: up to "
-	 "1000 within 60s if nothing else is said; of these reasons only; one of so many, at "
+	 "1000 within 60s if nothing else is said (a file that is there is replaced once the capture has "
+	 "begun, a FIFO must have a reader); exit code 4 while another capture runs; of these reasons only; one of so many, at "
 	 "random. They come by AF_XDP sockets, whole, where the interfaces' drivers have them, else by "
 	 "a ring buffer, cut at 2016 bytes",
 	 VIA_KERNEL},

@@ -6,7 +6,6 @@
  * Nothing is counted by it, and no token or entry comes of it. */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -14,6 +13,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,9 +21,13 @@
 #include "shield/pcap.h"
 #include "shield/shield.h"
 #include "tools/sluicectl/ctl.h"
+#include "tools/sluicectl/explain_hex.h"
 
-#define FILE_MAX    (256u << 20)
-#define ANSWERS_MAX 8 /* different ones of all cores */
+#define PIPE_MAX    (256u << 20)
+#define LIMIT       10000 /* packets, if nothing else is said */
+#define LIMIT_MAX   1000000000
+#define TELL_EVERY  256 /* packets */
+#define ANSWERS_MAX 8   /* different ones of all cores */
 
 struct list_maps {
 	int entries, notes; /* -1: it never had an entry */
@@ -34,6 +38,8 @@ struct question {
 	int program;
 	unsigned ifindex;
 	unsigned number; /* of the frame in its file; 0: it stands alone */
+	long long limit; /* so many frames of a file */
+	bool tells;      /* how far it is: the answers go elsewhere than to a terminal */
 	json_t *list;    /* with -j */
 	cpu_set_t cores; /* on which it is asked */
 	struct list_maps deny, allow;
@@ -250,7 +256,7 @@ static void as_text(const struct question *q, struct bytes frame, const struct a
 
 static int cannot(const struct question *q, struct bytes frame, int err)
 {
-	char name[IF_NAMESIZE] = "that interface", number[24] = "";
+	char name[IF_NAMESIZE], number[24] = "";
 
 	if (q->number)
 		snprintf(number, sizeof(number), "packet %u: ", q->number);
@@ -266,7 +272,7 @@ static int cannot(const struct question *q, struct bytes frame, int err)
 			q->ctl, CTL_REFUSED,
 			"%sthe kernel does not take it from %s, which must be up and have the "
 			"shield attached; leave `interface` out",
-			number, if_indextoname(q->ifindex, name) ? name : "there");
+			number, ctl_ifname(q->ctl, q->ifindex, name));
 	return ctl_fail(q->ctl, CTL_REFUSED, "%sthe kernel does not take it: %s%s", number,
 			strerror(-err), err == -EPERM ? " (asking needs root)" : "");
 }
@@ -334,44 +340,42 @@ static int ask(struct question *q, struct bytes frame)
 
 /* ── the question ── */
 
-static int nibble(char c)
+/* Takes what next_frame() has told from the screen. */
+static void told(const struct question *q)
 {
-	return isdigit((unsigned char)c)  ? c - '0' :
-	       isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 :
-					    -1;
+	if (q->tells && q->number >= TELL_EVERY)
+		fputs("\r\033[K", stderr);
 }
 
-/* Digits in pairs, with blanks, colons, dots or dashes between the bytes as people write them.
- * The number of bytes, -1 if it is none. */
-static ssize_t parse_hex(const char *s, uint8_t *out)
+/* False: not the next one. Where the answers go elsewhere somebody may wonder how far we are. */
+static bool next_frame(struct question *q, const char *name)
 {
-	size_t n = 0;
-
-	for (; *s; s++) {
-		if (strchr(" \t\n:.-", *s))
-			continue;
-		int high = nibble(s[0]), low = high < 0 ? -1 : nibble(s[1]);
-		if (high < 0 || low < 0)
-			return -1;
-		out[n++] = (uint8_t)(high << 4 | low);
-		s++;
+	if (q->number == q->limit) {
+		told(q);
+		ctl_note(q->ctl, "%s: only the first %s packet%s: `limit N` asks for more",
+			 ctl_arg(name), ctl_count((unsigned long long)q->limit),
+			 q->limit == 1 ? "" : "s");
+		return false;
 	}
-	return (ssize_t)n;
+	q->number++;
+	if (q->tells && q->number % TELL_EVERY == 0)
+		fprintf(stderr, "\r%s packets", ctl_count(q->number));
+	return true;
 }
 
-static int ask_hex(struct question *q, const char *text)
+/* `what`: the name of the file, NULL: it is the argument itself. */
+static int ask_hex(struct question *q, struct bytes text, const char *what)
 {
-	uint8_t *frame = malloc(strlen(text) / 2 + 1);
-	ssize_t n = frame ? parse_hex(text, frame) : -1;
-	int code = CTL_USAGE;
+	struct hex h = {0};
+	int code = hex_read(q->ctl, text, what, &h);
 
-	if (n < 0)
-		ctl_fail(q->ctl, CTL_USAGE,
-			 "'%s' is no file, and no packet in hex (from the Ethernet header on)",
-			 text);
-	else
-		code = ask(q, BYTES(frame, (size_t)n));
-	free(frame);
+	for (size_t i = 0; i < h.n && code == CTL_OK; i++) {
+		if (h.n > 1 && !next_frame(q, what ? what : "HEX"))
+			break;
+		code = ask(q, BYTES(h.bytes + h.packets[i].at, h.packets[i].n));
+	}
+	told(q);
+	hex_free(&h);
 	return code;
 }
 
@@ -382,80 +386,63 @@ static int ask_capture(struct question *q, struct bytes file, const char *name)
 	int code = CTL_OK;
 
 	pcap_open(&p, file);
-	while (code == CTL_OK && pcap_next(&p, &f)) {
-		q->number++;
+	while (code == CTL_OK && pcap_next(&p, &f) && next_frame(q, name))
 		code = ask(q, f.frame);
-	}
+	told(q);
 	if (p.bad && q->number)
-		return ctl_fail(q->ctl, CTL_REFUSED, "%s: after packet %u: %s", name, q->number,
-				p.bad);
-	return p.bad ? ctl_fail(q->ctl, CTL_REFUSED, "%s: %s", name, p.bad) : code;
+		return ctl_fail(q->ctl, CTL_REFUSED, "%s: after packet %u: %s", ctl_arg(name),
+				q->number, p.bad);
+	return p.bad ? ctl_fail(q->ctl, CTL_REFUSED, "%s: %s", ctl_arg(name), p.bad) : code;
 }
 
-/* The whole file or pipe; *n bytes, to be freed. NULL: errno, EFBIG beyond FILE_MAX. */
-static uint8_t *slurp(int fd, size_t *n)
+/* A file as it lies there, of any size: it is read as far as it is asked about. NULL: errno. */
+static uint8_t *take_all(int fd, size_t *n, bool *mapped)
 {
-	size_t cap = 65536;
-	uint8_t *buf = malloc(cap);
-	ssize_t r = 0;
+	struct stat st;
+	void *p;
 
-	for (*n = 0; buf && (r = read(fd, buf + *n, cap - *n)) > 0;) {
-		*n += (size_t)r;
-		if (*n < cap)
-			continue;
-		uint8_t *more = cap < FILE_MAX ? realloc(buf, cap *= 2) : NULL;
-		if (!more) {
-			free(buf);
-			errno = EFBIG;
-			return NULL;
-		}
-		buf = more;
-	}
-	if (buf && r < 0) {
-		free(buf);
-		return NULL;
-	}
-	return buf;
+	*mapped = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+	if (!*mapped)
+		return ctl_slurp(fd, PIPE_MAX, n);
+	*n = (size_t)st.st_size;
+	p = mmap(NULL, *n, PROT_READ, MAP_PRIVATE, fd, 0);
+	return p == MAP_FAILED ? NULL : p;
 }
 
 static int ask_file(struct question *q, int fd, const char *name)
 {
 	size_t n;
-	uint8_t *file = slurp(fd, &n);
+	bool mapped;
+	uint8_t *file = take_all(fd, &n, &mapped);
 	int code;
 
 	if (!file)
-		return ctl_fail(q->ctl, CTL_REFUSED, "%s: %s", name, strerror(errno));
-	if (pcap_is_one(BYTES(file, n))) {
+		return ctl_fail(q->ctl, CTL_REFUSED, "%s: %s", ctl_arg(name), strerror(errno));
+	if (pcap_is_one(BYTES(file, n)))
 		code = ask_capture(q, BYTES(file, n), name);
-	} else {
-		char *text = memchr(file, '\0', n) ? NULL : strndup((char *)file, n);
-		uint8_t *frame = malloc(n / 2 + 1);
-		ssize_t bytes = text && frame ? parse_hex(text, frame) : -1;
-
-		code = bytes < 0 ?
-			       ctl_fail(q->ctl, CTL_REFUSED,
-					"%s: neither a capture file nor a packet in hex", name) :
-			       ask(q, BYTES(frame, (size_t)bytes));
-		free(frame);
-		free(text);
-	}
-	free(file);
+	else if (n > PIPE_MAX)
+		code = ctl_fail(q->ctl, CTL_REFUSED, "%s: no capture file, and too long for hex",
+				ctl_arg(name));
+	else
+		code = ask_hex(q, BYTES(file, n), name);
+	if (mapped)
+		munmap(file, n);
+	else
+		free(file);
 	return code;
 }
 
 static int ask_what(struct question *q, const char *what)
 {
-	int fd, code;
+	bool is_stdin = strcmp(what, "-") == 0;
+	int fd, code = CTL_OK;
 
-	if (strcmp(what, "-") == 0)
-		return ask_file(q, STDIN_FILENO, "standard input");
-	fd = open(what, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && (errno == ENOENT || errno == ENAMETOOLONG))
-		return ask_hex(q, what);
+	if (!is_stdin && access(what, F_OK) != 0 && (errno == ENOENT || errno == ENAMETOOLONG))
+		return ask_hex(q, bytes_str(what), NULL);
+	fd = ctl_open_in(q->ctl, what, &code);
 	if (fd < 0)
-		return ctl_fail(q->ctl, CTL_REFUSED, "%s: %s", what, strerror(errno));
-	code = ask_file(q, fd, what);
+		return code;
+	code = ask_file(q, fd, is_stdin ? "standard input" : what);
 	close(fd);
 	return code;
 }
@@ -506,23 +493,38 @@ static bool cores_of(struct question *q, const char *core)
 
 int drop_explain(struct ctl *ctl, int argc, char **argv)
 {
-	const char *interface = NULL, *core = NULL;
-	const struct keyword words[] = {{"interface", &interface}, {"core", &core}};
-	struct question q = {.ctl = ctl};
+	const char *interface = NULL, *core = NULL, *limit = NULL;
+	const struct keyword words[] = {
+		{"interface", &interface}, {"core", &core}, {"limit", &limit}};
+	struct question q = {.ctl = ctl,
+			     .limit = LIMIT,
+			     .tells = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO)};
 	int code = CTL_OK;
 
 	if (argc < 1)
 		return ctl_fail(ctl, CTL_USAGE, "which packet? sluicectl drop explain HEX|FILE|-");
-	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 2))
+	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 3))
 		return CTL_USAGE;
 	if (!cores_of(&q, core))
 		return ctl_fail(ctl, CTL_USAGE, "core: a number that this machine has, not '%s'",
-				core ? core : "");
-	if (interface && (q.ifindex = if_nametoindex(interface)) == 0)
-		return ctl_fail(ctl, CTL_REFUSED, "interface %s: %s", interface, strerror(errno));
+				core ? ctl_arg(core) : "");
+	if (limit && (!ctl_number(limit, LIMIT_MAX, &q.limit) || q.limit < 1))
+		return ctl_fail(ctl, CTL_USAGE, "limit: a number from 1, not '%s'", ctl_arg(limit));
 	q.program = ctl_pinned(ctl, "xdp", &code);
 	if (q.program < 0)
 		return code;
+	/* now that we are where its interfaces are */
+	if (interface && ctl->net_apart)
+		code = ctl_fail(ctl, CTL_REFUSED,
+				"interface %s: sluiced's network namespace cannot be entered",
+				ctl_arg(interface));
+	else if (interface && (q.ifindex = if_nametoindex(interface)) == 0)
+		code = ctl_fail(ctl, CTL_REFUSED, "interface %s: %s", ctl_arg(interface),
+				strerror(errno));
+	if (code != CTL_OK) {
+		close(q.program);
+		return code;
+	}
 	q.list = ctl->json ? json_array() : NULL;
 	maps_open(&q);
 	code = ask_what(&q, argv[0]);
