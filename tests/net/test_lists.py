@@ -119,7 +119,11 @@ def test_what_is_exported_can_be_loaded(edge, tmp_path):
     for form, args in (("txt", ()), ("json", ("-j",))):
         out = tmp_path / f"all.{form}"
         edge.ctl(*args, "deny", "export", "to", str(out))
-        told = json.loads(edge.ctl("-j", "allow", "load", str(out), "set", form))
+        done = edge.ctl_run("allow", "load", str(out), "set", form)
+        if form == "json":  # it says whose it is; who puts the denied on the allow list must mean it
+            assert done.returncode == 2 and "deny list" in done.stderr and "`as allow`" in done.stderr
+            assert form not in sets(edge, "allow")
+        told = json.loads(edge.ctl("-j", "allow", "load", str(out), "set", form, "as", "allow"))
         assert "3 IPv4 and 1 IPv6" in told["text"]
         rows = {r["prefix"]: r for r in json.loads(edge.ctl("-j", "allow", "show", "192.0.2.200"))}
         assert rows["192.0.2.128/25"]["set"] == form and 7000 < rows["192.0.2.128/25"]["left_s"] <= 7201
@@ -296,6 +300,35 @@ def test_what_is_added_while_a_set_is_built_is_in_the_new_one(edge, tmp_path):
     edge.ctl("deny", "unload", "big")
     for prefix in want:
         edge.ctl("deny", "del", prefix)
+
+
+def test_of_two_that_load_at_once_one_is_told_so_or_waits(edge, tmp_path):
+    for i in range(2):
+        (tmp_path / f"{i}.txt").write_text(random_list(300000, i + 3))
+    def load(i, *words):
+        return subprocess.Popen([str(sluice.BUILD / "sluicectl"), "-j", "-c", str(edge.control), "deny", "load",
+                                 str(tmp_path / f"{i}.txt"), *words], stdout=subprocess.PIPE, text=True)
+    busy = None
+    for _ in range(20):
+        first = load(0)
+        sluice.wait_for("it is being loaded", 60, lambda: first.poll() is not None or
+                        json.loads(edge.ctl("-j", "status"))["lists"][0]["loading"])
+        (tmp_path / "small.txt").write_text("192.0.2.0/24\n")
+        done = edge.ctl_run("-j", "deny", "load", str(tmp_path / "small.txt"))
+        assert done.returncode in (0, 4), done
+        busy = busy or (done if done.returncode == 4 else None)
+        assert first.wait(60) == 0
+        first.stdout.close()
+        if busy:
+            break
+    assert busy and "another set is being loaded" in json.loads(busy.stdout)["error"]
+    both = [load(i, "wait", "1m") for i in range(2)]
+    for p in both:
+        assert p.wait(90) == 0, p.stdout.read()
+        p.stdout.close()
+    assert {"0", "1"} <= set(sets(edge))
+    for name in set(sets(edge)) - {""}:
+        edge.ctl("deny", "unload", name)
 
 
 RECORDS = {

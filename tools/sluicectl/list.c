@@ -5,6 +5,7 @@
  * (list_pages.c), a dump of it would be a gigabyte of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,20 @@
 #include "bpf/abi.h"
 #include "tools/sluicectl/ctl.h"
 #include "tools/sluicectl/list.h"
+
+/* ::ffff:192.0.2.7 is how programs write an IPv4 address where they want IPv6; on the wire it is IPv4,
+ * and as that it is meant here, as in files. False: it is wider than all of IPv4. */
+static bool unmap(uint8_t raw[16], char addr[64], int *max, long long *bits)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	if (*max != 128 || memcmp(raw, mapped, sizeof(mapped)) != 0)
+		return true;
+	memmove(raw, raw + 12, 4);
+	inet_ntop(AF_INET, raw, addr, 64);
+	*max = 32;
+	*bits -= 96;
+	return *bits >= 0;
+}
 
 /* "203.0.113.0/24" → address and bits; a bare address is one host. */
 static bool parse_prefix(const struct ctl *ctl, const char *text, char addr[64], int *bits)
@@ -21,7 +36,7 @@ static bool parse_prefix(const struct ctl *ctl, const char *text, char addr[64],
 	const char *slash = strchr(text, '/');
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
 	if (n == 0 || n >= 64) {
-		ctl_fail(ctl, CTL_USAGE, "'%s' is no address or prefix", text);
+		ctl_fail(ctl, CTL_USAGE, "'%s' is no address or prefix", ctl_arg(text));
 		return false;
 	}
 	memcpy(addr, text, n);
@@ -31,12 +46,18 @@ static bool parse_prefix(const struct ctl *ctl, const char *text, char addr[64],
 							0;
 	if (max == 0) {
 		ctl_fail(ctl, CTL_USAGE,
-			 "'%s' is no address: 192.0.2.7, 203.0.113.0/24 or 2001:db8::/64", text);
+			 "'%s' is no address: 192.0.2.7, 203.0.113.0/24 or 2001:db8::/64",
+			 ctl_arg(text));
 		return false;
 	}
 	b = max;
 	if (slash && !ctl_number(slash + 1, max, &b)) {
-		ctl_fail(ctl, CTL_USAGE, "'%s': the prefix length is 0 to %d", text, max);
+		ctl_fail(ctl, CTL_USAGE, "'%s': the prefix length is 0 to %d", ctl_arg(text), max);
+		return false;
+	}
+	if (!unmap(raw, addr, &max, &b)) {
+		ctl_fail(ctl, CTL_USAGE, "'%s': of IPv4 written as IPv6 the length is 96 to 128",
+			 ctl_arg(text));
 		return false;
 	}
 	*bits = (int)b;
@@ -112,9 +133,9 @@ static int add(struct ctl *ctl, int argc, char **argv)
 		return ctl_fail(ctl, CTL_USAGE,
 				"for: 30s, 10m (or 10min), 2h or 7d; a plain number is seconds; "
 				"1s to 366d, not '%s'",
-				span);
+				ctl_arg(span));
 	if (force && strcmp(force, "yes") != 0)
-		return ctl_fail(ctl, CTL_USAGE, "force: only `yes`, not '%s'", force);
+		return ctl_fail(ctl, CTL_USAGE, "force: only `yes`, not '%s'", ctl_arg(force));
 	if (note && strlen(note) > 63)
 		return ctl_fail(ctl, CTL_USAGE, "note: at most 63 bytes");
 	if (!force && hits_caller(ctl, addr, bits))
@@ -149,7 +170,14 @@ static int unload(struct ctl *ctl, int argc, char **argv)
 	if (!ctl_keywords(ctl, argc - 1, argv + 1, NULL, 0))
 		return CTL_USAGE;
 	json_t *q = json_pack("{s:s,s:s}", "ask", ask_of(ctl, "drop"), "set", argv[0]);
-	return done(ctl, ctl_ask(ctl, q, &code), code, "taken away");
+	json_t *answer = ctl_exchange(ctl, q, -1, &code);
+	if (answer && !json_is_true(json_object_get(answer, "ok"))) {
+		bool busy = json_is_true(json_object_get(answer, "busy"));
+		code = ctl_fail(ctl, busy ? CTL_BUSY : CTL_REFUSED, "%s", ctl_str(answer, "error"));
+		json_decref(answer);
+		return code;
+	}
+	return done(ctl, answer, code, "taken away");
 }
 
 /* ── show: through bpftool ── */
@@ -185,6 +213,13 @@ static const char *set_name(const struct ctl *ctl, const json_t *sets, unsigned 
 	return ctl_str(value_of(json_array_get(sets, list_id(ctl) * LIST_SETS_MAX + set)), "name");
 }
 
+static const char *note_of(const json_t *entry)
+{
+	const char *raw = ctl_raw_text(entry, offsetof(struct list_note, text),
+				       sizeof(((struct list_note *)0)->text));
+	return raw ? raw : ctl_str(value_of(entry), "text");
+}
+
 /* One entry as people read it: prefix, reason, time left, hits, note. NULL: a free one. */
 static json_t *row_of(const struct ctl *ctl, const json_t *entry, const json_t *notes,
 		      const json_t *sets)
@@ -198,7 +233,7 @@ static json_t *row_of(const struct ctl *ctl, const json_t *entry, const json_t *
 		.family = (unsigned)family,
 		.len = (unsigned)ctl_u64(value, "len"),
 		.set = set_name(ctl, sets, ctl_u64(value, "set")),
-		.note = note ? ctl_str(value_of(json_array_get(notes, note)), "text") : "",
+		.note = note ? note_of(json_array_get(notes, note)) : "",
 	};
 	const char *reason = ctl_str(value, "reason");
 	if (family != 4 && family != 6)
@@ -274,21 +309,24 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	"input, or with countries or asns a MaxMind database. The set is called like the file "    \
 	"unless NAME says otherwise. join: leave out what other prefixes of the file cover for "   \
 	"at least as long with the same note, and make wholes of halves. skip: load the rest of "  \
-	"a file that has mistakes. Packets are judged by the old set until the new one is there"
+	"a file that has mistakes. as: load what export -j wrote of the other list, which it "     \
+	"says in it. wait: if another set is being loaded, so long for that to end, else exit "    \
+	"code 4. Packets are judged by the old set until the new one is there"
 #define EXPORT_HELP                                                                                \
 	"every entry as text, or as JSON with -j, in a form that load takes; set -: those that "   \
 	"are in no set"
-#define ADD_HELP                                                                                   \
-	"; without `for`: until taken away; TIME is 30s, 10m, 2h, 7d, or a plain number of "       \
-	"seconds. What is added one by one lives on when another sluiced takes over or workers "   \
-	"die, and ends when sluiced is stopped: what is to stay belongs in a file that "           \
+#define ADD_HELP                                                                                                                      \
+	"; ::ffff:192.0.2.7 means the IPv4 address; without `for`: until taken away; TIME is 30s, 10m, 2h, 7d, or a plain number of " \
+	"seconds. What is added one by one lives on when another sluiced takes over or workers "                                      \
+	"die, and ends when sluiced is stopped: what is to stay belongs in a file that "                                              \
 	"sluice.conf names. "
-#define VERBS(add_help, more_force)                                                                \
+#define VERBS(me, add_help, more_force)                                                            \
 	{"show", show, "[sets | ADDRESS]", SHOW_HELP, VIA_BPFTOOL},                                \
 		{"add", add, "PREFIX [for TIME] [note TEXT] [force yes]", add_help, VIA_DAEMON},   \
 		{"del", del, "PREFIX", DEL_HELP, VIA_DAEMON},                                      \
 		{"load", list_load,                                                                \
-		 "FILE [set NAME] [countries CC,CC] [asns N,N] [join yes] [skip yes] [force yes]", \
+		 "FILE [set NAME] [countries CC,CC] [asns N,N] [join yes] [skip yes] [force yes] " \
+		 "[as " me "] [wait TIME]",                                                        \
 		 LOAD_HELP more_force, VIA_DAEMON},                                                \
 		{"unload", unload, "SET", "take a whole set away", VIA_DAEMON},                    \
 		{"export", list_export, "[to FILE] [set NAME]", EXPORT_HELP, VIA_KERNEL},          \
@@ -297,7 +335,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	}
 
 static const struct verb deny_verbs[] = {
-	VERBS("drop packets from there to what is protected" ADD_HELP
+	VERBS("deny",
+	      "drop packets from there to what is protected" ADD_HELP
 	      "Prefixes shorter than /8 (IPv4) or /16 (IPv6), and those that lock out this host, "
 	      "shield.manage.prefixes, trusted_proxies or the address that you come from by ssh, "
 	      "want `force yes`",
@@ -317,7 +356,8 @@ const struct object deny_object = {
 };
 
 static const struct verb allow_verbs[] = {
-	VERBS("pass packets from there by the rules deny and rate, and by no other" ADD_HELP
+	VERBS("allow",
+	      "pass packets from there by the rules deny and rate, and by no other" ADD_HELP
 	      "Prefixes shorter than /8 (IPv4) or /16 (IPv6) would open them to nearly everybody "
 	      "and want `force yes`",
 	      ". Short prefixes need `force yes` here, too"),

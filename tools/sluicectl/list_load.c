@@ -11,13 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "keeper/channel.h"
 #include "shield/list_file.h"
 #include "shield/list_mmdb.h"
 #include "tools/sluicectl/ctl.h"
 #include "tools/sluicectl/list.h"
 
-#define FILE_MAX (1ll << 30)
+#define FILE_MAX     (1ll << 30)
+#define WAIT_LOOK_US 200000
+#define WAIT_MAX_S   3600
 
 /* The set's name if nobody gives one: the file's, up to its dot. */
 static void name_of(const char *path, char name[KEEPER_SET_MAX + 1])
@@ -31,53 +34,31 @@ static void name_of(const char *path, char name[KEEPER_SET_MAX + 1])
 	name[n] = 0;
 }
 
-/* All of standard input; n 0 and errno if that fails. */
-static struct bytes slurp(int fd)
-{
-	size_t n = 0, cap = 1u << 20;
-	uint8_t *buf = malloc(cap);
-	ssize_t r = 0;
-	while (buf && (r = read(fd, buf + n, cap - n)) > 0) {
-		n += (size_t)r;
-		if (n < cap)
-			continue;
-		uint8_t *more = (long long)cap < FILE_MAX ? realloc(buf, cap *= 2) : NULL;
-		if (more == NULL) {
-			errno = EFBIG;
-			r = -1;
-			break;
-		}
-		buf = more;
-	}
-	if (buf && r == 0)
-		return BYTES(buf, n);
-	free(buf);
-	return BYTES(NULL, 0);
-}
-
 static bool read_file(const struct ctl *ctl, const char *path, struct bytes *text, int *code)
 {
 	struct stat st;
+	int fd = ctl_open_in(ctl, path, code);
+	*text = BYTES(NULL, 0);
 	errno = 0;
-	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	*text = BYTES("", 0);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		*code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", path, strerror(errno));
+	if (fd < 0)
 		return false;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		*text = slurp(fd);
-	} else if (st.st_size > 0) {
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		size_t n;
+		uint8_t *p = ctl_slurp(fd, (size_t)FILE_MAX, &n);
+		*text = BYTES(p, n);
+	} else if (st.st_size == 0) {
+		*text = BYTES("", 0);
+	} else {
 		void *p = st.st_size > FILE_MAX ?
 				  MAP_FAILED :
 				  mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		*text = p == MAP_FAILED ? BYTES(NULL, 0) : BYTES(p, st.st_size);
 	}
-	if (fd != STDIN_FILENO)
-		close(fd);
+	close(fd);
 	if (text->p == NULL)
-		*code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", path,
-				 errno ? strerror(errno) : "more than a gigabyte");
+		*code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", ctl_arg(path),
+				 errno && errno != EFBIG ? strerror(errno) :
+							   "more than a gigabyte");
 	return text->p != NULL;
 }
 
@@ -134,12 +115,15 @@ static bool wants(const struct ctl *ctl, const char *countries, const char *asns
 
 static int read_database(const char *path, const struct list_mmdb_want *w, struct list_file *f)
 {
-	struct list_mmdb *db;
-	int err = list_mmdb_open(path, &db);
+	struct list_mmdb *db = NULL;
+	struct stat st;
+	/* it is mapped: a FIFO would be waited for, a directory is nothing */
+	bool other = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+	int err = other ? -EINVAL : list_mmdb_open(path, &db);
 	if (!err)
 		err = list_mmdb_read(db, w, f);
 	else if (err == -EINVAL)
-		list_file_error(f, 0, "no MaxMind database");
+		list_file_error(f, 0, other ? "no file but something else" : "no MaxMind database");
 	list_mmdb_close(db);
 	return err;
 }
@@ -194,26 +178,49 @@ static bool hits_caller(const struct ctl *ctl, const struct list_file *f)
 	return false;
 }
 
-static int hand_over(struct ctl *ctl, struct list_file *f, const char *path, const char *set,
-		     bool force)
+/* The daemon's answer, also if it says no; asked again for so long as another set is being loaded. */
+static json_t *ask_to_load(struct ctl *ctl, int fd, const char *path, const char *set, bool force,
+			   long long wait_s, int *code)
 {
 	char ask[32];
+	size_t n = strlen(path);
+	uint64_t end = clock_mono_ns() + (uint64_t)wait_s * 1000000000u;
+	bool said = false;
+	snprintf(ask, sizeof(ask), "%s-load", ctl->object);
+	for (;;) {
+		json_t *q = json_pack("{s:s,s:s,s:s}", "ask", ask, "set", set, "note",
+				      ctl_clean(n > KEEPER_NOTE_MAX ? path + n - KEEPER_NOTE_MAX :
+								      path));
+		if (force)
+			json_object_set_new(q, "force", json_true());
+		json_t *answer = ctl_exchange(ctl, q, fcntl(fd, F_DUPFD_CLOEXEC, 3), code);
+		if (answer == NULL || !json_is_true(json_object_get(answer, "busy")) ||
+		    clock_mono_ns() >= end)
+			return answer;
+		if (!said && isatty(STDERR_FILENO))
+			ctl_note(ctl, "another set is being loaded: waiting");
+		said = true;
+		json_decref(answer);
+		usleep(WAIT_LOOK_US);
+	}
+}
+
+static int hand_over(struct ctl *ctl, struct list_file *f, const char *path, const char *set,
+		     bool force, long long wait_s)
+{
 	int code = CTL_OK;
 	size_t duplicates = f->n_duplicates, joined = f->n_joined, skipped = f->n_errors;
 	int fd = list_file_hand(f);
 	if (fd < 0)
 		return ctl_fail(ctl, CTL_REFUSED, "no memory to hand it over: %s", strerror(-fd));
-	size_t n = strlen(path);
-	snprintf(ask, sizeof(ask), "%s-load", ctl->object);
-	json_t *q = json_pack("{s:s,s:s,s:s}", "ask", ask, "set", set, "note",
-			      ctl_clean(n > KEEPER_NOTE_MAX ? path + n - KEEPER_NOTE_MAX : path));
-	if (force)
-		json_object_set_new(q, "force", json_true());
-	json_t *answer = ctl_exchange(ctl, q, fd, &code);
+	json_t *answer = ask_to_load(ctl, fd, path, set, force, wait_s, &code);
+	close(fd);
 	if (answer == NULL)
 		return code;
 	if (!json_is_true(json_object_get(answer, "ok"))) {
-		code = ctl_fail(ctl, CTL_REFUSED, "%s", ctl_str(answer, "error"));
+		bool busy = json_is_true(json_object_get(answer, "busy"));
+		code = ctl_fail(ctl, busy ? CTL_BUSY : CTL_REFUSED, "%s%s",
+				ctl_str(answer, "error"), busy ? ", or `wait 1m`" : "");
 		json_decref(answer);
 		return code;
 	}
@@ -242,17 +249,33 @@ static bool yes(const struct ctl *ctl, const char *name, const char *value, bool
 	*out = value != NULL;
 	if (value == NULL || strcmp(value, "yes") == 0)
 		return true;
-	*code = ctl_fail(ctl, CTL_USAGE, "%s: only `yes`, not '%s'", name, value);
+	*code = ctl_fail(ctl, CTL_USAGE, "%s: only `yes`, not '%s'", name, ctl_arg(value));
 	return false;
+}
+
+/* Who exports the allow list and loads it as the deny list drops his friends. */
+static bool is_of_the_other(const struct ctl *ctl, const char *path, const struct list_file *f)
+{
+	const char *other = strcmp(ctl->object, "deny") == 0 ? "allow" : "deny";
+	if (strcmp(f->list, other) != 0)
+		return false;
+	ctl_fail(
+		ctl, CTL_USAGE,
+		"not loaded: %s says that it is of the %s list, and this is the %s list; `as %s` if "
+		"that is meant",
+		ctl_arg(path), other, ctl->object, ctl->object);
+	return true;
 }
 
 int list_load(struct ctl *ctl, int argc, char **argv)
 {
 	const char *set = NULL, *countries = NULL, *asns = NULL, *join = NULL, *skip = NULL,
-		   *force = NULL;
+		   *force = NULL, *as = NULL, *span = NULL;
 	const struct keyword words[] = {{"set", &set},   {"countries", &countries},
 					{"asns", &asns}, {"join", &join},
-					{"skip", &skip}, {"force", &force}};
+					{"skip", &skip}, {"force", &force},
+					{"as", &as},     {"wait", &span}};
+	long long wait_s = 0;
 	struct list_file f = {0};
 	struct list_mmdb_want w = {0};
 	struct bytes text;
@@ -260,17 +283,27 @@ int list_load(struct ctl *ctl, int argc, char **argv)
 	int code = CTL_OK, err;
 	if (argc < 1)
 		return ctl_fail(ctl, CTL_USAGE, "which file? sluicectl %s load FILE", ctl->object);
-	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 6) ||
+	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 8) ||
 	    !yes(ctl, "join", join, &f.join, &code) || !yes(ctl, "skip", skip, &f.skip, &code) ||
 	    !yes(ctl, "force", force, &f.short_ones, &code) ||
 	    !wants(ctl, countries, asns, &w, &code))
 		return CTL_USAGE;
+	if (span && (!ctl_duration(span, &wait_s) || wait_s > WAIT_MAX_S))
+		return ctl_fail(ctl, CTL_USAGE, "wait: 30s, 10m; at most 1h, not '%s'",
+				ctl_arg(span));
+	if (as && strcmp(as, ctl->object) != 0)
+		return ctl_fail(ctl, CTL_USAGE, "as: only `%s`, which list it is to be, not '%s'",
+				ctl->object, ctl_arg(as));
 	name_of(argv[0], name);
 	if (set)
 		snprintf(name, sizeof(name), "%s", set);
 	if (!*name || (set && strlen(set) > KEEPER_SET_MAX) ||
 	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") != strlen(name))
 		return ctl_fail(ctl, CTL_USAGE, "set: 1 to %u of a-z 0-9 . _ -", KEEPER_SET_MAX);
+	if (strcmp(name, "-") == 0) /* which export takes for those in no set */
+		return ctl_fail(ctl, CTL_USAGE,
+				set ? "set: `-` means the prefixes in no set and is no name" :
+				      "what is it to be called? Add: set NAME");
 	if (!ctl->json && isatty(STDERR_FILENO)) {
 		f.progress = progress;
 		f.progress_arg = &f;
@@ -285,10 +318,12 @@ int list_load(struct ctl *ctl, int argc, char **argv)
 	}
 	if (f.progress && f.n >= 65536)
 		fputs("\r\033[K", stderr);
+	if (!as && is_of_the_other(ctl, argv[0], &f))
+		return CTL_USAGE;
 	if (f.n_errors && (code = mistakes(ctl, argv[0], &f)) != CTL_OK)
 		return code;
 	if (err && err != -EINVAL)
-		return ctl_fail(ctl, CTL_REFUSED, "%s: %s", argv[0],
+		return ctl_fail(ctl, CTL_REFUSED, "%s: %s", ctl_arg(argv[0]),
 				err == -E2BIG  ? "more prefixes than a list takes" :
 				err == -ENOSPC ? "more different notes than a list takes" :
 						 strerror(-err));
@@ -296,8 +331,8 @@ int list_load(struct ctl *ctl, int argc, char **argv)
 	if (f.n == 0)
 		return ctl_fail(ctl, CTL_REFUSED,
 				"%s: no prefix in it: nothing is changed (unload takes a set away)",
-				argv[0]);
+				ctl_arg(argv[0]));
 	if (!force && hits_caller(ctl, &f))
 		return CTL_REFUSED;
-	return hand_over(ctl, &f, argv[0], name, force != NULL);
+	return hand_over(ctl, &f, argv[0], name, force != NULL, wait_s);
 }

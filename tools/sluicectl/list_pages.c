@@ -161,23 +161,36 @@ static const char *prefix_str(const struct list_row *row, char buf[64])
 
 /* ── rows ── */
 
-json_t *list_row_json(const struct list_row *row)
+/* Begun seconds count: 0 is only what is over, and waits for the keeper to take it away. */
+static uint64_t left_s(const struct list_row *row, uint64_t now)
+{
+	return row->expires_ns > now ? (row->expires_ns - now + 999999999u) / 1000000000u : 0;
+}
+
+static const char *left_str(const json_t *row)
+{
+	if (json_is_null(json_object_get(row, "left_s")))
+		return "until taken away";
+	return ctl_u64(row, "left_s") ? ctl_span(ctl_u64(row, "left_s")) : "expired";
+}
+
+static json_t *row_json_at(const struct list_row *row, uint64_t now)
 {
 	char prefix[64];
-	uint64_t now = now_ns();
 	json_t *out = json_pack(
 		"{s:s,s:s,s:I,s:I,s:s,s:s}", "prefix", prefix_str(row, prefix), "reason",
 		row->reason, "hits", (json_int_t)row->hits, "age_s",
 		(json_int_t)(now > row->created_ns ? (now - row->created_ns) / 1000000000u : 0),
 		"set", row->set, "note", row->note);
-	json_object_set_new(
-		out, "left_s",
-		row->expires_ns == 0 ?
-			json_null() :
-			json_integer(row->expires_ns > now ?
-					     (json_int_t)((row->expires_ns - now) / 1000000000u) :
-					     0));
+	json_object_set_new(out, "left_s",
+			    row->expires_ns == 0 ? json_null() :
+						   json_integer((json_int_t)left_s(row, now)));
 	return out;
+}
+
+json_t *list_row_json(const struct list_row *row)
+{
+	return row_json_at(row, now_ns());
 }
 
 void list_rows_print(const json_t *rows)
@@ -188,11 +201,8 @@ void list_rows_print(const json_t *rows)
 	       "NOTE");
 	json_array_foreach(rows, i, r)
 		printf("%-44s %-9s %-17s %12s  %-12s %s\n", ctl_str(r, "prefix"),
-		       ctl_str(r, "reason"),
-		       json_is_null(json_object_get(r, "left_s")) ? "until taken away" :
-								    ctl_span(ctl_u64(r, "left_s")),
-		       ctl_count(ctl_u64(r, "hits")), *ctl_str(r, "set") ? ctl_str(r, "set") : "-",
-		       ctl_str(r, "note"));
+		       ctl_str(r, "reason"), left_str(r), ctl_count(ctl_u64(r, "hits")),
+		       *ctl_str(r, "set") ? ctl_str(r, "set") : "-", ctl_str(r, "note"));
 }
 
 /* ── sets ── */
@@ -262,12 +272,19 @@ int list_sets_show(struct ctl *ctl, int argc, char **argv)
 
 int list_around_show(struct ctl *ctl, int argc, char **argv)
 {
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	struct pages p;
 	int code = CTL_OK;
 	uint8_t addr[16] = {0};
 	bool v4 = inet_pton(AF_INET, argv[0], addr) == 1;
 	if (!v4 && inet_pton(AF_INET6, argv[0], addr) != 1)
-		return ctl_fail(ctl, CTL_USAGE, "'%s': show takes `sets` or an address", argv[0]);
+		return ctl_fail(ctl, CTL_USAGE, "'%s': show takes `sets` or an address",
+				ctl_arg(argv[0]));
+	if (!v4 && memcmp(addr, mapped, sizeof(mapped)) == 0) { /* IPv4 as programs write it */
+		memmove(addr, addr + 12, 4);
+		memset(addr + 4, 0, 12);
+		v4 = true;
+	}
 	if (!ctl_keywords(ctl, argc - 1, argv + 1, NULL, 0))
 		return CTL_USAGE;
 	if (refuse_shown(ctl, &code) || !open_pages(ctl, &p, &code))
@@ -364,15 +381,12 @@ static int by_prefix(const void *a, const void *b)
 				  &sorted_by[*(const uint32_t *)b]);
 }
 
-static void put_text(FILE *out, const struct list_row *row)
+static void put_text(FILE *out, const struct list_row *row, uint64_t now)
 {
 	char prefix[64];
-	uint64_t now = now_ns();
 	fputs(prefix_str(row, prefix), out);
-	if (row->expires_ns) {
-		uint64_t left = (row->expires_ns - now) / 1000000000u;
-		fprintf(out, " for %llu", (unsigned long long)left + 1);
-	}
+	if (row->expires_ns)
+		fprintf(out, " for %llu", (unsigned long long)left_s(row, now));
 	if (*row->note) {
 		fputs(" note \"", out);
 		for (const char *c = row->note; *c; c++)
@@ -380,6 +394,16 @@ static void put_text(FILE *out, const struct list_row *row)
 		putc('"', out);
 	}
 	putc('\n', out);
+}
+
+/* "-": those that are in none. */
+static bool has_set(const struct pages *p, const char *set)
+{
+	bool found = strcmp(set, "-") == 0;
+	for (unsigned i = 1; i < LIST_SETS_MAX && !found; i++)
+		found = *p->set[i].name &&
+			strncmp(p->set[i].name, set, sizeof(p->set[i].name)) == 0;
+	return found;
 }
 
 static int put_all(struct ctl *ctl, const struct pages *p, const char *set, FILE *out)
@@ -402,10 +426,10 @@ static int put_all(struct ctl *ctl, const struct pages *p, const char *set, FILE
 	for (uint32_t i = 0; i < n; i++) {
 		struct list_row row = row_of(p, &p->table.entry[order[i]]);
 		if (!ctl->json) {
-			put_text(out, &row);
+			put_text(out, &row, now);
 			continue;
 		}
-		json_t *j = list_row_json(&row);
+		json_t *j = row_json_at(&row, now);
 		fputs(i ? ",\n" : "\n", out);
 		json_dumpf(j, out, JSON_COMPACT);
 		json_decref(j);
@@ -426,12 +450,17 @@ int list_export(struct ctl *ctl, int argc, char **argv)
 		return CTL_USAGE;
 	if (!open_pages(ctl, &p, &code))
 		return code;
-	FILE *out = to ? fopen(to, "w") : stdout;
+	if (set && !has_set(&p, set))
+		return ctl_fail(
+			ctl, CTL_REFUSED,
+			"there is no such set, '%s': see %s show sets (- are those in none)",
+			ctl_arg(set), ctl->object);
+	FILE *out = to ? ctl_open_out(ctl, to, &code) : stdout;
 	if (out == NULL)
-		return ctl_fail(ctl, CTL_REFUSED, "%s: %s", to, strerror(errno));
+		return code;
 	code = put_all(ctl, &p, set, out);
 	bool bad = ferror(out) != 0;
-	if (to && fclose(out) != 0)
+	if (out != stdout && fclose(out) != 0)
 		bad = true;
 	if (bad)
 		return ctl_fail(ctl, CTL_REFUSED, "%s: %s", to ? to : "standard output",
