@@ -66,6 +66,13 @@ def test_the_bench_man_page_has_all_options():
     (["deny", "add", "0.0.0.0/0", "force", "yes"], 1, "the shield is off"),
     (["deny", "add", "10.0.0.0/8"], 1, "the shield is off"),
     (["deny", "show"], 1, "the shield is off: "), (["drop", "show"], 1, "the shield is off: "),
+    (["allow", "show"], 1, "the shield is off: "), (["policy", "show"], 1, "the shield is off: "),
+    (["rate", "show"], 1, "the shield is off: "), (["deny", "export"], 1, "the shield is off: "),
+    (["deny", "add", "::ffff:0.0.0.0/90"], 2, "96 to 128"), (["allow", "del", "::ffff:10.0.0.1/104"], 2, "did you mean 10.0.0.0/8?"),
+    (["deny", "load", os.devnull, "set", "-"], 2, "is no name"), (["deny", "load", "-"], 2, "set NAME"),
+    (["deny", "load", "/etc"], 1, "a directory"), (["policy", "check", "/"], 1, "a directory"),
+    (["deny", "load", os.devnull, "wait", "2h"], 2, "at most 1h"), (["deny", "load", os.devnull, "as", "allow"], 2, "only `deny`"),
+    (["drop", "explain", "00", "limit", "0"], 2, "limit: a number from 1"),
     (["help", "nonsense"], 2, "unknown object"),
     (["drop", "show", "some"], 2, "'all'"), (["conn", "show", "--json"], 2, "options stand before the object"),
     (["conn", "show", "--limit"], 2, "wants a value"), (["conn", "show", "--limit=x"], 2, "must be a number"),
@@ -77,7 +84,37 @@ def test_mistakes_say_what_is_wrong(edge, args, code, text):
     assert text in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("args", [["deny", "add"], ["drop", "explain"], ["conn"], ["drop", "show"], ["deny", "export", "set"], []])
+def test_what_is_far_too_long_is_not_repeated_whole(edge, args):
+    done = ctl("-c", str(edge.control), *args, "ä" * 5000)
+    assert done.returncode in (1, 2) and len(done.stderr) < 400
+    assert "the shield is off" in done.stderr or "ä… (10000 bytes)" in done.stderr
+
+
+def test_a_file_to_check_may_come_from_standard_input(edge):
+    def check(text):
+        return subprocess.run([CTL, "-c", str(edge.control), "policy", "check", "-"], capture_output=True, text=True, timeout=30,
+                              input=text)
+    assert check(edge.conf.read_text()).returncode == 0
+    done = check(edge.conf.read_text() + "\nnonsense = 3;\n")
+    assert done.returncode == 1 and "/dev/stdin:" in done.stderr and "unknown option 'nonsense'" in done.stderr
+
+
+def test_a_fifo_is_waited_for_with_a_word_and_never_written_to_without_a_reader(edge, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    waits = subprocess.Popen([CTL, "-c", str(edge.control), "policy", "check", str(fifo)], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waits.stderr.readline() == f"{fifo}: waiting for somebody to write into it\n"
+    fifo.write_text(edge.conf.read_text())
+    out, err = waits.communicate(timeout=30)
+    assert waits.returncode == 0 and out.startswith("sound: "), err
+
+
 def test_without_a_daemon_the_exit_code_is_3(tmp_path):
+    done = ctl("-c", str(tmp_path / "none.sock"), "drop", "show")
+    assert done.returncode == 3 and "--pin-dir PATH shows without it" in done.stderr
+    assert "--pin-dir" not in ctl("-c", str(tmp_path / "none.sock"), "conn", "show").stderr
     done = ctl("-c", str(tmp_path / "none.sock"), "status")
     assert done.returncode == 3 and "is sluiced running" in done.stderr
     done = ctl("-j", "-c", str(tmp_path / "none.sock"), "status")
@@ -350,6 +387,36 @@ def test_a_denial_says_what_happened_and_for_how_long():
         listed = re.findall(r'^REASON\(\w+, *"([^"]+)"', (sluice.ROOT / "bpf/drop_reason.def").read_text(), re.M)
         assert [r["reason"] for r in drops["reasons"]] == listed
         assert len(edge.ctl("drop", "show", "all").splitlines()) == 2 + len(drops["reasons"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for BPF")
+def test_a_shield_that_judges_nothing_says_so_beside_what_it_has(tmp_path):
+    with sluice.Edge(workers=1, interfaces=["slknone0"]) as edge:
+        for what in ("policy", "deny", "allow", "drop", "rate", "event"):
+            done = edge.ctl_run(what, "show")
+            assert done.returncode == 0 and "the shield is off: attached to no interface: no packet" in done.stderr, done
+            assert "shield is off" in edge.ctl_run("-j", what, "show").stderr
+        assert json.loads(edge.ctl("-j", "policy", "show"))["shield"] == {"on": False, "text": "attached to no interface"}
+        # the same edge, and a list as people write it
+        edge.ctl("deny", "add", "::ffff:192.0.2.1", "note", "DOMAIN\\user \\n ü")
+        row, = json.loads(edge.ctl("-j", "deny", "show"))
+        assert row["prefix"] == "192.0.2.1/32" and row["note"] == "DOMAIN\\user \\n ü"
+        assert json.loads(edge.ctl("-j", "deny", "show", "::ffff:192.0.2.1")) == [row]
+        edge.ctl("allow", "add", "::ffff:198.51.100.0/120")
+        assert [r["prefix"] for r in json.loads(edge.ctl("-j", "allow", "show"))] == ["198.51.100.0/24"]
+        edge.ctl("deny", "add", "192.0.2.9", "for", "1s")  # what is over says so, what is not has a second at least
+        def left():
+            return [line.split()[2] for line in edge.ctl("deny", "show").splitlines() if line.startswith("192.0.2.9/32")]
+        assert left() in (["1s"], ["expired"], [])
+        sluice.wait_for("its time is over", 20, lambda: left() in (["expired"], []))
+        kept = tmp_path / "kept"
+        kept.write_text("kept")
+        done = edge.ctl_run("deny", "export", "set", "nope", "to", str(kept))
+        assert done.returncode == 1 and "no such set, 'nope'" in done.stderr and kept.read_text() == "kept"
+        assert edge.ctl("deny", "export", "set", "-", "to", str(kept)) == "" and "192.0.2.1/32" in kept.read_text()
+        os.mkfifo(tmp_path / "fifo")
+        done = edge.ctl_run("deny", "export", "to", str(tmp_path / "fifo"))
+        assert done.returncode == 1 and "nobody reads from this FIFO" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")

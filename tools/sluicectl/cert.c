@@ -49,8 +49,8 @@ static void print_cert(const json_t *c)
 	printf("  valid       %s to %s, %s\n", date(ctl_u64(c, "not_before")),
 	       date(ctl_u64(c, "not_after")), left(ctl_u64(c, "not_after")));
 	if (ctl_u64(c, "ocsp_next_update"))
-		printf("  OCSP        stapled, until %s, %s\n", date(ctl_u64(c, "ocsp_next_update")),
-		       left(ctl_u64(c, "ocsp_next_update")));
+		printf("  OCSP        stapled, until %s, %s\n",
+		       date(ctl_u64(c, "ocsp_next_update")), left(ctl_u64(c, "ocsp_next_update")));
 	else
 		printf("  OCSP        %s\n",
 		       ctl_u64(c, "ocsp_this_update") ? "stapled, without an end" : "none");
@@ -131,7 +131,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	}
 	if (name && json_array_size(only(all, name)) == 0) {
 		json_decref(all);
-		return ctl_fail(ctl, CTL_REFUSED, "no certificate is called '%s'", name);
+		return ctl_fail(ctl, CTL_REFUSED, "no certificate is called '%s'", ctl_arg(name));
 	}
 	if (ctl_print_json(ctl, all))
 		return CTL_OK;
@@ -149,8 +149,8 @@ static int reload(struct ctl *ctl, int argc, char **argv)
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
 		return CTL_USAGE;
-	return ctl_say_report(ctl, ctl_exchange(ctl, json_pack("{s:s}", "ask", "cert-reload"), -1, &code),
-			      code);
+	return ctl_say_report(
+		ctl, ctl_exchange(ctl, json_pack("{s:s}", "ask", "cert-reload"), -1, &code), code);
 }
 
 static const struct verb verbs[] = {
@@ -165,7 +165,8 @@ const struct object cert_object = {
 	.name = "cert",
 	.verbs = verbs,
 	.help = "certificates in use, and anew from their files",
-	.examples = "  sluicectl cert show\n"
-		    "  sluicectl -j cert show | jq '.[] | {name, days: ((.not_after - now) / 86400 | floor)}'\n"
-		    "  sluicectl cert reload\n",
+	.examples =
+		"  sluicectl cert show\n"
+		"  sluicectl -j cert show | jq '.[] | {name, days: ((.not_after - now) / 86400 | floor)}'\n"
+		"  sluicectl cert reload\n",
 };

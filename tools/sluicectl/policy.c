@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,10 +20,38 @@
 
 /* ── a file goes out ── */
 
+/* Standard input or a FIFO can be read once and is opened by name more often: all of it becomes our
+ * standard input, as memory. */
+static const char *settled(const struct ctl *ctl, const char *path, int *code)
+{
+	struct stat st;
+	size_t n = 0;
+	int fd = ctl_open_in(ctl, path, code);
+	if (fd < 0)
+		return NULL;
+	bool is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && strcmp(path, "-") != 0;
+	uint8_t *text = is_file ? NULL : ctl_slurp(fd, KEEPER_BUNDLE_MAX, &n);
+	int memory = text ? handover_memfd("sluice-policy", text, n) : -1;
+	close(fd);
+	free(text);
+	if (is_file)
+		return path;
+	if (memory < 0 || dup2(memory, STDIN_FILENO) < 0) {
+		*code = ctl_fail(ctl, CTL_REFUSED, "%s cannot be read: %s", ctl_arg(path),
+				 memory < 0 && text ? strerror(-memory) : strerror(errno));
+		return NULL;
+	}
+	close(memory);
+	return "/dev/stdin";
+}
+
 /* The bundle as a sealed memfd; -1 after saying every mistake. */
 static int bundle(const struct ctl *ctl, const char *path, int *code)
 {
 	struct config_errors errs = {0};
+	path = settled(ctl, path, code);
+	if (path == NULL)
+		return -1;
 	char *text = config_bundle(path, KEEPER_BUNDLE_MAX, &errs);
 	int fd = text ? handover_memfd("sluice-policy", text, strlen(text)) : -1;
 	if (text == NULL && !ctl->json)
@@ -30,7 +59,7 @@ static int bundle(const struct ctl *ctl, const char *path, int *code)
 	if (text == NULL)
 		*code = ctl_fail(ctl, CTL_REFUSED, "%s", errs.list[0].text);
 	else if (fd < 0)
-		*code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", path, strerror(-fd));
+		*code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", ctl_arg(path), strerror(-fd));
 	config_errors_fini(&errs);
 	free(text);
 	return fd < 0 ? -1 : fd;
@@ -71,12 +100,14 @@ static int try(struct ctl *ctl, int argc, char **argv)
 	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 1))
 		return CTL_USAGE;
 	if (span && (!ctl_duration(span, &seconds) || seconds < 1 || seconds > KEEPER_TRY_MAX_S))
-		return ctl_fail(ctl, CTL_USAGE, "for: 30s, 10m or 1h, 1s to 24h, not '%s'", span);
+		return ctl_fail(ctl, CTL_USAGE, "for: 30s, 10m or 1h, 1s to 24h, not '%s'",
+				ctl_arg(span));
 	int fd = bundle(ctl, argv[0], &code);
 	if (fd < 0)
 		return code;
 	json_t *q = json_pack("{s:s,s:I,s:s}", "ask", "policy-try", "seconds", (json_int_t)seconds,
-			      "note", short_name(argv[0]));
+			      "note",
+			      strcmp(argv[0], "-") == 0 ? "standard input" : short_name(argv[0]));
 	return ctl_say_report(ctl, ctl_exchange(ctl, q, fd, &code), code);
 }
 
@@ -85,7 +116,8 @@ static int end_trial(struct ctl *ctl, int argc, char **argv, const char *ask)
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, NULL, 0))
 		return CTL_USAGE;
-	return ctl_say_report(ctl, ctl_exchange(ctl, json_pack("{s:s}", "ask", ask), -1, &code), code);
+	return ctl_say_report(ctl, ctl_exchange(ctl, json_pack("{s:s}", "ask", ask), -1, &code),
+			      code);
 }
 
 static int confirm(struct ctl *ctl, int argc, char **argv)
@@ -323,11 +355,11 @@ static const struct verb verbs[] = {
 	 "what is protected and by which rate class, the mode of each rule, who manages; and how long a "
 	 "trial still runs",
 	 VIA_BPFTOOL},
-	{"check", check, "FILE",
-	 "is this sluice.conf right? Every mistake with its line, and what of it would take a restart; "
+	{"check", check, "FILE|-",
+	 "is this sluice.conf right (- is standard input, called /dev/stdin in what is said of it, and includes nothing)? Every mistake with its line, and what of it would take a restart; "
 	 "nothing is changed",
 	 VIA_DAEMON},
-	{"try", try, "FILE [for TIME]",
+	{"try", try, "FILE|- [for TIME]",
 	 "the policy of this sluice.conf (protect, rate_classes, rules, deny) at once, for 60s or as long as TIME says "
 	 "(1s to 24h). Then the policy before comes back by itself, though the daemon may have died, "
 	 "unless `confirm` came first. Interfaces, mode, management door and pin_dir cannot be tried",
