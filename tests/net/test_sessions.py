@@ -132,16 +132,19 @@ def test_intermediate_speaks_1_2_and_1_3_and_modern_1_3_alone():
         assert "alert protocol version" in talk(edge, "-tls1_2")
 
 
-def test_groups_are_those_that_are_named_and_the_client_has_the_choice():
+def test_groups_are_those_that_are_named_and_the_best_first():
     with tls_edge() as edge:
-        assert "Server Temp Key: X25519" in talk(edge) and "secp384r1" in talk(edge, "-groups", "P-384:P-256:X25519")
+        assert "Server Temp Key: X25519" in talk(edge) and "Server Temp Key: X25519" in talk(edge, "-groups", "P-384:X25519")
         assert "Server Temp Key: X25519" in talk(edge, "-groups", "P-521:X25519")  # after a HelloRetryRequest
         assert works(edge, "-groups", "P-384") and not works(edge, "-groups", "P-521")
     with tls_edge('tls = { groups = ["P-521", "P-256"]; };') as edge:
-        assert "secp521r1" in talk(edge, "-groups", "X25519:P-521") and not works(edge, "-groups", "X25519")
+        assert "secp521r1" in talk(edge, "-groups", "P-256:P-521") and not works(edge, "-groups", "X25519")
 
 
-def test_suites_of_1_2_are_those_that_are_named():
+def test_suites_of_1_2_are_those_that_are_named_and_the_best_first():
+    with tls_edge() as edge:
+        text = talk(edge, "-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256")
+        assert "Cipher is ECDHE-ECDSA-AES128-GCM-SHA256" in text
     with tls_edge('tls = { suites = ["ECDHE-ECDSA-CHACHA20-POLY1305"]; };') as edge:
         assert not works(edge, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")
         assert works(edge, "-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305") and works(edge, "-tls1_3")

@@ -87,13 +87,13 @@ static const struct option tls_options[] = {
 	 .price = "a TLS 1.2 connection keeps its SSL object, some 2.6 kB more than a TLS 1.3 one"},
 	{"groups", OPT_STRINGS, INNER_LIST_AT(tls, groups), .max = 4, .check = check_group,
 	 .def = "[\"X25519\", \"P-256\", \"P-384\"]",
-	 .help = "Groups for the key exchange, of X25519, P-256, P-384, P-521. The client's order decides, as "
-		 "Mozilla advises: he knows what he computes fast, and is asked only once."},
+	 .help = "Groups for the key exchange, the best first: X25519, P-256, P-384, P-521. A client that has only "
+		 "guessed a worse one is asked again, which is a round trip more."},
 	{"suites", OPT_STRINGS, INNER_LIST_AT(tls, suites), .max = 8, .check = check_suite,
 	 .def = "[\"ECDHE-ECDSA-AES128-GCM-SHA256\", \"ECDHE-RSA-AES128-GCM-SHA256\", "
 		"\"ECDHE-ECDSA-AES256-GCM-SHA384\", \"ECDHE-RSA-AES256-GCM-SHA384\", "
 		"\"ECDHE-ECDSA-CHACHA20-POLY1305\", \"ECDHE-RSA-CHACHA20-POLY1305\"]",
-	 .help = "Suites of TLS 1.2, by OpenSSL's names; the client's order decides. Those of TLS 1.3 are fixed: "
+	 .help = "Suites of TLS 1.2, the best first, by OpenSSL's names. Those of TLS 1.3 are fixed: "
 		 "AES-128-GCM, AES-256-GCM, and ChaCha20 for clients that compute it faster."},
 	{"session_lifetime", OPT_MS, INNER_AT(tls, session_lifetime_ms), .min = 60 * S, .max = 7 * 24 * H,
 	 .zero = "none is resumed", .def = "\"8 h\"",

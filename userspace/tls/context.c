@@ -93,6 +93,7 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 	char groups[256], suites[1024];
 	SSL_CTX_set_app_data(ctx, t);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	use_tickets(t, ctx, cfg);
 	SSL_CTX_set_keylog_callback(ctx, tls_catch_secrets);
