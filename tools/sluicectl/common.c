@@ -304,7 +304,7 @@ int ctl_say_report(struct ctl *ctl, json_t *answer, int code)
 const char *ctl_raw_text(const json_t *entry, size_t at, size_t max)
 {
 	const json_t *bytes = json_object_get(entry, "value"), *b;
-	char raw[256];
+	char raw[256] = "";
 	size_t n = 0;
 	if (!json_is_array(bytes))
 		return NULL;
