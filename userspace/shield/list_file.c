@@ -412,6 +412,55 @@ static bool time_of(struct list_file *f, uint32_t line, const struct json_field 
 	return r->ttl_s != 0;
 }
 
+/* What an entry may have: what is read, and what an export says beside it, which is left alone. */
+static bool is_of_entry(struct bytes key)
+{
+	static const struct bytes known[] = {BYTES_LIT("prefix"), BYTES_LIT("for"),
+					     BYTES_LIT("left_s"), BYTES_LIT("note"),
+					     BYTES_LIT("reason"), BYTES_LIT("hits"),
+					     BYTES_LIT("age_s"),  BYTES_LIT("set")};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (json_string_eq(key, known[i]))
+			return true;
+	return false;
+}
+
+/* A word that nobody knows may be a mistyped "for", and a denial for ever is not what was meant. The
+ * object is known to be sound. */
+static bool fields_are_known(struct list_file *f, uint32_t line, struct bytes raw)
+{
+	struct walk w = {.f = f,
+			 .p = raw.p + 1,
+			 .end = raw.p + raw.n,
+			 .begin = raw.p,
+			 .counted = raw.p,
+			 .line = line};
+
+	for (;; w.p++) {
+		struct bytes key;
+
+		blanks(&w);
+		if (w.p >= w.end || *w.p != '"')
+			return true;
+		key = piece(&w);
+		if (!is_of_entry(key)) {
+			list_file_error(
+				f, line_at(&w, key.p),
+				"%.*s: no such field: prefix, for, left_s and note are read",
+				(int)MIN(key.n, 40u), (const char *)key.p);
+			return false;
+		}
+		blanks(&w);
+		w.p++; /* the colon */
+		blanks(&w);
+		piece(&w);
+		blanks(&w);
+		if (w.p >= w.end || *w.p != ',')
+			return true;
+	}
+}
+
 static int read_object(struct list_file *f, uint32_t line, struct bytes raw)
 {
 	struct json_field field[] = {JSON_FIELD("prefix"), JSON_FIELD("for"), JSON_FIELD("left_s"),
@@ -425,6 +474,8 @@ static int read_object(struct list_file *f, uint32_t line, struct bytes raw)
 		list_file_error(f, line, "%s", json_result_str(result));
 		return 0;
 	}
+	if (!fields_are_known(f, line, raw))
+		return 0;
 	if (field[0].value.type == JSON_IS_ABSENT ||
 	    !text_of(&field[0].value, buf, sizeof(buf), &text)) {
 		list_file_error(f, line, "no \"prefix\" that is a string");
@@ -493,20 +544,49 @@ static int read_array(struct walk *w)
 	return err;
 }
 
-static void keep_list(struct list_file *f, struct bytes raw)
+static bool is_array_of_entries(struct bytes key)
 {
+	return json_string_eq(key, BYTES_LIT("entries")) ||
+	       json_string_eq(key, BYTES_LIT("prefixes"));
+}
+
+/* The value of "list". */
+static void keep_list(struct walk *w, struct bytes raw)
+{
+	struct list_file *f = w->f;
 	struct json_value v;
 	struct bytes text;
 	char buf[sizeof(f->list)];
 
 	if (json_check(raw, NULL, &v) == JSON_OK && text_of(&v, buf, sizeof(buf), &text) &&
-	    text.n < sizeof(f->list) && !memchr(text.p, 0, text.n)) {
+	    (bytes_eq(text, BYTES_LIT("deny")) || bytes_eq(text, BYTES_LIT("allow")))) {
 		memcpy(f->list, text.p, text.n);
 		f->list[text.n] = '\0';
+	} else {
+		list_file_error(f, line_at(w, raw.p), "\"list\" is neither \"deny\" nor \"allow\"");
 	}
 }
 
-/* The first member that is called "entries" or "prefixes" and is an array; and "list". */
+/* What follows a key that does not begin the entries; false: nothing does. */
+static bool read_beside(struct walk *w, struct bytes key, bool second)
+{
+	struct bytes value = piece(w);
+
+	if (value.n == 0)
+		return false;
+	if (json_string_eq(key, BYTES_LIT("list")))
+		keep_list(w, value);
+	else if (second)
+		list_file_error(w->f, line_at(w, key.p), "%.*s: there is a list already",
+				(int)key.n, (const char *)key.p);
+	else if (!is_array_of_entries(key))
+		list_file_error(w->f, line_at(w, key.p),
+				"%.*s: no such field: list and entries are read",
+				(int)MIN(key.n, 40u), (const char *)key.p);
+	return true;
+}
+
+/* The array that is called "entries" or "prefixes", and "list". */
 static int read_members(struct walk *w)
 {
 	bool found = false;
@@ -514,26 +594,23 @@ static int read_members(struct walk *w)
 
 	w->p++;
 	while (!err) {
-		struct bytes key, value;
+		struct bytes key;
+		bool entries;
 
 		blanks(w);
 		key = piece(w);
 		blanks(w);
-		if (key.n == 0 || *key.p != '"' || w->p >= w->end || *w->p != ':')
+		if (key.n == 0 || *key.p != '"' || w->p >= w->end || *w->p != ':' ||
+		    json_check(key, NULL, NULL) != JSON_OK)
 			break;
 		w->p++;
 		blanks(w);
-		if (!found && w->p < w->end && *w->p == '[' &&
-		    (bytes_eq(key, BYTES_LIT("\"entries\"")) ||
-		     bytes_eq(key, BYTES_LIT("\"prefixes\"")))) {
+		entries = is_array_of_entries(key);
+		if (entries && !found && w->p < w->end && *w->p == '[') {
 			found = true;
 			err = read_array(w);
-		} else {
-			value = piece(w);
-			if (value.n == 0)
-				break;
-			if (bytes_eq(key, BYTES_LIT("\"list\"")))
-				keep_list(w->f, value);
+		} else if (!read_beside(w, key, entries && found)) {
+			break;
 		}
 		blanks(w);
 		if (w->p >= w->end || *w->p != ',')

@@ -10,8 +10,9 @@
  * line, a note of several words bare or in double quotes; # or ; begin a comment.
  * JSON: an array of strings or of objects, or an object with such an array as "entries" or
  * "prefixes"; in an object "prefix", and if wanted "for" ("10m", or seconds), "left_s" (seconds, or
- * null: what an export has) and "note". "list" beside the array is kept (an export says "allow" or
- * "deny" in it, which are not to be confused). Everything else in it is left alone.
+ * null: what an export has) and "note"; "list" beside the array is kept ("allow" or "deny": an export
+ * says it, and the two are not to be confused). What else an export says is left alone; a field that
+ * nobody knows is a mistake.
  *
  * Whatever is wrong has its line; the first LIST_FILE_ERRORS are told, all are counted. */
 #ifndef SLUICE_SHIELD_LIST_FILE_H
@@ -46,8 +47,7 @@ struct list_file {
 	struct list_note *notes; /* distinct; [0] is none */
 	size_t n_notes;
 	size_t n_duplicates, n_joined;
-	char list
-		[8]; /* which one the JSON says it is of; "": it does not, or says something long */
+	char list[8]; /* "deny" or "allow", if the JSON says of which it is; "" */
 	struct list_file_error errors[LIST_FILE_ERRORS];
 	size_t n_errors;
 

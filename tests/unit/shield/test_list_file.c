@@ -103,12 +103,12 @@ TEST(list_file, json_is_an_array_of_strings_or_objects_or_what_an_export_says)
 {
 	assert_int_equal(
 		read_text("[\"192.0.2.0/24\", {\"prefix\": \"2001:db8::1\", \"for\": \"2h\",\n"
-			  "\"note\": \"it\\u0027s\", \"more\": [1, {\"x\": \"]\"}]},\n"
+			  "\"note\": \"it\\u0027s\", \"reason\": [1, {\"x\": \"]\"}]},\n"
 			  "{\"prefix\":\"10.0.0.0/8\",\"for\":60}]\n"),
 		0);
 	assert_int_equal(
 		read_text(
-			"{\"list\":\"deny\",\"x\":{\"entries\":[1]},\"entries\":[{\"prefix\":"
+			"{\"list\":\"deny\",\"entries\":[{\"prefix\":"
 			"\"1.1.1.1/32\",\"left_s\":null},{\"left_s\":5,\"prefix\":\"1.1.1.2\"}]}"),
 		0);
 	assert_int_equal(read_text(" [ ] "), 0);
@@ -126,10 +126,7 @@ TEST(list_file, an_export_says_of_which_list_it_is)
 		{"{\"list\":\"deny\",\"entries\":[]}", "deny"},
 		{"{\"entries\":[\"192.0.2.0/24\"], \"list\" : \"allow\" }", "allow"},
 		{"{\"list\":\"all\\u006fw\",\"entries\":[]}", "allow"},
-		{"{\"list\":\"all the bad ones\",\"entries\":[]}", ""},
-		{"{\"list\":7,\"entries\":[]}", ""},
-		{"{\"x\":{\"list\":\"deny\"},\"entries\":[{\"prefix\":\"192.0.2.1\",\"list\":\"deny\"}]}",
-		 ""},
+		{"{\"entries\":[{\"prefix\":\"192.0.2.1\",\"set\":\"list\"}]}", ""},
 		{"[\"192.0.2.0/24\"]", ""},
 	};
 
@@ -138,6 +135,38 @@ TEST(list_file, an_export_says_of_which_list_it_is)
 		assert_string_equal(f.list, cases[i].list);
 		again();
 	}
+}
+
+/* "fro" for "for" would be a denial without end. */
+TEST(list_file, a_field_that_nobody_knows_is_a_mistake_in_its_line)
+{
+	static const struct {
+		const char *text;
+		uint32_t line;
+		const char *what;
+	} cases[] = {
+		{"[{\"prefix\":\"192.0.2.1\",\n\"fro\":\"1h\"}]", 2, "\"fro\": no such field"},
+		{"[{\"prefix\":\"192.0.2.1\",\"f\\u006fr\":\"1h\", \"x\" : [1, {\"for\":2}]}]", 1,
+		 "\"x\""},
+		{"{\"list\":\"deny\",\n\"entries\":[],\n\"enties\":[]}", 3,
+		 "\"enties\": no such field"},
+		{"{\"entries\":[],\n\"prefixes\":[\"192.0.2.1\"]}", 2, "a list already"},
+		{"{\"list\":\"all the bad ones\",\"entries\":[]}", 1, "neither \"deny\" nor"},
+		{"{\"entries\":[],\n\n\"list\":7}", 3, "neither \"deny\" nor"},
+		{"{\"x\\u001b[31m\":1,\"entries\":[]}", 1, "no such field"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(read_text(cases[i].text), -EINVAL);
+		assert_int_equal(f.n_errors, 1);
+		assert_int_equal(f.errors[0].line, cases[i].line);
+		assert_msg(strstr(f.errors[0].text, cases[i].what), "%s", f.errors[0].text);
+		again();
+	}
+	f.skip = true;
+	assert_int_equal(read_text("[{\"prefix\":\"192.0.2.1\",\"fro\":9},\"192.0.2.2\"]"), 0);
+	assert_string_equal(all(), "192.0.2.2/32");
+	again();
 }
 
 TEST(list_file, a_mistake_in_json_has_its_line_too)
