@@ -386,3 +386,75 @@ def test_the_configurations_files_are_loaded_at_start_and_anew_at_sighup(net, tm
         sluice.wait_for("geo is gone", 20, lambda: "geo2" in sets(edge) and "geo" not in sets(edge))
         assert [r["prefix"] for r in json.loads(edge.ctl("-j", "deny", "show", "192.0.2.99"))] == \
             ["192.0.2.99/32", "192.0.2.0/24"]
+
+
+BAD_FILES = (("", "no prefix in it"), ("# nothing but a comment\n", "no prefix in it"), ("[]", "no prefix in it"),
+             ('{"list":"allow","entries":["192.0.2.0/24"]}', "of the allow list, and action is \"deny\""),
+             ('[{"prefix":"192.0.2.0/24",\n"fro":"1h"}]', ':2: "fro": no such field'))
+
+
+def test_a_configured_file_that_is_of_no_use_leaves_its_set_in_force(net, tmp_path):
+    os.chmod(tmp_path, 0o755)
+    text, db = tmp_path / "drop.txt", tmp_path / "c.mmdb"
+    text.write_text("203.0.113.0/24\n")
+    mmdb.write(db, RECORDS)
+    lists = f"""lists = ( {{ name = "drop"; file = "{text}"; }},
+        {{ name = "none"; file = "{db}"; countries = ["ZZ"]; }} );"""
+    with make_edge(net, lists) as edge:
+        sluice.wait_for("the set", 20, lambda: "drop" in sets(edge))
+        edge.wait_log(f"{db}: no prefix in it of these countries", 20)
+        edge.wait_log("set none: not loaded: see above; nothing of it is in force")
+
+        def times(name):  # not of the log, which folds what comes often
+            return edge.ctl("event", "show", "limit", "256").count(f"deny list: set {name}: not loaded, see the log")
+
+        def refused(n, what):
+            edge.process.send_signal(1)
+            sluice.wait_for("both are refused", 20, lambda: times("drop") == n and times("none") == n + 1)
+            assert what in edge.log() and sets(edge)["drop"]["ipv4"] == 1
+        for n, (content, what) in enumerate(BAD_FILES, 1):
+            text.write_text(content)
+            refused(n, what)
+        text.unlink()
+        os.mkfifo(text)
+        refused(len(BAD_FILES) + 1, "neither a file nor a link to one")
+        text.unlink()
+        text.mkdir()
+        refused(len(BAD_FILES) + 2, "a directory")
+        assert not reachable(net, BAD4)
+        edge.wait_log("set drop: not loaded: see above; its 1 prefix in force stays")
+
+
+def test_a_check_of_the_configuration_reads_its_lists(tmp_path):
+    text, good, db = tmp_path / "drop.txt", tmp_path / "good.json", tmp_path / "c.mmdb"
+    good.write_text('{"list":"allow","entries":[{"prefix":"192.0.2.0/24"}]}')
+    mmdb.write(db, RECORDS)
+    conf = tmp_path / "sluice.conf"
+    conf.write_text(f"""listeners = ( {{ name = "a"; address = "127.0.0.1"; port = 8080; tls = false; }} );
+        shield = {{ lists = ( {{ name = "drop"; file = "{text}"; }}, {{ name = "good"; file = "{good}"; action = "allow"; }},
+                              {{ name = "geo"; file = "{db}"; countries = ["XA"]; }} ); }};""")
+
+    def check():
+        return subprocess.run([str(sluice.BUILD / "sluiced"), "-t", "-c", str(conf)], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=20 * sluice.SLOW)
+    for content, what in BAD_FILES + (("192.0.2.0/24\nnonsense\n", ":2: 'nonsense' is no prefix"),):
+        text.write_text(content)
+        done = check()
+        assert done.returncode == 2 and what in done.stderr and "valid" not in done.stdout, (content, done)
+    text.unlink()
+    done = check()
+    assert done.returncode == 2 and f"{text}: No such file" in done.stderr, done
+    os.mkfifo(text)
+    done = check()
+    assert done.returncode == 2 and f"{text}: neither a file nor" in done.stderr, done
+    text.unlink()
+    text.mkdir()
+    done = check()
+    assert done.returncode == 2 and f"{text}: a directory" in done.stderr, done
+    text.rmdir()
+    text.write_text("192.0.2.0/24\n")
+    done = check()
+    assert done.returncode == 0, done
+    db.write_bytes(b"no database")
+    done = check()
+    assert done.returncode == 2 and f"{db}: no MaxMind database" in done.stderr, done

@@ -13,11 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,9 +25,9 @@
 #include "keeper/descriptors.h"
 #include "keeper/guard.h"
 #include "keeper/internal.h"
+#include "keeper/list_source.h"
 #include "keeper/seccomp.h"
 #include "shield/list_file.h"
-#include "shield/list_mmdb.h"
 
 #define JOB_MS 50000 /* a child that takes longer is killed; READ_TIMEOUT_S of admin/ is longer */
 
@@ -83,82 +81,29 @@ static void begin_child(struct keeper *k, const char *name)
 	limit_time();
 }
 
-/* The text of a file, mapped; *err if not. An empty one has no bytes. */
-static struct bytes map_file(const char *path, int *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	void *p = NULL;
-
-	*err = 0;
-	if (fd < 0 || fstat(fd, &st))
-		*err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		*err = -EINVAL;
-	else if (st.st_size > 0) {
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (p == MAP_FAILED)
-			*err = -errno;
-	}
-	if (fd >= 0)
-		close(fd);
-	return *err || !p ? BYTES(NULL, 0) : BYTES(p, st.st_size);
-}
-
-static void log_mistakes(const char *path, const struct list_file *f)
-{
-	for (size_t i = 0; i < MIN(f->n_errors, (size_t)LIST_FILE_ERRORS); i++)
-		log_error("%s:%u: %s", path, f->errors[i].line, f->errors[i].text);
-	if (f->n_errors > LIST_FILE_ERRORS)
-		log_error("%s: and %zu more mistakes", path, f->n_errors - LIST_FILE_ERRORS);
-}
-
-static int read_database(struct list_mmdb *db, const struct config_list *c, struct list_file *f)
-{
-	uint32_t *asns = calloc(c->n_asns + 1, sizeof(*asns));
-	int err;
-
-	if (!asns)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < c->n_asns; i++)
-		asns[i] = (uint32_t)strtoul(c->asns[i] + 2 * (c->asns[i][0] == 'A'), NULL, 10);
-	err = list_mmdb_read(
-		db, &(struct list_mmdb_want){c->countries, c->n_countries, asns, c->n_asns}, f);
-	free(asns);
-	return err;
-}
-
 /* Opens the file with the keeper's rights and reads it without any. */
 static _Noreturn void reader(struct keeper *k, const struct config_list *c, int to)
 {
 	struct list_file f = {.short_ones = true};
-	struct list_mmdb *db = NULL;
-	struct bytes text = {};
 	int keep[] = {STDERR_FILENO, to}, err;
+	char why[LIST_SOURCE_WHY_MAX];
+	struct list_source source;
 
 	begin_child(k, "sluice-lists");
 	shield_close(k->shield, false);
-	if (c->n_countries || c->n_asns)
-		err = list_mmdb_open(c->file, &db);
-	else
-		text = map_file(c->file, &err);
-	if (err) {
-		log_error("%s: %s", c->file,
-			  err == -EINVAL ? "no such file as is wanted here" : strerror(-err));
+	if (!list_source_open(&source, c, why)) {
+		log_error("%s: %s", c->file, why);
 		_exit(1);
 	}
 	if (descriptors_close_except(keep, ARRAY_SIZE(keep)) || privilege_drop_all(&k->user) ||
 	    seccomp_confine())
 		_exit(1);
-	if (db)
-		err = read_database(db, c, &f);
-	else
-		err = list_file_read(&f, text);
-	log_mistakes(c->file, &f);
-	list_file_finish(&f);
-	if (!err)
-		err = list_file_write(&f, to);
-	if (err && err != -EINVAL)
+	err = list_source_read(&source, &f);
+	list_source_log(c, &f, err);
+	if (err)
+		_exit(1);
+	err = list_file_write(&f, to);
+	if (err)
 		log_error("%s: %s", c->file, strerror(-err));
 	_exit(err ? 1 : 0);
 }
@@ -189,7 +134,8 @@ static int build(struct keeper *k, struct lists_job *job, const struct list_hand
 	job->batch.n = h->n;
 	job->batch.notes = h->notes;
 	job->batch.n_notes = h->n_notes;
-	if (!list_records_are_sound(&job->batch))
+	/* a file never takes its set away: only what sluice.conf no longer names goes */
+	if (!list_records_are_sound(&job->batch) || (job->batch.config && !h->n))
 		return -EINVAL;
 	see_whom_it_hits(k, job, r);
 	if (*r->whom && !job->batch.config)
@@ -299,6 +245,36 @@ static const char *why_not(int err)
 	}
 }
 
+/* The set of that name as it is now; false: there is none. */
+static bool find_set(struct keeper *k, enum shield_list_id list, const char *name,
+		     struct shield_set *set)
+{
+	for (unsigned i = 1; i < LIST_SETS_MAX; i++)
+		if (shield_list_set_info(k->shield, list, i, set) == 0 &&
+		    strcmp(set->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* It comes to nothing: what of sluice.conf's is in force instead? */
+static void fail(struct keeper *k, int err, const char *why)
+{
+	const struct lists_job *job = &k->lists.job;
+	struct shield_set set;
+
+	if (!job->batch.config)
+		answer(k, err, "not loaded: %s", why);
+	else if (find_set(k, job->list, job->batch.name, &set))
+		answer(k, err, "not loaded: %s; its %u prefix%s in force stay%s", why,
+		       set.v4 + set.v6, set.v4 + set.v6 == 1 ? "" : "es",
+		       set.v4 + set.v6 == 1 ? "s" : "");
+	else
+		answer(k, err, "not loaded: %s; nothing of it is in force", why);
+	if (job->batch.config)
+		shield_event(k->shield, EVENT_LIST, "%s list: set %.31s: not loaded, see the log",
+			     words[job->list], job->batch.name);
+}
+
 static bool take_built(int sock, struct build_result *r)
 {
 	int ignored, fd = -1;
@@ -332,7 +308,7 @@ static void built(struct keeper *k)
 		if (*r.whom)
 			answer(k, r.err, "not loaded: %s; `force yes` if that is meant", r.whom);
 		else
-			answer(k, r.err, "not loaded: %s", why_not(r.err));
+			fail(k, r.err, why_not(r.err));
 		return;
 	}
 	if (*r.whom)
@@ -340,7 +316,7 @@ static void built(struct keeper *k)
 	job->batch.n = (size_t)r.built.v4 + r.built.v6; /* nothing else of it is used any more */
 	err = shield_list_switch(k->shield, job->list, &job->batch, &r.built);
 	if (err)
-		answer(k, err, "not loaded: %s", strerror(-err));
+		fail(k, err, strerror(-err));
 	else if (job->batch.n)
 		answer(k, 0, "%u IPv4 and %u IPv6 prefixes, built in %u ms", r.built.v4, r.built.v6,
 		       r.built.build_ms);
@@ -368,10 +344,10 @@ bool lists_reaped(struct keeper *k, pid_t pid, int status)
 	if (good && job->builds && !k->shutting_down)
 		built(k);
 	else if (!k->shutting_down)
-		answer(k, -EIO, "not loaded: %s",
-		       WIFSIGNALED(status) ? "its child was killed" :
-		       job->builds         ? "it could not be built" :
-					     "see above");
+		fail(k, -EIO,
+		     WIFSIGNALED(status) ? "its child was killed" :
+		     job->builds         ? "it could not be built" :
+					   "see above");
 	job_close(k);
 	return true;
 }
@@ -387,17 +363,6 @@ static void refuse(struct keeper *k, uint32_t id, const struct keeper_msg *m, in
 	member_tell(k, id, &r);
 }
 
-static bool set_is_there(struct keeper *k, enum shield_list_id list, const char *name)
-{
-	struct shield_set set;
-
-	for (unsigned i = 1; i < LIST_SETS_MAX; i++)
-		if (shield_list_set_info(k->shield, list, i, &set) == 0 &&
-		    strcmp(set.name, name) == 0)
-			return true;
-	return false;
-}
-
 /* A memfd with no prefix: the set goes away. */
 static int nothing(void)
 {
@@ -411,6 +376,7 @@ void lists_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m, int 
 	struct lists_job *job = &k->lists.job;
 	const char *space = strchr(m->text, ' ');
 	size_t n = space ? (size_t)(space - m->text) : strlen(m->text);
+	struct shield_set set;
 	char text[160];
 
 	if (!shield_is_on(k->shield)) {
@@ -434,7 +400,7 @@ void lists_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m, int 
 	memcpy(job->batch.name, m->text, MIN(n, sizeof(job->batch.name) - 1));
 	if (space)
 		snprintf(job->batch.source, sizeof(job->batch.source), "%s", space + 1);
-	if (m->kind == KEEPER_LIST_DROP && !set_is_there(k, job->list, job->batch.name)) {
+	if (m->kind == KEEPER_LIST_DROP && !find_set(k, job->list, job->batch.name, &set)) {
 		refuse(k, id, m, -ENOENT, "there is no such set");
 		job_close(k);
 		return;

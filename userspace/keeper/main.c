@@ -16,6 +16,7 @@
 #include "base/version.h"
 #include "config/config.h"
 #include "keeper/keeper.h"
+#include "keeper/list_source.h"
 #include "tls/tls.h"
 
 #define DEFAULT_FILE "/etc/sluice/sluice.conf"
@@ -28,7 +29,7 @@ static const char help_text[] =
 	"Terminates TLS and WebSocket at the network edge. Stays in the foreground.\n"
 	"\n"
 	"  -c, --config FILE   read FILE (default: " DEFAULT_FILE ")\n"
-	"  -t, --test          check the configuration and its certificates, and exit\n"
+	"  -t, --test          check the configuration, its certificates and lists, and exit\n"
 	"  -T, --show          print the effective configuration, defaults included, and exit\n"
 	"  -j, --json          with -T: as JSON\n"
 	"  -r, --replace       take over from the sluiced that runs on the same runtime_dir, if one\n"
@@ -142,8 +143,17 @@ static bool check_certificates(const struct config *cfg)
 	return ok;
 }
 
+/* As a start or SIGHUP would read them, which go on without the one that is wrong. */
+static bool check_lists(const struct config *cfg)
+{
+	bool ok = true;
+	for (uint32_t i = 0; i < cfg->shield.n_lists; i++)
+		ok &= list_source_check(&cfg->shield.lists[i]);
+	return ok;
+}
+
 /* What config_check() does, and before it says that all is well a look at what a file alone cannot
- * tell: users, groups, certificates. */
+ * tell: users, groups, certificates, the files of lists. */
 static int test(const char *file)
 {
 	struct config *cfg = load(file);
@@ -153,6 +163,7 @@ static int test(const char *file)
 	log_init("sluiced", LOG_WARN, false);
 	ok = keeper_check(cfg);
 	ok &= check_certificates(cfg);
+	ok &= check_lists(cfg);
 	struct tls_tickets tickets;
 	ok &= tls_tickets_load(cfg, &tickets);
 	explicit_bzero(&tickets, sizeof(tickets));
