@@ -12,7 +12,7 @@ import sluice
 import wire
 
 OBJECTS = ["status", "worker", "conn", "channel", "deny", "drop", "rate", "talker", "event", "policy", "prog",
-           "cert", "allow"]
+           "cert", "fingerprint", "allow"]
 CTL = str(sluice.BUILD / "sluicectl")
 
 

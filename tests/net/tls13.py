@@ -41,6 +41,10 @@ ALERTS = {0: "close_notify", 10: "unexpected_message", 20: "bad_record_mac", 22:
           120: "no_application_protocol"}
 
 
+class Refused(Exception):
+    """The handshake ended with this alert of the server's."""
+
+
 def context_for(suite):
     """An SSLContext that offers this suite alone. Python has no word for it before 3.15, OpenSSL has:
     the object holds its SSL_CTX right behind its head."""
@@ -91,7 +95,8 @@ class Key:
 
 
 class Client:
-    def __init__(self, edge, suite="TLS_AES_128_GCM_SHA256", listener="tls", timeout=20):
+    def __init__(self, edge, suite="TLS_AES_128_GCM_SHA256", listener="tls", timeout=20, spoil_finished=False,
+                 spoil_record=False, instead_of_finished=None):
         self.sock = socket.create_connection(("127.0.0.1", edge.port[listener]), timeout=timeout * sluice.SLOW)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port = self.sock.getsockname()[1]
@@ -110,10 +115,13 @@ class Client:
                 except ssl.SSLWantReadError:
                     self.sock.sendall(outside.read())
                     inside.write(self._whole_record())
-            self.sock.sendall(outside.read())
             assert inside.pending == 0 and tls.cipher()[0] == suite
             with open(log, encoding="ascii") as f:
                 secrets = {words[0]: bytes.fromhex(words[2]) for words in map(str.split, f) if len(words) == 3}
+            last = outside.read()
+            if spoil_finished or spoil_record or instead_of_finished:
+                self._spoil(last, suite, secrets, spoil_finished, instead_of_finished)
+            self.sock.sendall(last)
         finally:
             os.unlink(log)
         self.tx = Key(suite, secrets["CLIENT_TRAFFIC_SECRET_0"])
@@ -125,6 +133,31 @@ class Client:
 
     def __exit__(self, *_):
         self.sock.close()
+
+    def _spoil(self, flight, suite, secrets, finished, instead):
+        """Sends what OpenSSL ends its handshake with, damaged, or something else; raises Refused."""
+        head, record = b"", flight
+        while record[0] == CCS:
+            head, record = head + record[:6], record[6:]
+        if instead:
+            record = Key(suite, secrets["CLIENT_HANDSHAKE_TRAFFIC_SECRET"]).seal(*instead)
+        elif finished:
+            key = Key(suite, secrets["CLIENT_HANDSHAKE_TRAFFIC_SECRET"])
+            kind, content = key.open(record)
+            assert kind == HANDSHAKE and content[:1] == b"\x14"
+            key.seq = 0
+            record = key.seal(kind, content[:-1] + bytes([content[-1] ^ 1]))
+        else:
+            record = record[:-1] + bytes([record[-1] ^ 1])
+        self.sock.sendall(head + record)
+        key = Key(suite, secrets["SERVER_TRAFFIC_SECRET_0"])
+        while True:  # tickets may be on their way already: alerts too are sealed by now
+            try:
+                kind, content = key.open(self._whole_record())
+            except (EOFError, ConnectionResetError):
+                raise Refused("eof") from None
+            if kind == ALERT:
+                raise Refused(ALERTS[content[1]])
 
     def _need(self, n):
         while len(self.buf) < n:

@@ -45,11 +45,12 @@ struct object {
 };
 extern const struct object status_object, worker_object, conn_object, channel_object, allow_object,
 	deny_object, drop_object, policy_object, prog_object, rate_object, talker_object,
-	event_object, cert_object;
+	event_object, cert_object, fingerprint_object;
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);
 int drop_capture(struct ctl *ctl, int argc, char **argv);
+int fingerprint_deny(struct ctl *ctl, int argc, char **argv);
 void ctl_reasons(FILE *out); /* the words of drop_reason.def, a line each */
 
 /* ── messages: to stderr in text mode, as {"error":…} on stdout with -j ── */

@@ -329,10 +329,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		 "[as " me "] [wait TIME]",                                                        \
 		 LOAD_HELP more_force, VIA_DAEMON},                                                \
 		{"unload", unload, "SET", "take a whole set away", VIA_DAEMON},                    \
-		{"export", list_export, "[to FILE] [set NAME]", EXPORT_HELP, VIA_KERNEL},          \
-	{                                                                                          \
-		0                                                                                  \
-	}
+		{"export", list_export, "[to FILE] [set NAME]", EXPORT_HELP, VIA_KERNEL}
 
 static const struct verb deny_verbs[] = {
 	VERBS("deny",
@@ -341,6 +338,10 @@ static const struct verb deny_verbs[] = {
 	      "shield.manage.prefixes, trusted_proxies or the address that you come from by ssh, "
 	      "want `force yes`",
 	      ". What needs `force yes` to be added needs it here, too"),
+	{"fingerprint", fingerprint_deny, "JA4 [for TIME]",
+	 "let no program in whose ClientHello has this fingerprint: see sluicectl-fingerprint(8)",
+	 VIA_DAEMON},
+	{0},
 };
 const struct object deny_object = {
 	.name = "deny",
@@ -361,6 +362,7 @@ static const struct verb allow_verbs[] = {
 	      "Prefixes shorter than /8 (IPv4) or /16 (IPv6) would open them to nearly everybody "
 	      "and want `force yes`",
 	      ". Short prefixes need `force yes` here, too"),
+	{0},
 };
 const struct object allow_object = {
 	.name = "allow",

@@ -12,6 +12,7 @@ static const struct object *const objects[] = {
 	&status_object, &worker_object, &conn_object,   &channel_object,
 	&allow_object,  &deny_object,   &drop_object,   &rate_object,
 	&talker_object, &event_object,  &policy_object, &prog_object,   &cert_object,
+	&fingerprint_object,
 };
 #define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 
@@ -20,7 +21,7 @@ static void usage(FILE *out)
 	fprintf(out, "Usage: sluicectl [OPTIONS] OBJECT { VERB | help } [KEYWORD VALUE]...\n\n"
 		     "Objects:\n");
 	for (size_t i = 0; i < N_OBJECTS; i++)
-		fprintf(out, "  %-9s %s\n", objects[i]->name, objects[i]->help);
+		fprintf(out, "  %-11s %s\n", objects[i]->name, objects[i]->help);
 	fprintf(out,
 		"\nOptions:\n"
 		"  -j, --json            JSON on one line\n"

@@ -311,6 +311,44 @@ static uint32_t put_certs(struct json_out *o, const struct worker *w, const stru
 	return i < w->cfg->n_certificates ? i : QUERY_NO_NEXT;
 }
 
+static void put_counted(struct json_out *o, const struct tls_count *c)
+{
+	char text[TLS_JA4_TEXT];
+	json_put_open(o, '{');
+	json_key_str(o, "ja4", bytes_str(tls_ja4_print(&c->ja4, text)));
+	json_key_u64(o, "handshakes", c->seen);
+	json_key_u64(o, "at_most_over", c->over);
+	json_put_close(o, '}');
+}
+
+static void put_denied(struct json_out *o, const struct tls_denial *d, uint64_t now_ns)
+{
+	char text[TLS_JA4_TEXT];
+	if (d->until_ns <= now_ns)
+		return;
+	json_put_open(o, '{');
+	json_key_str(o, "ja4", bytes_str(tls_ja4_print(&d->ja4, text)));
+	json_key_bool(o, "denied", true);
+	json_key_u64(o, "refused", d->refused);
+	if (d->until_ns != UINT64_MAX)
+		json_key_u64(o, "left_s", (d->until_ns - now_ns) / 1000000000u);
+	json_put_close(o, '}');
+}
+
+static uint32_t put_fingerprints(struct json_out *o, const struct worker *w, const struct query *q)
+{
+	const struct tls_counted *c = tls_fingerprints(w);
+	const struct tls_denied *d = tls_denials(w);
+	uint32_t i = q->cursor, end = c->n + d->n;
+	for (uint32_t n = 0; i < end && n < q->limit && o->n + ROW_MAX < o->cap; i++, n++) {
+		if (i < c->n)
+			put_counted(o, &c->entry[i]);
+		else
+			put_denied(o, &d->entry[i - c->n], w->now_ns);
+	}
+	return i < end ? i : QUERY_NO_NEXT;
+}
+
 bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 {
 	static uint8_t text[QUERY_ANSWER_MAX];
@@ -329,6 +367,7 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	case QUERY_WORKER: put_worker(&o, w); break;
 	case QUERY_CONNS: a.next = put_conns(&o, w, &q); break;
 	case QUERY_CHANNELS: a.next = put_channels(&o, w, &q); break;
+	case QUERY_FINGERPRINTS: a.next = put_fingerprints(&o, w, &q); break;
 	case QUERY_CERTS: a.next = put_certs(&o, w, &q); break;
 	case QUERY_HOMES: a.next = put_homes(&o, w, &q); break;
 	default: a.next = put_found(&o, w, &q);

@@ -26,6 +26,7 @@ enum query_kind {
 	QUERY_CHANNELS,   /* a page of channels from `cursor` on; only `name` if it is set */
 	QUERY_HOMES,      /* likewise of those that are at home there, with their position */
 	QUERY_CERTS,      /* certificates in use, from index `cursor` of the configuration's on */
+	QUERY_FINGERPRINTS, /* of ClientHellos, from the cursor on: first counted, then denied */
 	QUERY_KINDS
 };
 

@@ -178,6 +178,28 @@ static bool parse_set(const struct json_field *f, enum shield_list_id list, bool
 	return true;
 }
 
+/* The keeper looks at it. */
+static bool parse_fingerprint(const struct json_field *f, bool add, struct admin_request *r)
+{
+	int64_t seconds = number(&f[F_SECONDS], KEEPER_DENY_MAX_S, 0);
+	char name[64];
+	if (!text(&f[F_NAME], name, sizeof(name)) || !*name) {
+		r->why = "name must be a JA4 fingerprint";
+		return false;
+	}
+	if (seconds < 0) {
+		r->why = "seconds must be 0 (until taken away) to 31622400 (366 days)";
+		return false;
+	}
+	r->whom = ADMIN_ASK_KEEPER;
+	r->msg = (struct keeper_msg){
+		.kind = add ? KEEPER_FINGERPRINT_ADD : KEEPER_FINGERPRINT_DEL,
+		.value = add ? (uint64_t)seconds : 0,
+	};
+	snprintf(r->msg.text, sizeof(r->msg.text), "%s", name);
+	return true;
+}
+
 static bool parse_try(const struct json_field *f, struct admin_request *r)
 {
 	int64_t seconds = number(&f[F_SECONDS], KEEPER_TRY_MAX_S, -1);
@@ -221,7 +243,7 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 	} queries[] = {{"worker", QUERY_WORKER},     {"conns", QUERY_CONNS},
 		       {"conn", QUERY_CONN},         {"close", QUERY_CLOSE},
 		       {"channels", QUERY_CHANNELS}, {"homes", QUERY_HOMES},
-		       {"certs", QUERY_CERTS}};
+		       {"certs", QUERY_CERTS},       {"fingerprints", QUERY_FINGERPRINTS}};
 	for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
 		if (json_string_eq(ask, bytes_str(queries[i].word)))
 			return parse_member(f, queries[i].kind, r);
@@ -241,6 +263,10 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 		return parse_set(f, LIST_ALLOW, true, r);
 	if (json_string_eq(ask, BYTES_LIT("allow-drop")))
 		return parse_set(f, LIST_ALLOW, false, r);
+	if (json_string_eq(ask, BYTES_LIT("fingerprint-add")))
+		return parse_fingerprint(f, true, r);
+	if (json_string_eq(ask, BYTES_LIT("fingerprint-del")))
+		return parse_fingerprint(f, false, r);
 	if (json_string_eq(ask, BYTES_LIT("cert-reload"))) {
 		r->whom = ADMIN_ASK_KEEPER;
 		r->msg = (struct keeper_msg){.kind = KEEPER_CERT_RELOAD};

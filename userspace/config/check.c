@@ -264,3 +264,14 @@ const char *check_suite(const char *s)
 		       "a TLS 1.2 suite with ECDHE and AES-GCM or ChaCha20, like "
 		       "\"ECDHE-ECDSA-AES128-GCM-SHA256\"";
 }
+
+/* As userspace/tls/ja4.h draws it; config/ is below tls/. */
+const char *check_ja4(const char *s)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	return strlen(s) == 36 && s[0] == 't' && (s[3] == 'd' || s[3] == 'i') && s[10] == '_' &&
+			       strspn(s + 11, hex) == 12 && s[23] == '_' && strspn(s + 24, hex) == 12 ?
+		       NULL :
+		       "a JA4 fingerprint, like \"t13d1516h2_8daaf6152771_e5627efa2ab1\"";
+}

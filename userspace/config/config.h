@@ -278,6 +278,8 @@ struct config {
 		uint32_t n_suites;
 		uint32_t session_lifetime_ms; /* 0: no session is resumed */
 		const char *ticket_key_file;  /* NULL: the keeper makes keys */
+		const char *const *deny_fingerprints;
+		uint32_t n_deny_fingerprints;
 		uint32_t handshakes;  /* of one worker at a time */
 		uint32_t key_records; /* sealed under one key before KeyUpdate */
 	} tls;

@@ -105,6 +105,10 @@ static const struct option tls_options[] = {
 		 "each (openssl rand -base64 80 | tr -d '\\n'). The first seals, the others open. To change "
 		 "them, bring the new one as the second to all edges, then make it the first; the file is "
 		 "watched like certificates."},
+	{"deny_fingerprints", OPT_STRINGS, INNER_LIST_AT(tls, deny_fingerprints), .max = 128,
+	 .check = check_ja4, .def = "[]", .sample = "[\"t13d1516h2_8daaf6152771_e5627efa2ab1\"]",
+	 .help = "Programs that are not let in, by the JA4 fingerprint of their ClientHello, which `sluicectl "
+		 "fingerprint show` counts. `sluicectl deny fingerprint` adds others while the daemon runs."},
 	{"watch", OPT_BOOL, INNER_AT(tls, watch), .def = "true",
 	 .help = "Certificates, keys and OCSP responses are read anew when their files change. What is not in "
 		 "order is said in the log, and those in use stay. SIGHUP and `sluicectl cert reload` do the "

@@ -191,6 +191,7 @@ const char *check_interface(const char *s);
 const char *check_set_name(const char *s);
 const char *check_country(const char *s);
 const char *check_asn(const char *s);
+const char *check_ja4(const char *s);
 const char *check_group(const char *s);
 const char *check_suite(const char *s);
 

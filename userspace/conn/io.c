@@ -98,6 +98,7 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 			break;
 		case TLS_CLOSED: conn_eof(w, c); return;
 		case TLS_REFUSED: conn_end(w, c, CLOSE_TLS_ALERT); return;
+		case TLS_DENIED_HELLO: conn_end(w, c, CLOSE_FINGERPRINT); return;
 		case TLS_BAD:
 			conn_end(w, c,
 				 c->state == CONN_HANDSHAKE ? CLOSE_TLS_HANDSHAKE :

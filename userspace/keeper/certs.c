@@ -95,6 +95,11 @@ static void rotate(struct keeper *k, uint64_t now)
 void certs_open(struct keeper *k)
 {
 	rotate(k, clock_mono_ns());
+	for (uint32_t i = 0; i < k->cfg->tls.n_deny_fingerprints; i++) {
+		struct tls_ja4 j;
+		if (tls_ja4_parse(bytes_str(k->cfg->tls.deny_fingerprints[i]), &j))
+			tls_denied_add(&k->denied, &j, UINT64_MAX, 0);
+	}
 	k->certs.seen = look(k);
 	if (!k->cfg->tls.watch || k->cfg->n_certificates == 0)
 		return;

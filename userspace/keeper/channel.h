@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "tls/ja4.h"
 #include "tls/ticket.h"
 
 enum keeper_msg_kind {
@@ -33,6 +34,7 @@ enum keeper_msg_kind {
 	KEEPER_PIECE_PRESSURE, /* `pressure`, if the shield is on */
 	KEEPER_TLS, /* workers: certificates anew, beside it a sealed memfd: tls_material_unpack();
 		     * value: how often they were read anew, from 1 */
+	KEEPER_DENY_HELLO,     /* workers: `hello`; until_ns 0: no more */
 	KEEPER_TICKETS,        /* workers: `tickets`, from now on */
 	KEEPER_PIECE_LIST,     /* `gauge`: deny, then allow, if the shield is on */
 	/* process → keeper */
@@ -48,6 +50,8 @@ enum keeper_msg_kind {
 	KEEPER_LIST_LOAD, /* beside it a sealed memfd: list_hand_open(); `list`; text: the set's name, a
 			   * blank and what people call the file. REPLY when it is in force */
 	KEEPER_LIST_DROP, /* `list`, text: the set's name */
+	KEEPER_FINGERPRINT_ADD, /* text: a JA4; value: seconds, 0: no end */
+	KEEPER_FINGERPRINT_DEL, /* text: a JA4 */
 	KEEPER_CERT_RELOAD, /* REPLY when all workers were told: text, and a report */
 	KEEPER_OFFENCE,   /* workers: addr, bits (all of them), family; value: points. No reply */
 	KEEPER_BAD_PEER,  /* anybody: `member`, in its life `incarnation`, writes or does in the
@@ -134,6 +138,11 @@ struct keeper_piece_list {
 	char loading[32]; /* the set that is being loaded; NUL-terminated; "": none is */
 };
 
+struct keeper_hello {
+	struct tls_ja4 ja4;
+	uint64_t until_ns; /* monotonic; 0: it is not denied any more */
+};
+
 struct keeper_msg {
 	uint16_t kind;   /* enum keeper_msg_kind */
 	uint16_t member; /* of PEER_*, PIECE_MEMBER and BAD_PEER; else 0 */
@@ -158,6 +167,7 @@ struct keeper_msg {
 		struct keeper_piece_pressure pressure;
 		struct keeper_piece_list gauge;
 		struct tls_tickets tickets;
+		struct keeper_hello hello;
 	};
 };
 static_assert(sizeof(struct keeper_msg) == 312, "one size for all");

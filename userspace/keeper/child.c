@@ -134,6 +134,7 @@ void child_run(struct keeper *k, uint32_t id, int channel)
 		.control_fd = -1,
 		.tls = k->tls,
 		.tickets = &k->certs.tickets,
+		.denied = &k->denied,
 		.tls_generation = k->certs.generation,
 	};
 	bool admin = member_is_admin(k, id);

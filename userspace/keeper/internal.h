@@ -150,6 +150,7 @@ struct keeper {
 	struct shield_rehearsal rehearsed; /* as a guest */
 	struct lists lists;
 	struct certs certs;
+	struct tls_denied denied; /* fingerprints */
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
 	int control_fd;

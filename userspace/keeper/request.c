@@ -109,9 +109,29 @@ static bool may_force(const struct keeper_msg *m)
 	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_LIST_LOAD;
 }
 
+static bool is_fingerprint(const struct keeper_msg *m)
+{
+	return m->kind == KEEPER_FINGERPRINT_ADD || m->kind == KEEPER_FINGERPRINT_DEL;
+}
+
 static bool has_note(const struct keeper_msg *m)
 {
-	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_POLICY_TRY || is_list(m);
+	return m->kind == KEEPER_DENY_ADD || m->kind == KEEPER_POLICY_TRY || is_list(m) ||
+	       is_fingerprint(m);
+}
+
+static enum request_verdict check_fingerprint(const struct keeper_msg *m, const char **why)
+{
+	struct tls_ja4 j;
+	if (!tls_ja4_parse(bytes_str(m->text), &j)) {
+		*why = "a fingerprint looks like t13d1516h2_8daaf6152771_e5627efa2ab1";
+		return REQUEST_REFUSED;
+	}
+	if (m->value > KEEPER_DENY_MAX_S) {
+		*why = "a denial of more than a year: leave the time out instead";
+		return REQUEST_REFUSED;
+	}
+	return REQUEST_OK;
 }
 
 /* A set's name, and behind a blank what the file is called. */
@@ -208,6 +228,12 @@ enum request_verdict request_check(const void *datagram, size_t n, bool from_adm
 			break;
 		verdict = check_text(msg, sizeof(msg->text) - 1, why);
 		return verdict == REQUEST_OK ? check_set(msg, why) : verdict;
+	case KEEPER_FINGERPRINT_ADD:
+	case KEEPER_FINGERPRINT_DEL:
+		if (!prefix_unused(msg) || (msg->value && msg->kind == KEEPER_FINGERPRINT_DEL))
+			break;
+		verdict = check_text(msg, sizeof(msg->text) - 1, why);
+		return verdict == REQUEST_OK ? check_fingerprint(msg, why) : verdict;
 	case KEEPER_CERT_RELOAD:
 	case KEEPER_POLICY_CHECK:
 	case KEEPER_POLICY_CONFIRM:

@@ -116,6 +116,37 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 	reply(k, id, m, err, text);
 }
 
+/* ---- fingerprints --------------------------------------------------------------------------------- */
+
+static void serve_fingerprint(struct keeper *k, uint32_t id, const struct keeper_msg *m, uint64_t now)
+{
+	struct keeper_msg tell = {.kind = KEEPER_DENY_HELLO};
+	char text[sizeof(m->text)], span[SPAN_MAX];
+	bool done, add = m->kind == KEEPER_FINGERPRINT_ADD;
+	tls_ja4_parse(bytes_str(m->text), &tell.hello.ja4);
+	if (add)
+		tell.hello.until_ns = m->value ? now + m->value * 1000000000u : UINT64_MAX;
+	done = add ? tls_denied_add(&k->denied, &tell.hello.ja4, tell.hello.until_ns, now) :
+		     tls_denied_del(&k->denied, &tell.hello.ja4);
+	if (!done) {
+		snprintf(text, sizeof(text),
+			 add ? "%u fingerprints are denied already: take one away" :
+			       "this fingerprint is not denied",
+			 TLS_DENIED);
+		reply(k, id, m, add ? -ENOSPC : -ENOENT, text);
+		return;
+	}
+	for (uint32_t i = 0; i < k->n_workers; i++)
+		member_tell(k, i, &tell);
+	snprintf(text, sizeof(text), "fingerprint %.36s %s%s", m->text,
+		 !add     ? "is not denied any more" :
+		 m->value ? "denied for " :
+			    "denied until taken away",
+		 add && m->value ? span_str(m->value, span) : "");
+	log_info("tls: %s", text);
+	reply(k, id, m, 0, text);
+}
+
 /* ---- offences ------------------------------------------------------------------------------------- */
 
 /* Whom nobody but a person denies: who manages, who stands for many, and ourselves. */
@@ -397,6 +428,8 @@ static void serve_one(struct keeper *k, uint32_t id, const void *datagram, size_
 		serve_status(k, id, &m);
 	else if (m.kind >= KEEPER_POLICY_CHECK && m.kind <= KEEPER_POLICY_REVERT)
 		policy_serve(k, id, &m, fd);
+	else if (m.kind == KEEPER_FINGERPRINT_ADD || m.kind == KEEPER_FINGERPRINT_DEL)
+		serve_fingerprint(k, id, &m, now_ns);
 	else if (m.kind == KEEPER_CERT_RELOAD)
 		certs_serve(k, id, &m);
 	else if (m.kind == KEEPER_LIST_LOAD || m.kind == KEEPER_LIST_DROP)

@@ -193,6 +193,7 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m,
 		return NULL;
 	t->max = w->slab.max;
 	t->stats = &w->stats;
+	t->now_ns = &w->now_ns;
 	if (m->tickets.n > 0)
 		t->tickets = m->tickets;
 	else if (tickets != NULL)

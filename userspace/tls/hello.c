@@ -140,6 +140,13 @@ enum ssl_select_cert_result_t tls_hello(const SSL_CLIENT_HELLO *hello)
 	if (!tls_ja4_of(hello->version, BYTES(hello->cipher_suites, hello->cipher_suites_len),
 			BYTES(hello->extensions, hello->extensions_len), &t->hand->ja4))
 		return ssl_select_cert_error; /* no program sends this */
+	tls_counted_add(&t->counted, &t->hand->ja4);
+	struct tls_denial *denial = tls_denied_find(&t->denied, &t->hand->ja4, *t->now_ns);
+	if (denial) {
+		denial->refused++;
+		t->hand_denied = true;
+		return ssl_select_cert_error;
+	}
 	read_name(hello, wish.name);
 	struct tls_cert *cert = pick(t, l, &wish);
 	cert->info.picked++;

@@ -6,7 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "tls/asleep.h"
-#include "tls/ja4.h"
+#include "tls/fingerprint.h"
 #include "tls/ocsp.h"
 #include "tls/tls.h"
 
@@ -33,6 +33,9 @@ struct worker_stats;
 struct tls {
 	struct tls_certs *certs;
 	struct tls_tickets tickets;
+	struct tls_counted counted;
+	struct tls_denied denied;
+	bool hand_denied;      /* the handshake in hand is refused for its fingerprint */
 	/* Side tables by conn index; mmap, untouched pages are free. */
 	SSL **ssl;
 	struct tls_cold *cold;
@@ -43,6 +46,7 @@ struct tls {
 	uint8_t *gather;       /* TLS_PLAIN_MAX: several parts become one record */
 	struct tls_cold *hand; /* of the conn whose handshake is being driven */
 	struct worker_stats *stats;
+	const uint64_t *now_ns; /* the worker's clock */
 };
 
 /* What else is remembered of a TLS connection; two lines. */

@@ -126,9 +126,27 @@ static enum tls_outcome taken(struct worker *w, struct conn *c, enum tls_outcome
 	return all ? o : bad(w, c, "half a record is left");
 }
 
+/* A client that does not like our certificate says so in the clear if it has not got round to its keys
+ * (OpenSSL's have not), and the library would take that for a record that does not open. Whoever
+ * could forge it could as well have cut the connection. */
+static bool gives_up(const struct tls *t)
+{
+	const uint8_t fatal = 2;
+	return t->in.n == TLS_HEAD + 2 && t->in.p[0] == SSL3_RT_ALERT && t->in.p[TLS_HEAD] == fatal;
+}
+
 static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 {
+	if (gives_up(w->tls)) {
+		log_debug("conn %u: tls: the peer's alert %u", conn_index(&w->slab, c),
+			  w->tls->in.p[TLS_HEAD + 1]);
+		w->tls->in = BYTES(NULL, 0);
+		w->stats.alerts_in++;
+		w->stats.handshakes_failed++;
+		return TLS_REFUSED;
+	}
 	w->tls->hand = &w->tls->cold[conn_index(&w->slab, c)];
+	w->tls->hand_denied = false;
 	int r = SSL_do_handshake(ssl);
 	if (r == 1) {
 		enum tls_outcome o = taken(w, c, TLS_HANDSHAKEN);
@@ -140,7 +158,11 @@ static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 	if (SSL_get_error(ssl, r) == SSL_ERROR_WANT_READ)
 		return taken(w, c, TLS_RECORD);
 	w->stats.handshakes_failed++;
-	return bad(w, c, "handshake");
+	bad(w, c, "handshake");
+	if (!w->tls->hand_denied)
+		return TLS_BAD;
+	w->tls->out.n = 0; /* not even an alert */
+	return TLS_DENIED_HELLO;
 }
 
 enum tls_outcome tls_library_open(struct worker *w, struct conn *c, struct bytes *in,

@@ -113,3 +113,26 @@ const char *tls_fingerprint(const struct worker *w, const struct conn *c, char *
 		tls_ja4_print(&w->tls->cold[conn_index(&w->slab, c)].ja4, buf);
 	return buf;
 }
+
+void tls_deny_all(struct worker *w, const struct tls_denied *d)
+{
+	w->tls->denied = *d;
+}
+
+void tls_deny(struct worker *w, const struct tls_ja4 *j, uint64_t until_ns)
+{
+	if (until_ns == 0)
+		tls_denied_del(&w->tls->denied, j);
+	else if (!tls_denied_add(&w->tls->denied, j, until_ns, w->now_ns))
+		log_error("tls: no room for one more denied fingerprint");
+}
+
+const struct tls_counted *tls_fingerprints(const struct worker *w)
+{
+	return &w->tls->counted;
+}
+
+const struct tls_denied *tls_denials(const struct worker *w)
+{
+	return &w->tls->denied;
+}

@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "config/config.h"
+#include "tls/fingerprint.h"
 #include "tls/ticket.h"
 
 struct worker;
@@ -78,6 +79,7 @@ enum tls_outcome {
 	TLS_HANDSHAKEN, /* likewise, and the handshake is complete with it */
 	TLS_CLOSED,     /* close_notify */
 	TLS_REFUSED,    /* the peer's fatal alert */
+	TLS_DENIED_HELLO, /* its fingerprint is denied: end it without a word */
 	TLS_BAD         /* an alert is in the output; end the connection */
 };
 /* Opens the first record of `*in`, which is advanced. *plain is what it brought, good until the next
@@ -113,6 +115,12 @@ const struct tls_cert_info *tls_cert_info(const struct worker *w, uint32_t i);
 /* For the CLI: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "" for plain ones. */
 const char *tls_version(const struct worker *w, const struct conn *c);
 const char *tls_cipher(const struct worker *w, const struct conn *c);
+/* What the operator denies: all at the start, then one by one; until_ns 0: no more. */
+void tls_deny_all(struct worker *w, const struct tls_denied *d);
+void tls_deny(struct worker *w, const struct tls_ja4 *j, uint64_t until_ns);
+/* For the CLI. */
+const struct tls_counted *tls_fingerprints(const struct worker *w);
+const struct tls_denied *tls_denials(const struct worker *w);
 /* The JA4 of its ClientHello (ja4.h) in buf; "" before that has come. */
 const char *tls_fingerprint(const struct worker *w, const struct conn *c, char *buf);
 

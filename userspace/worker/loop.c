@@ -262,6 +262,8 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 			member_down(w, m.member);
 		else if (m.kind == KEEPER_TLS && handed >= 0 && !w->is_admin)
 			renew_tls(w, handed, m.value);
+		else if (m.kind == KEEPER_DENY_HELLO && !w->is_admin)
+			tls_deny(w, &m.hello.ja4, m.hello.until_ns);
 		else if (m.kind == KEEPER_TICKETS && m.tickets.n <= TLS_TICKET_KEYS && !w->is_admin)
 			take_tickets(w, &m);
 		else if (m.kind == KEEPER_PEER_UP && m.member != w->id)
@@ -432,6 +434,8 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 		w->engine = w->engine_ops->new (w);
 		w->tls = tls_new(w, start->tls, start->tickets);
 		w->tls_generation = start->tls_generation;
+		if (w->tls != NULL && start->denied != NULL)
+			tls_deny_all(w, start->denied);
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
 	       w->subs && w->partials && w->waiting && w->site && w->fanout && w->batch && w->hub &&

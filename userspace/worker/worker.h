@@ -37,6 +37,7 @@ struct hub;
 struct listener;
 struct mailbox;
 struct tls;
+struct tls_denied;
 struct tls_tickets;
 
 #define WORKER_TICK_MS  128         /* of the timer wheel */
@@ -73,6 +74,7 @@ struct worker_start {
 	uint8_t hash_key[16];           /* of channel names; the same in all workers */
 	const struct tls_material *tls; /* keys and certificates as bytes, read by the keeper */
 	const struct tls_tickets *tickets;
+	const struct tls_denied *denied;
 	uint64_t tls_generation;        /* how often they were read anew */
 	const bool *member_up;          /* n_workers + 1 */
 };
