@@ -81,7 +81,7 @@ def bpf(kernel, select):
     with machine.Lab() as lab:
         guest = lab.machine("guest", kernel, cpus=2, memory_mb=2048)
         lab.boot()
-        guest.do("modprobe -a veth sch_ingress cls_bpf act_bpf tls 8021q; true", limit=120)
+        guest.do("modprobe -a veth tun sch_ingress cls_bpf act_bpf tls 8021q; true", limit=120)
         env = {"SLUICE_BUILD": str(BUILD), "SLUICE_VM": kernel.name}
         for source in sorted((ROOT / "tests/bpf").glob("test_*.c")):
             program = BUILD / "tests/bpf" / source.stem
