@@ -423,3 +423,18 @@ def test_a_stream_may_be_cut_anywhere(edge):
                 stream = stream[n:]
             for t in texts:
                 assert wire.message(frames) == (2, t)
+
+
+def test_secrets_go_to_a_file_only_if_that_is_asked_for(edge, tmp_path):
+    """What is there opens our records; nothing is there by default, whatever the environment says."""
+    log = tmp_path / "keys"
+    with sluice.Edge(workers=2, endpoints=ECHO, env={"SSLKEYLOGFILE": str(tmp_path / "no")},
+                     extra=f'tls = {{ debug_keylog_file = "{log}"; }};') as e:
+        assert "reads all traffic" in e.log() and log.stat().st_mode & 0o77 == 0
+        clients = [echo(e)[0] for _ in range(4)]
+        lines = [line.split() for line in log.read_text().splitlines()]
+        for c in clients:
+            assert any(w[0] == "SERVER_TRAFFIC_SECRET_0" and bytes.fromhex(w[2]) == c.rx.secret for w in lines)
+            c.sock.close()
+    echo(edge)[0].sock.close()
+    assert not (tmp_path / "no").exists()

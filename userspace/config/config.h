@@ -278,6 +278,7 @@ struct config {
 		uint32_t n_suites;
 		uint32_t session_lifetime_ms; /* 0: no session is resumed */
 		const char *ticket_key_file;  /* NULL: the keeper makes keys */
+		const char *debug_keylog_file; /* NULL: secrets go nowhere */
 		const char *const *deny_fingerprints;
 		uint32_t n_deny_fingerprints;
 		uint32_t handshakes;  /* of one worker at a time */

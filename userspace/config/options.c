@@ -109,6 +109,11 @@ static const struct option tls_options[] = {
 	 .check = check_ja4, .def = "[]", .sample = "[\"t13d1516h2_8daaf6152771_e5627efa2ab1\"]",
 	 .help = "Programs that are not let in, by the JA4 fingerprint of their ClientHello, which `sluicectl "
 		 "fingerprint show` counts. `sluicectl deny fingerprint` adds others while the daemon runs."},
+	{"debug_keylog_file", OPT_PATH, INNER_AT(tls, debug_keylog_file), .unset = "none",
+	 .sample = "\"/var/lib/sluice/keylog\"",
+	 .help = "For debugging alone: the secrets of every TLS session are appended to this file, as "
+		 "SSLKEYLOGFILE does it for browsers, so that Wireshark can read along. Whoever has the file reads "
+		 "all traffic. It is said in the log at each start."},
 	{"watch", OPT_BOOL, INNER_AT(tls, watch), .def = "true",
 	 .help = "Certificates, keys and OCSP responses are read anew when their files change. What is not in "
 		 "order is said in the log, and those in use stay. SIGHUP and `sluicectl cert reload` do the "

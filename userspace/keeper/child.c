@@ -92,7 +92,7 @@ static struct mailbox *join_mailbox(struct keeper *k, uint32_t id, bool *up)
 static int close_the_rest(struct keeper *k, const struct worker_start *s)
 {
 	uint32_t n = 0, n_listeners = s->listener_fds ? k->cfg->n_listeners : 0;
-	int *keep = calloc(6 + k->n_members + n_listeners, sizeof(*keep));
+	int *keep = calloc(7 + k->n_members + n_listeners, sizeof(*keep));
 	if (!keep)
 		return -ENOMEM;
 	if (dup2(k->null_fd, STDIN_FILENO) < 0 || dup2(k->null_fd, STDOUT_FILENO) < 0)
@@ -103,6 +103,7 @@ static int close_the_rest(struct keeper *k, const struct worker_start *s)
 	keep[n++] = s->keeper_fd;
 	keep[n++] = s->slab_fd;
 	keep[n++] = s->control_fd;
+	keep[n++] = s->keylog_fd;
 	for (uint32_t i = 0; i < k->n_members; i++)
 		keep[n++] = k->members[i].ends.event_fd;
 	for (uint32_t i = 0; i < n_listeners; i++)
@@ -135,6 +136,7 @@ void child_run(struct keeper *k, uint32_t id, int channel)
 		.tls = k->tls,
 		.tickets = &k->certs.tickets,
 		.denied = &k->denied,
+		.keylog_fd = member_is_admin(k, id) ? -1 : k->keylog_fd,
 		.tls_generation = k->certs.generation,
 	};
 	bool admin = member_is_admin(k, id);

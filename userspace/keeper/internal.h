@@ -151,6 +151,7 @@ struct keeper {
 	struct lists lists;
 	struct certs certs;
 	struct tls_denied denied; /* fingerprints */
+	int keylog_fd;            /* tls.debug_keylog_file; -1: none */
 	struct mailbox_plan plan;
 	int *listener_fds; /* [listener * n_workers + worker]; -1: not open */
 	int control_fd;

@@ -401,11 +401,30 @@ static int start_and_supervise(struct keeper *k)
 	return supervise(k);
 }
 
+/* For debugging: said each time, because everybody forgets it once. */
+static int open_keylog(struct keeper *k)
+{
+	const char *file = k->cfg->tls.debug_keylog_file;
+	if (!file)
+		return 0;
+	k->keylog_fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (k->keylog_fd < 0) {
+		log_error("tls.debug_keylog_file %s: %s", file, strerror(errno));
+		return -errno;
+	}
+	log_warn("tls: the secrets of every session go to %s: whoever has it reads all traffic "
+		 "(debug_keylog_file)",
+		 file);
+	return 0;
+}
+
 static int with_runtime(struct keeper *k)
 {
 	int code = 1;
 	k->tls = tls_material_load(k->cfg);
 	if (!k->tls || !tls_material_check(k->cfg, k->tls))
+		goto no_secrets;
+	if (open_keylog(k))
 		goto no_secrets;
 	certs_open(k);
 	k->signal_fd = supervise_signals_open(); /* from here on there is something to undo */
@@ -444,6 +463,8 @@ no_members:
 no_signals:
 	certs_close(k);
 no_secrets:
+	if (k->keylog_fd >= 0)
+		close(k->keylog_fd);
 	tls_material_free(k->tls);
 	return code;
 }
@@ -477,6 +498,7 @@ int keeper_run(const struct config *cfg, const struct keeper_how *how)
 	struct keeper k = {.cfg = cfg,
 			   .started_wall_ms = clock_wall_ms(),
 			   .control_fd = -1,
+			   .keylog_fd = -1,
 			   .null_fd = -1,
 			   .ready_fd = how->ready_fd,
 			   .lists = {.job = {.hand = -1, .sock = -1}},

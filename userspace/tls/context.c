@@ -194,6 +194,7 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m,
 	t->max = w->slab.max;
 	t->stats = &w->stats;
 	t->now_ns = &w->now_ns;
+	t->keylog_fd = -1;
 	if (m->tickets.n > 0)
 		t->tickets = m->tickets;
 	else if (tickets != NULL)

@@ -8,8 +8,11 @@
  * All of it by the library's public interface. What makes it sound: it was fed record by record, so
  * it holds nothing of the peer's; what it wrote lies in our output; and with the counters of records
  * the keys are where the library would have gone on with them. */
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/mem.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "tls/internal.h"
@@ -32,12 +35,24 @@ static bool catch (const char *line, const char *label, uint8_t secret[TLS_SECRE
 	return true;
 }
 
+/* By one write, so that lines of several workers do not mix. */
+static void log_keys(int fd, const char *line)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), "%s\n", line);
+	if (write(fd, text, MIN((size_t)n, sizeof(text) - 1)) < 0)
+		log_warn("tls.debug_keylog_file: %s", strerror(errno));
+	OPENSSL_cleanse(text, sizeof(text));
+}
+
 void tls_catch_secrets(const SSL *ssl, const char *line)
 {
 	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	struct tls_secrets *s = &t->hand->secrets;
 	if (!catch (line, "CLIENT_TRAFFIC_SECRET_0", s->rx))
 		catch (line, "SERVER_TRAFFIC_SECRET_0", s->tx);
+	if (t->keylog_fd >= 0)
+		log_keys(t->keylog_fd, line);
 }
 
 bool tls_hibernate(struct worker *w, struct conn *c)

@@ -45,6 +45,7 @@ struct tls {
 	struct tls_out out;    /* ciphertext that waits for conn/io.c */
 	uint8_t *gather;       /* TLS_PLAIN_MAX: several parts become one record */
 	struct tls_cold *hand; /* of the conn whose handshake is being driven */
+	int keylog_fd; /* -1: none */
 	struct worker_stats *stats;
 	const uint64_t *now_ns; /* the worker's clock */
 };

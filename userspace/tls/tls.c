@@ -136,3 +136,8 @@ const struct tls_denied *tls_denials(const struct worker *w)
 {
 	return &w->tls->denied;
 }
+
+void tls_log_keys(struct worker *w, int fd)
+{
+	w->tls->keylog_fd = fd;
+}

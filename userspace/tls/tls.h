@@ -115,6 +115,8 @@ const struct tls_cert_info *tls_cert_info(const struct worker *w, uint32_t i);
 /* For the CLI: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "" for plain ones. */
 const char *tls_version(const struct worker *w, const struct conn *c);
 const char *tls_cipher(const struct worker *w, const struct conn *c);
+/* For debugging: secrets are written there as SSLKEYLOGFILE has them; -1: nowhere. */
+void tls_log_keys(struct worker *w, int fd);
 /* What the operator denies: all at the start, then one by one; until_ns 0: no more. */
 void tls_deny_all(struct worker *w, const struct tls_denied *d);
 void tls_deny(struct worker *w, const struct tls_ja4 *j, uint64_t until_ns);

@@ -436,6 +436,8 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 		w->tls_generation = start->tls_generation;
 		if (w->tls != NULL && start->denied != NULL)
 			tls_deny_all(w, start->denied);
+		if (w->tls != NULL)
+			tls_log_keys(w, start->keylog_fd);
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
 	       w->subs && w->partials && w->waiting && w->site && w->fanout && w->batch && w->hub &&

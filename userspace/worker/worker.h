@@ -75,6 +75,7 @@ struct worker_start {
 	const struct tls_material *tls; /* keys and certificates as bytes, read by the keeper */
 	const struct tls_tickets *tickets;
 	const struct tls_denied *denied;
+	int keylog_fd; /* debugging: secrets of sessions go there; -1: nowhere */
 	uint64_t tls_generation;        /* how often they were read anew */
 	const bool *member_up;          /* n_workers + 1 */
 };
