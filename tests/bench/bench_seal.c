@@ -65,8 +65,8 @@ int main(void)
 	static const size_t sizes[] = {2, 32, 132, 1024, 16384};
 	keys = calloc(CROWD, sizeof(*keys));
 	kept = calloc(CROWD, sizeof(*kept));
-	printf("a key is %zu bytes, a set-up cipher %zu; ns per record: ours / kept\n", sizeof(*keys),
-	       sizeof(*kept));
+	printf("a key is %zu bytes, a set-up cipher %zu; ns per record: ours / kept\n",
+	       sizeof(*keys), sizeof(*kept));
 	for (enum tls_suite s = TLS_SUITE_AES_128_GCM; s < TLS_SUITES; s++) {
 		for (uint32_t i = 0; i < CROWD; i++) {
 			memset(keys[i].key, (int)i, sizeof(keys[i].key));

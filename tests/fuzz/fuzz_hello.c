@@ -13,7 +13,8 @@ static void fingerprint(struct bytes in)
 	char text[TLS_JA4_TEXT];
 	struct tls_ja4 j, again;
 	size_t n = in.n ? MIN(in.p[0], in.n - 1) : 0;
-	if (in.n == 0 || !tls_ja4_of(0x0303, BYTES(in.p + 1, n), BYTES(in.p + 1 + n, in.n - 1 - n), &j))
+	if (in.n == 0 ||
+	    !tls_ja4_of(0x0303, BYTES(in.p + 1, n), BYTES(in.p + 1 + n, in.n - 1 - n), &j))
 		return;
 	tls_ja4_print(&j, text);
 	assert(strlen(text) == TLS_JA4_TEXT - 1);

@@ -128,7 +128,8 @@ static bool say_frame(struct echo *e, struct peer *p, unsigned opcode, struct by
 {
 	uint8_t mask[4];
 	RAND_bytes(mask, sizeof(mask));
-	size_t n = ws_frame_write(e->frame, payload.n + WS_HEAD_MAX, opcode | WS_FIN, payload, mask);
+	size_t n =
+		ws_frame_write(e->frame, payload.n + WS_HEAD_MAX, opcode | WS_FIN, payload, mask);
 	return say(e, p, e->frame, n);
 }
 

@@ -185,7 +185,9 @@ static void say_why(const struct options *o)
 		switch ((enum why)(why >> 32)) {
 		case WHY_ERRNO: fprintf(stderr, "%s\n", strerror((int)number)); break;
 		case WHY_TLS: fprintf(stderr, "TLS: %s\n", sh->crowd[i].tls_why); break;
-		case WHY_HTTP: fprintf(stderr, "HTTP %u instead of %s\n", number, o->get ? "200" : "101"); break;
+		case WHY_HTTP:
+			fprintf(stderr, "HTTP %u instead of %s\n", number, o->get ? "200" : "101");
+			break;
 		default: fprintf(stderr, "closed by the server\n");
 		}
 	}
@@ -409,8 +411,9 @@ static int run_handshake(const struct options *o)
 		       o->resume ? "true" : "false", n, failed, took, (double)n / took,
 		       measured(o, 1, cpu));
 	else
-		printf("%" PRIu64 " handshakes up to the %s in %.1f s (%.0f/s), %" PRIu64 " failed\n", n,
-		       o->get ? "200" : "101", took, (double)n / took, failed);
+		printf("%" PRIu64 " handshakes up to the %s in %.1f s (%.0f/s), %" PRIu64
+		       " failed\n",
+		       n, o->get ? "200" : "101", took, (double)n / took, failed);
 	if (!o->json && o->n_pids)
 		printf("server CPU per handshake: %.0f us\n", cpu);
 	else if (!o->json)
@@ -452,7 +455,8 @@ static int run_echo(const struct options *o)
 	stop(o);
 	uint64_t got = TOTAL(received), bytes = TOTAL(bytes);
 	if (got < o->messages && TOTAL(failed) == 0)
-		fprintf(stderr, "nothing came back for 20 s: is %s an endpoint that echoes?\n", o->url.path);
+		fprintf(stderr, "nothing came back for 20 s: is %s an endpoint that echoes?\n",
+			o->url.path);
 	uint64_t p50 = hist_quantile(sh, o->procs, .5), p99 = hist_quantile(sh, o->procs, .99),
 		 max = hist_max(sh, o->procs);
 	double cpu = each((after.cpu_s - before.cpu_s) * 1e6, got);
@@ -481,7 +485,16 @@ static int run_echo(const struct options *o)
 
 /* ── the command line ── */
 
-enum { OPT_RESUME = 256, OPT_SUBSCRIBE, OPT_EXPECT, OPT_PUBLISH, OPT_PUBLISH_URL, OPT_UP_TO, OPT_CUT, OPT_GET };
+enum {
+	OPT_RESUME = 256,
+	OPT_SUBSCRIBE,
+	OPT_EXPECT,
+	OPT_PUBLISH,
+	OPT_PUBLISH_URL,
+	OPT_UP_TO,
+	OPT_CUT,
+	OPT_GET
+};
 
 static bool number(const char *text, double min, double max, double *v)
 {
@@ -603,7 +616,10 @@ static const struct {
 static const struct mode {
 	const char *name;
 	int (*run)(const struct options *);
-} modes[] = {{"idle", run_idle}, {"fanout", run_fanout}, {"handshake", run_handshake}, {"echo", run_echo}};
+} modes[] = {{"idle", run_idle},
+	     {"fanout", run_fanout},
+	     {"handshake", run_handshake},
+	     {"echo", run_echo}};
 
 static const struct mode *mode_named(const char *name)
 {

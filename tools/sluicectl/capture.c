@@ -35,7 +35,7 @@
 #define HOLD_NS     100000000ull /* before it is written, so that what is older still comes first */
 #define LOOK_US     10000
 #define BUSY_US     50000 /* the kernel closes an AF_XDP socket a moment after its owner has */
-#define BUSY_MAX    40   /* times that we look, for all queues together */
+#define BUSY_MAX    40    /* times that we look, for all queues together */
 #define COUNT_MAX   1000000
 #define TIME_MAX_S  3600
 

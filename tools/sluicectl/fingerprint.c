@@ -10,8 +10,8 @@ static json_t *entry_of(json_t *all, const char *ja4)
 {
 	json_t *e = json_object_get(all, ja4);
 	if (e == NULL) {
-		e = json_pack("{s:s,s:i,s:i,s:b,s:i}", "ja4", ja4, "handshakes", 0, "at_most_over", 0,
-			      "denied", 0, "refused", 0);
+		e = json_pack("{s:s,s:i,s:i,s:b,s:i}", "ja4", ja4, "handshakes", 0, "at_most_over",
+			      0, "denied", 0, "refused", 0);
 		json_object_set_new(all, ja4, e);
 	}
 	return e;
@@ -19,7 +19,8 @@ static json_t *entry_of(json_t *all, const char *ja4)
 
 static void sum(json_t *to, const json_t *row, const char *key)
 {
-	json_object_set_new(to, key, json_integer((json_int_t)(ctl_u64(to, key) + ctl_u64(row, key))));
+	json_object_set_new(to, key,
+			    json_integer((json_int_t)(ctl_u64(to, key) + ctl_u64(row, key))));
 }
 
 static void add(json_t *all, const json_t *row)
@@ -41,8 +42,8 @@ static int of_worker(struct ctl *ctl, int worker, json_t *all)
 	int code = CTL_OK;
 	for (bool more = true; more;) {
 		json_t *a = ctl_ask(ctl,
-				    json_pack("{s:s,s:i,s:I}", "ask", "fingerprints", "member", worker,
-					      "cursor", cursor),
+				    json_pack("{s:s,s:i,s:I}", "ask", "fingerprints", "member",
+					      worker, "cursor", cursor),
 				    &code);
 		json_t *row;
 		size_t i;
@@ -60,7 +61,8 @@ static int of_worker(struct ctl *ctl, int worker, json_t *all)
 static int by_weight(const void *a, const void *b)
 {
 	const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
-	int d = json_is_true(json_object_get(y, "denied")) - json_is_true(json_object_get(x, "denied"));
+	int d = json_is_true(json_object_get(y, "denied")) -
+		json_is_true(json_object_get(x, "denied"));
 	unsigned long long n = ctl_u64(x, "handshakes"), m = ctl_u64(y, "handshakes");
 	return d ? d : n < m ? 1 : n > m ? -1 : strcmp(ctl_str(x, "ja4"), ctl_str(y, "ja4"));
 }
@@ -146,19 +148,22 @@ int fingerprint_deny(struct ctl *ctl, int argc, char **argv)
 	const struct keyword words[] = {{"for", &span}};
 	long long seconds = 0;
 	if (argc < 1)
-		return ctl_fail(ctl, CTL_USAGE, "which one? `sluicectl fingerprint show` counts them");
+		return ctl_fail(ctl, CTL_USAGE,
+				"which one? `sluicectl fingerprint show` counts them");
 	if (!ctl_keywords(ctl, argc - 1, argv + 1, words, 1))
 		return CTL_USAGE;
 	if (span && (!ctl_duration(span, &seconds) || seconds < 1 || seconds > KEEPER_DENY_MAX_S))
-		return ctl_fail(ctl, CTL_USAGE, "for: 30s, 10m, 1h or 7d, at most 366d, not '%s'", span);
-	return say(ctl, json_pack("{s:s,s:s,s:I}", "ask", "fingerprint-add", "name", argv[0], "seconds",
-				  (json_int_t)seconds));
+		return ctl_fail(ctl, CTL_USAGE, "for: 30s, 10m, 1h or 7d, at most 366d, not '%s'",
+				span);
+	return say(ctl, json_pack("{s:s,s:s,s:I}", "ask", "fingerprint-add", "name", argv[0],
+				  "seconds", (json_int_t)seconds));
 }
 
 static int undeny(struct ctl *ctl, int argc, char **argv)
 {
 	if (argc < 1)
-		return ctl_fail(ctl, CTL_USAGE, "which one? `sluicectl fingerprint show` has those denied");
+		return ctl_fail(ctl, CTL_USAGE,
+				"which one? `sluicectl fingerprint show` has those denied");
 	if (!ctl_keywords(ctl, argc - 1, argv + 1, NULL, 0))
 		return CTL_USAGE;
 	return say(ctl, json_pack("{s:s,s:s}", "ask", "fingerprint-del", "name", argv[0]));

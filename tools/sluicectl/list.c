@@ -329,7 +329,9 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		 "[as " me "] [wait TIME]",                                                        \
 		 LOAD_HELP more_force, VIA_DAEMON},                                                \
 		{"unload", unload, "SET", "take a whole set away", VIA_DAEMON},                    \
-		{"export", list_export, "[to FILE] [set NAME]", EXPORT_HELP, VIA_KERNEL}
+	{                                                                                          \
+		"export", list_export, "[to FILE] [set NAME]", EXPORT_HELP, VIA_KERNEL             \
+	}
 
 static const struct verb deny_verbs[] = {
 	VERBS("deny",

@@ -9,10 +9,9 @@
 #include "tools/sluicectl/ctl.h"
 
 static const struct object *const objects[] = {
-	&status_object, &worker_object, &conn_object,   &channel_object,
-	&allow_object,  &deny_object,   &drop_object,   &rate_object,
-	&talker_object, &event_object,  &policy_object, &prog_object,   &cert_object,
-	&fingerprint_object,
+	&status_object, &worker_object, &conn_object, &channel_object,     &allow_object,
+	&deny_object,   &drop_object,   &rate_object, &talker_object,      &event_object,
+	&policy_object, &prog_object,   &cert_object, &fingerprint_object,
 };
 #define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 

@@ -19,13 +19,13 @@ struct worker;
 #define QUERY_NO_NEXT    UINT32_MAX
 
 enum query_kind {
-	QUERY_WORKER = 1, /* one object: its counters and memory */
-	QUERY_CONNS,      /* a page of conns from slab index `cursor` on */
-	QUERY_CONN,       /* the conn with this client id; none and a `next`: not among those */
-	QUERY_CLOSE,      /* likewise, and close it */
-	QUERY_CHANNELS,   /* a page of channels from `cursor` on; only `name` if it is set */
-	QUERY_HOMES,      /* likewise of those that are at home there, with their position */
-	QUERY_CERTS,      /* certificates in use, from index `cursor` of the configuration's on */
+	QUERY_WORKER = 1,   /* one object: its counters and memory */
+	QUERY_CONNS,        /* a page of conns from slab index `cursor` on */
+	QUERY_CONN,         /* the conn with this client id; none and a `next`: not among those */
+	QUERY_CLOSE,        /* likewise, and close it */
+	QUERY_CHANNELS,     /* a page of channels from `cursor` on; only `name` if it is set */
+	QUERY_HOMES,        /* likewise of those that are at home there, with their position */
+	QUERY_CERTS,        /* certificates in use, from index `cursor` of the configuration's on */
 	QUERY_FINGERPRINTS, /* of ClientHellos, from the cursor on: first counted, then denied */
 	QUERY_KINDS
 };

@@ -248,8 +248,9 @@ const char *check_group(const char *s)
 {
 	static const char *const words[] = {"X25519", "P-256", "P-384", "P-521"};
 
-	return one_of(s, words, ARRAY_SIZE(words)) ? NULL :
-						     "one of \"X25519\", \"P-256\", \"P-384\", \"P-521\"";
+	return one_of(s, words, ARRAY_SIZE(words)) ?
+		       NULL :
+		       "one of \"X25519\", \"P-256\", \"P-384\", \"P-521\"";
 }
 
 const char *check_suite(const char *s)
@@ -271,7 +272,8 @@ const char *check_ja4(const char *s)
 	static const char hex[] = "0123456789abcdef";
 
 	return strlen(s) == 36 && s[0] == 't' && (s[3] == 'd' || s[3] == 'i') && s[10] == '_' &&
-			       strspn(s + 11, hex) == 12 && s[23] == '_' && strspn(s + 24, hex) == 12 ?
+			       strspn(s + 11, hex) == 12 && s[23] == '_' &&
+			       strspn(s + 24, hex) == 12 ?
 		       NULL :
 		       "a JA4 fingerprint, like \"t13d1516h2_8daaf6152771_e5627efa2ab1\"";
 }

@@ -270,14 +270,14 @@ struct config {
 
 	struct {
 		enum config_tls_version min_version;
-		bool watch;           /* the files of certificates */
+		bool watch;                    /* the files of certificates */
 		enum config_tls_preset preset; /* what min_version is unless given */
 		const char *const *groups;
 		uint32_t n_groups;
 		const char *const *suites; /* of TLS 1.2 */
 		uint32_t n_suites;
-		uint32_t session_lifetime_ms; /* 0: no session is resumed */
-		const char *ticket_key_file;  /* NULL: the keeper makes keys */
+		uint32_t session_lifetime_ms;  /* 0: no session is resumed */
+		const char *ticket_key_file;   /* NULL: the keeper makes keys */
 		const char *debug_keylog_file; /* NULL: secrets go nowhere */
 		const char *const *deny_fingerprints;
 		uint32_t n_deny_fingerprints;

@@ -400,13 +400,15 @@ void finish_tls(struct load *l, const config_setting_t *set, void *obj)
 	if (!given(set, "min_version"))
 		cfg->tls.min_version = modern ? CONFIG_TLS_1_3 : CONFIG_TLS_1_2;
 	else if (modern && cfg->tls.min_version != CONFIG_TLS_1_3)
-		complain(l, place(set, "min_version"),
-			 "preset = \"modern\" is TLS 1.3 alone: leave min_version out, or take \"intermediate\"");
+		complain(
+			l, place(set, "min_version"),
+			"preset = \"modern\" is TLS 1.3 alone: leave min_version out, or take \"intermediate\"");
 	if (cfg->tls.n_groups == 0)
 		complain(l, place(set, "groups"), "groups: without one no handshake succeeds");
 	if (cfg->tls.n_suites == 0)
-		complain(l, place(set, "suites"),
-			 "suites: without one no client of TLS 1.2 succeeds: min_version = \"1.3\" says so");
+		complain(
+			l, place(set, "suites"),
+			"suites: without one no client of TLS 1.2 succeeds: min_version = \"1.3\" says so");
 	if (cfg->tls.ticket_key_file && cfg->tls.session_lifetime_ms == 0)
 		complain(l, place(set, "ticket_key_file"),
 			 "ticket_key_file is of no use while session_lifetime = 0");

@@ -95,12 +95,12 @@ static const struct option tls_options[] = {
 		"\"ECDHE-ECDSA-CHACHA20-POLY1305\", \"ECDHE-RSA-CHACHA20-POLY1305\"]",
 	 .help = "Suites of TLS 1.2, the best first, by OpenSSL's names. Those of TLS 1.3 are fixed: "
 		 "AES-128-GCM, AES-256-GCM, and ChaCha20 for clients that compute it faster."},
-	{"session_lifetime", OPT_MS, INNER_AT(tls, session_lifetime_ms), .min = 60 * S, .max = 7 * 24 * H,
-	 .zero = "none is resumed", .def = "\"8 h\"",
+	{"session_lifetime", OPT_MS, INNER_AT(tls, session_lifetime_ms), .min = 60 * S,
+	 .max = 7 * 24 * H, .zero = "none is resumed", .def = "\"8 h\"",
 	 .help = "Who comes back within it resumes his session, for about half of a handshake's CPU. The keys "
 		 "of session tickets are changed every half of it and forgotten after one and a half."},
-	{"ticket_key_file", OPT_PATH, INNER_AT(tls, ticket_key_file), .unset = "none: the keeper makes them",
-	 .sample = "\"/etc/sluice/tickets.key\"",
+	{"ticket_key_file", OPT_PATH, INNER_AT(tls, ticket_key_file),
+	 .unset = "none: the keeper makes them", .sample = "\"/etc/sluice/tickets.key\"",
 	 .help = "Keys of session tickets that several edges share: one to three of 80 bytes, a line of base64 "
 		 "each (openssl rand -base64 80 | tr -d '\\n'). The first seals, the others open. To change "
 		 "them, bring the new one as the second to all edges, then make it the first; the file is "
@@ -118,8 +118,7 @@ static const struct option tls_options[] = {
 	 .help = "Certificates, keys and OCSP responses are read anew when their files change. What is not in "
 		 "order is said in the log, and those in use stay. SIGHUP and `sluicectl cert reload` do the "
 		 "same at once."},
-	{"handshakes", OPT_INT, INNER_AT(tls, handshakes), .min = 16, .max = 1000000,
-	 .def = "2048",
+	{"handshakes", OPT_INT, INNER_AT(tls, handshakes), .min = 16, .max = 1000000, .def = "2048",
 	 .help = "Connections of one worker that may be in their TLS handshake at a time. When there are as "
 		 "many, the one that came first and had a second makes room; newcomers wait for it in the "
 		 "kernel's queue (backlog).",

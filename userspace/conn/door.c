@@ -33,8 +33,7 @@ struct door *door_new(struct worker *w)
 		return NULL;
 	d->first = d->last = CONN_NONE;
 	d->fd = epoll_create1(EPOLL_CLOEXEC);
-	d->event = d->fd < 0 ? NULL :
-			       event_new(w->base, d->fd, EV_READ | EV_PERSIST, on_knock, d);
+	d->event = d->fd < 0 ? NULL : event_new(w->base, d->fd, EV_READ | EV_PERSIST, on_knock, d);
 	return d->event != NULL && event_add(d->event, NULL) == 0 ? d : NULL;
 }
 

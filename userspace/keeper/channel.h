@@ -34,9 +34,9 @@ enum keeper_msg_kind {
 	KEEPER_PIECE_PRESSURE, /* `pressure`, if the shield is on */
 	KEEPER_TLS, /* workers: certificates anew, beside it a sealed memfd: tls_material_unpack();
 		     * value: how often they were read anew, from 1 */
-	KEEPER_DENY_HELLO,     /* workers: `hello`; until_ns 0: no more */
-	KEEPER_TICKETS,        /* workers: `tickets`, from now on */
-	KEEPER_PIECE_LIST,     /* `gauge`: deny, then allow, if the shield is on */
+	KEEPER_DENY_HELLO, /* workers: `hello`; until_ns 0: no more */
+	KEEPER_TICKETS,    /* workers: `tickets`, from now on */
+	KEEPER_PIECE_LIST, /* `gauge`: deny, then allow, if the shield is on */
 	/* process → keeper */
 	KEEPER_READY = 64, /* the loop runs */
 	KEEPER_FULL,       /* value 1: send me no new connections; 0: I have room again */
@@ -49,12 +49,12 @@ enum keeper_msg_kind {
 	KEEPER_POLICY_REVERT,
 	KEEPER_LIST_LOAD, /* beside it a sealed memfd: list_hand_open(); `list`; text: the set's name, a
 			   * blank and what people call the file. REPLY when it is in force */
-	KEEPER_LIST_DROP, /* `list`, text: the set's name */
+	KEEPER_LIST_DROP,       /* `list`, text: the set's name */
 	KEEPER_FINGERPRINT_ADD, /* text: a JA4; value: seconds, 0: no end */
 	KEEPER_FINGERPRINT_DEL, /* text: a JA4 */
-	KEEPER_CERT_RELOAD, /* REPLY when all workers were told: text, and a report */
-	KEEPER_OFFENCE,   /* workers: addr, bits (all of them), family; value: points. No reply */
-	KEEPER_BAD_PEER,  /* anybody: `member`, in its life `incarnation`, writes or does in the
+	KEEPER_CERT_RELOAD,     /* REPLY when all workers were told: text, and a report */
+	KEEPER_OFFENCE,  /* workers: addr, bits (all of them), family; value: points. No reply */
+	KEEPER_BAD_PEER, /* anybody: `member`, in its life `incarnation`, writes or does in the
 			  * mailbox what no honest one does; the keeper judges (accuse.h) */
 };
 

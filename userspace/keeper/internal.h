@@ -121,13 +121,13 @@ struct certs_job {
 
 struct certs {
 	struct certs_job job;
-	uint64_t generation; /* how often they were read anew */
-	int watch;           /* inotify; -1: none */
-	uint64_t look_at_ns; /* a directory has changed; 0: none has */
+	uint64_t generation;        /* how often they were read anew */
+	int watch;                  /* inotify; -1: none */
+	uint64_t look_at_ns;        /* a directory has changed; 0: none has */
 	struct tls_tickets tickets; /* made here; unused if a file has them */
 	uint64_t rotate_at_ns;      /* UINT64_MAX: never */
-	uint64_t seen;       /* what the files were when they were read */
-	bool again;          /* asked while they are being read */
+	uint64_t seen;              /* what the files were when they were read */
+	bool again;                 /* asked while they are being read */
 };
 
 struct keeper {

@@ -407,7 +407,8 @@ static int open_keylog(struct keeper *k)
 	const char *file = k->cfg->tls.debug_keylog_file;
 	if (!file)
 		return 0;
-	k->keylog_fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	k->keylog_fd = open(
+		file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (k->keylog_fd < 0) {
 		log_error("tls.debug_keylog_file %s: %s", file, strerror(errno));
 		return -errno;

@@ -197,7 +197,8 @@ static void descriptor_flags(struct program *p)
 {
 	unsigned b = block_begin(p, SYS_fcntl);
 	load_arg(p, 1);
-	const uint32_t commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC, F_GET_SEALS};
+	const uint32_t commands[] = {F_GETFL, F_SETFL,         F_GETFD,
+				     F_SETFD, F_DUPFD_CLOEXEC, F_GET_SEALS};
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		equal(p, commands[i], ALLOW);
 	answer(p, KILL);

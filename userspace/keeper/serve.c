@@ -118,7 +118,8 @@ static void serve_deny(struct keeper *k, uint32_t id, const struct keeper_msg *m
 
 /* ---- fingerprints --------------------------------------------------------------------------------- */
 
-static void serve_fingerprint(struct keeper *k, uint32_t id, const struct keeper_msg *m, uint64_t now)
+static void serve_fingerprint(struct keeper *k, uint32_t id, const struct keeper_msg *m,
+			      uint64_t now)
 {
 	struct keeper_msg tell = {.kind = KEEPER_DENY_HELLO};
 	char text[sizeof(m->text)], span[SPAN_MAX];

@@ -81,7 +81,8 @@ void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, s
 	info->n_names = cert->n_names;
 	info->not_before = seconds_of(X509_get0_notBefore(leaf));
 	info->not_after = seconds_of(X509_get0_notAfter(leaf));
-	info->self_signed = X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0;
+	info->self_signed =
+		X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0;
 	if (ocsp.n > 0 && tls_ocsp_read(ocsp, BYTES(serial, serial_n), &o) == NULL) {
 		info->ocsp_this = o.this_update;
 		info->ocsp_next = o.next_update;

@@ -27,7 +27,8 @@ void tls_counted_add(struct tls_counted *c, const struct tls_ja4 *j)
 	c->entry[least] = (struct tls_count){.ja4 = *j, .seen = before + 1, .over = before};
 }
 
-bool tls_denied_add(struct tls_denied *d, const struct tls_ja4 *j, uint64_t until_ns, uint64_t now_ns)
+bool tls_denied_add(struct tls_denied *d, const struct tls_ja4 *j, uint64_t until_ns,
+		    uint64_t now_ns)
 {
 	uint32_t place = d->n;
 	for (uint32_t i = 0; i < d->n; i++) {

@@ -34,7 +34,8 @@ struct tls_denied {
 void tls_counted_add(struct tls_counted *c, const struct tls_ja4 *j);
 
 /* Adds, or sets another end. False: the table is full of living ones. */
-bool tls_denied_add(struct tls_denied *d, const struct tls_ja4 *j, uint64_t until_ns, uint64_t now_ns);
+bool tls_denied_add(struct tls_denied *d, const struct tls_ja4 *j, uint64_t until_ns,
+		    uint64_t now_ns);
 /* False: it is not there. */
 bool tls_denied_del(struct tls_denied *d, const struct tls_ja4 *j);
 /* The denial that is in force, or NULL. */

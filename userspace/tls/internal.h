@@ -35,7 +35,7 @@ struct tls {
 	struct tls_tickets tickets;
 	struct tls_counted counted;
 	struct tls_denied denied;
-	bool hand_denied;      /* the handshake in hand is refused for its fingerprint */
+	bool hand_denied; /* the handshake in hand is refused for its fingerprint */
 	/* Side tables by conn index; mmap, untouched pages are free. */
 	SSL **ssl;
 	struct tls_cold *cold;
@@ -45,7 +45,7 @@ struct tls {
 	struct tls_out out;    /* ciphertext that waits for conn/io.c */
 	uint8_t *gather;       /* TLS_PLAIN_MAX: several parts become one record */
 	struct tls_cold *hand; /* of the conn whose handshake is being driven */
-	int keylog_fd; /* -1: none */
+	int keylog_fd;         /* -1: none */
 	struct worker_stats *stats;
 	const uint64_t *now_ns; /* the worker's clock */
 };

@@ -114,9 +114,7 @@ static bool read_extension(uint16_t type, struct bytes body, struct seen *s)
 	switch (type) {
 	case EXT_NAME: s->named = true; return true;
 	case EXT_ALPN: read_alpn(body, s->alpn); return true;
-	case EXT_SIGNATURES:
-		add(&s->extensions, type);
-		return read_list(body, 2, &s->signatures);
+	case EXT_SIGNATURES: add(&s->extensions, type); return read_list(body, 2, &s->signatures);
 	case EXT_VERSIONS: add(&s->extensions, type); return read_list(body, 1, &s->versions);
 	default: add(&s->extensions, type); return true;
 	}
@@ -203,7 +201,9 @@ static bool parse_hex(const uint8_t *p, uint8_t out[6])
 {
 	for (size_t i = 0; i < 12; i++) {
 		uint8_t c = p[i];
-		unsigned v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10u : 16;
+		unsigned v = c >= '0' && c <= '9' ? c - '0' :
+			     c >= 'a' && c <= 'f' ? c - 'a' + 10u :
+						    16;
 		if (v == 16)
 			return false;
 		out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | v : v << 4);

@@ -24,7 +24,8 @@ struct tls_ja4 {
 
 /* Of the fields of a ClientHello as they stand in it; those of `suites` and `extensions` without their
  * own length in front. False: they are cut short, *out is not written. */
-bool tls_ja4_of(uint16_t version, struct bytes suites, struct bytes extensions, struct tls_ja4 *out);
+bool tls_ja4_of(uint16_t version, struct bytes suites, struct bytes extensions,
+		struct tls_ja4 *out);
 /* Returns buf. All zero (none was computed) is "". */
 const char *tls_ja4_print(const struct tls_ja4 *j, char buf[TLS_JA4_TEXT]);
 /* The whole text, as printed. */

@@ -227,8 +227,9 @@ static bool check_pem(const char *cert_file, const char *key_file, const char *o
 		log_error("tls: key %s does not belong to the first certificate in %s", key_file,
 			  cert_file);
 	} else if (!tls_key_kind_of(key, &kind)) {
-		log_error("tls: key %s: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are served with",
-			  key_file);
+		log_error(
+			"tls: key %s: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are served with",
+			key_file);
 	} else {
 		ok = check_dates(cert_file, sk_X509_value(chain, 0));
 		if (pem->ocsp.p)
@@ -281,8 +282,7 @@ bool tls_material_check(const struct config *cfg, const struct tls_material *m)
 	for (uint32_t i = 0; i < m->n; i++) {
 		char cert_file[PATH_MAX], key_file[PATH_MAX];
 		ok &= file_names(cfg, i, cert_file, key_file) &&
-		      check_pem(cert_file, key_file, cfg->certificates[i].ocsp_file,
-				&m->pem[i]);
+		      check_pem(cert_file, key_file, cfg->certificates[i].ocsp_file, &m->pem[i]);
 	}
 	return ok;
 }

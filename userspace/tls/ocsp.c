@@ -28,12 +28,13 @@ static bool read_time(CBS *in, int64_t *out)
 	if (!CBS_get_asn1(in, &t, CBS_ASN1_GENERALIZEDTIME) || CBS_len(&t) != 15)
 		return false;
 	const uint8_t *p = CBS_data(&t);
-	if (!two_digits(p, &century) || !two_digits(p + 2, &year) || !two_digits(p + 4, &tm.tm_mon) ||
-	    !two_digits(p + 6, &tm.tm_mday) || !two_digits(p + 8, &tm.tm_hour) ||
-	    !two_digits(p + 10, &tm.tm_min) || !two_digits(p + 12, &tm.tm_sec) || p[14] != 'Z')
+	if (!two_digits(p, &century) || !two_digits(p + 2, &year) ||
+	    !two_digits(p + 4, &tm.tm_mon) || !two_digits(p + 6, &tm.tm_mday) ||
+	    !two_digits(p + 8, &tm.tm_hour) || !two_digits(p + 10, &tm.tm_min) ||
+	    !two_digits(p + 12, &tm.tm_sec) || p[14] != 'Z')
 		return false;
-	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-	    tm.tm_min > 59 || tm.tm_sec > 60)
+	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+	    tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
 		return false;
 	tm.tm_year = century * 100 + year - 1900;
 	tm.tm_mon--;
@@ -91,8 +92,10 @@ static const char *open_response(CBS der, CBS *singles)
 		return "it is no OCSP response in DER";
 	if (CBS_data(&status)[0] != 0)
 		return "it says that the responder could not answer";
-	if (!CBS_get_asn1(&response, &wrap, TAG(0)) || !CBS_get_asn1(&wrap, &body, CBS_ASN1_SEQUENCE) ||
-	    !CBS_get_asn1(&body, &oid, CBS_ASN1_OBJECT) || !CBS_mem_equal(&oid, basic, sizeof(basic)) ||
+	if (!CBS_get_asn1(&response, &wrap, TAG(0)) ||
+	    !CBS_get_asn1(&wrap, &body, CBS_ASN1_SEQUENCE) ||
+	    !CBS_get_asn1(&body, &oid, CBS_ASN1_OBJECT) ||
+	    !CBS_mem_equal(&oid, basic, sizeof(basic)) ||
 	    !CBS_get_asn1(&body, &octets, CBS_ASN1_OCTETSTRING) ||
 	    !CBS_get_asn1(&octets, &inner, CBS_ASN1_SEQUENCE) ||
 	    !CBS_get_asn1(&inner, &data, CBS_ASN1_SEQUENCE) ||

@@ -10,7 +10,8 @@
 
 struct tls_ocsp {
 	enum { TLS_OCSP_GOOD, TLS_OCSP_REVOKED, TLS_OCSP_UNKNOWN } status;
-	int64_t this_update, next_update; /* seconds since 1970; the latter 0: newer is always to be had */
+	int64_t this_update,
+		next_update; /* seconds since 1970; the latter 0: newer is always to be had */
 };
 
 /* Of the certificate with that serial number (the INTEGER's content). NULL, or why not. */

@@ -23,7 +23,8 @@ void tls_tickets_rotate(struct tls_tickets *t)
 static bool is_text(struct bytes b)
 {
 	for (size_t i = 0; i < b.n; i++)
-		if (b.p[i] > '~' || (b.p[i] < ' ' && b.p[i] != '\n' && b.p[i] != '\r' && b.p[i] != '\t'))
+		if (b.p[i] > '~' ||
+		    (b.p[i] < ' ' && b.p[i] != '\n' && b.p[i] != '\r' && b.p[i] != '\t'))
 			return false;
 	return true;
 }
@@ -69,7 +70,8 @@ const char *tls_tickets_parse(struct bytes text, struct tls_tickets *out)
 	const char *why = NULL;
 	*out = (struct tls_tickets){.n = 0};
 	if (!is_text(text)) {
-		for (; text.n > 0 && !why; text.p += MIN(text.n, KEY_BYTES), text.n -= MIN(text.n, KEY_BYTES))
+		for (; text.n > 0 && !why;
+		     text.p += MIN(text.n, KEY_BYTES), text.n -= MIN(text.n, KEY_BYTES))
 			why = add(out, text.p, MIN(text.n, KEY_BYTES));
 		return why;
 	}
@@ -94,7 +96,8 @@ int tls_ticket_crypt(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *ciphe
 		memcpy(name, k->name, sizeof(k->name));
 		RAND_bytes(iv, 16);
 	} else {
-		while (i < t->tickets.n && memcmp(t->tickets.key[i].name, name, sizeof(k->name)) != 0)
+		while (i < t->tickets.n &&
+		       memcmp(t->tickets.key[i].name, name, sizeof(k->name)) != 0)
 			i++;
 		if (i == t->tickets.n)
 			return 0;

@@ -74,13 +74,13 @@ bool tls_begin(struct worker *w, struct conn *c);
 void tls_end(struct worker *w, struct conn *c);
 
 enum tls_outcome {
-	TLS_MORE,       /* *in holds no whole record: keep it, come back with more behind it */
-	TLS_RECORD,     /* one record is used up and gave plaintext, maybe none */
-	TLS_HANDSHAKEN, /* likewise, and the handshake is complete with it */
-	TLS_CLOSED,     /* close_notify */
-	TLS_REFUSED,    /* the peer's fatal alert */
+	TLS_MORE,         /* *in holds no whole record: keep it, come back with more behind it */
+	TLS_RECORD,       /* one record is used up and gave plaintext, maybe none */
+	TLS_HANDSHAKEN,   /* likewise, and the handshake is complete with it */
+	TLS_CLOSED,       /* close_notify */
+	TLS_REFUSED,      /* the peer's fatal alert */
 	TLS_DENIED_HELLO, /* its fingerprint is denied: end it without a word */
-	TLS_BAD         /* an alert is in the output; end the connection */
+	TLS_BAD           /* an alert is in the output; end the connection */
 };
 /* Opens the first record of `*in`, which is advanced. *plain is what it brought, good until the next
  * call: in the record's own memory, which is written to, or in the worker's scratch_plain.
@@ -100,9 +100,10 @@ void tls_output_clear(struct worker *w);
 
 /* For the CLI: what a certificate in use is, by index of config.certificates. */
 struct tls_cert_info {
-	char subject[128], issuer[128]; /* common name, or organisation; UTF-8, "" if there is none */
-	char serial[64], sha256[65];    /* hexadecimal */
-	const char *key;                /* "RSA 2048", "ECDSA P-256" */
+	char subject[128],
+		issuer[128];         /* common name, or organisation; UTF-8, "" if there is none */
+	char serial[64], sha256[65]; /* hexadecimal */
+	const char *key;             /* "RSA 2048", "ECDSA P-256" */
 	const char *const *names;
 	uint32_t n_names;
 	int64_t not_before, not_after; /* seconds since 1970 */

@@ -75,9 +75,9 @@ struct worker_start {
 	const struct tls_material *tls; /* keys and certificates as bytes, read by the keeper */
 	const struct tls_tickets *tickets;
 	const struct tls_denied *denied;
-	int keylog_fd; /* debugging: secrets of sessions go there; -1: nowhere */
-	uint64_t tls_generation;        /* how often they were read anew */
-	const bool *member_up;          /* n_workers + 1 */
+	int keylog_fd;           /* debugging: secrets of sessions go there; -1: nowhere */
+	uint64_t tls_generation; /* how often they were read anew */
+	const bool *member_up;   /* n_workers + 1 */
 };
 
 struct worker {
@@ -104,7 +104,7 @@ struct worker {
 	struct batch *batch;
 	struct tls *tls;
 	uint64_t tls_generation; /* certificates were read anew so often since the daemon began */
-	struct door *door; /* TLS handshakes; the admin worker has none */
+	struct door *door;       /* TLS handshakes; the admin worker has none */
 	struct listener *listeners;
 	struct admin *admin;           /* the admin worker only */
 	struct offence_book *offences; /* NULL: nobody is told on */

@@ -7,10 +7,11 @@
 /* The description's example: suites and extensions in the order in which a browser sent them. */
 static const uint16_t suites[] = {0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030,
 				  0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035};
-static const uint16_t extensions[] = {0x2a2a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017,
-				      0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01,
-				      0x000b, 0x000a, 0x0015, 0x3a3a};
-static const uint16_t signatures[] = {0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601};
+static const uint16_t extensions[] = {0x2a2a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469,
+				      0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012,
+				      0x002b, 0xff01, 0x000b, 0x000a, 0x0015, 0x3a3a};
+static const uint16_t signatures[] = {0x0403, 0x0804, 0x0401, 0x0503,
+				      0x0805, 0x0501, 0x0806, 0x0601};
 
 static size_t put16(uint8_t *p, unsigned v)
 {
@@ -63,8 +64,8 @@ static const char *ja4(const uint16_t *s, size_t n_s, const uint16_t *e, size_t 
 
 TEST(ja4, the_example_of_its_description)
 {
-	assert_string_equal(ja4(suites, ARRAY_SIZE(suites), extensions, ARRAY_SIZE(extensions), "h2",
-				true),
+	assert_string_equal(ja4(suites, ARRAY_SIZE(suites), extensions, ARRAY_SIZE(extensions),
+				"h2", true),
 			    "t13d1516h2_8daaf6152771_e5627efa2ab1");
 }
 
@@ -81,9 +82,11 @@ TEST(ja4, order_and_grease_do_not_matter)
 
 TEST(ja4, what_is_not_there_is_zeros)
 {
-	assert_string_equal(ja4(NULL, 0, NULL, 0, "", true), "t12i000000_000000000000_000000000000");
+	assert_string_equal(ja4(NULL, 0, NULL, 0, "", true),
+			    "t12i000000_000000000000_000000000000");
 	static const uint16_t name[] = {0};
-	assert_string_equal(ja4(suites, 1, name, 1, "", true), "t12d000100_000000000000_000000000000");
+	assert_string_equal(ja4(suites, 1, name, 1, "", true),
+			    "t12d000100_000000000000_000000000000");
 }
 
 TEST(ja4, a_protocol_without_letters_is_its_hex_digits)
@@ -104,7 +107,8 @@ TEST(ja4, the_highest_version_offered_counts)
 
 TEST(ja4, what_is_cut_short_is_none)
 {
-	static const uint8_t odd[] = {1}, cut[] = {0, 13, 0, 5, 0, 4, 4, 3}, lying[] = {0, 13, 0, 2, 0, 8};
+	static const uint8_t odd[] = {1}, cut[] = {0, 13, 0, 5, 0, 4, 4, 3},
+			     lying[] = {0, 13, 0, 2, 0, 8};
 	struct tls_ja4 j;
 	assert_false(tls_ja4_of(0x0303, BYTES(odd, 1), BYTES(NULL, 0), &j));
 	assert_false(tls_ja4_of(0x0303, BYTES(NULL, 0), BYTES(cut, sizeof(cut)), &j));
@@ -119,7 +123,9 @@ TEST(ja4, a_printed_one_can_be_read)
 	char back[TLS_JA4_TEXT];
 	assert_true(tls_ja4_parse(bytes_str(text), &j));
 	assert_string_equal(tls_ja4_print(&j, back), text);
-	static const char *const bad[] = {"", "t13d1516h2", "x13d1516h2_8daaf6152771_e5627efa2ab1",
+	static const char *const bad[] = {"",
+					  "t13d1516h2",
+					  "x13d1516h2_8daaf6152771_e5627efa2ab1",
 					  "t13d1516h2_8daaf615277g_e5627efa2ab1",
 					  "t13d1516h2-8daaf6152771_e5627efa2ab1",
 					  "t13d1516h2_8daaf6152771_e5627efa2ab11"};
