@@ -91,14 +91,19 @@ enum shield_sample_via {
 	SAMPLE_XSK, /* the frame itself, to an AF_XDP socket in `sample_xsk`; frames in pieces as above */
 };
 
+#define SAMPLE_OVER 2 /* shield_sample.told */
+
 /* sample, one entry: what drops somebody wants to see. His to write, while until_ns lies in the
- * past; `left`, `lost` and `told` are the program's. */
+ * past or is what he wrote there: he lets it run for seconds only, and writes a later one as long as he
+ * lives. `left`, `lost` and `told` are the program's. When he has done he writes until_ns 0, and then told
+ * SAMPLE_OVER with the packets he got in `left`; the keeper tells of that, or of one who is gone, and
+ * writes zeros. */
 struct shield_sample {
 	__u64 until_ns; /* CLOCK_MONOTONIC; 0: nothing is wanted */
 	__u64 reasons;  /* bit i: enum drop_reason i */
 	__s64 left;     /* packets wanted still; below 1: enough */
 	__u64 lost;     /* for which the ring buffer had no room */
-	__u64 told;     /* 1: the keeper knows */
+	__u64 told;     /* 1: the keeper knows that it has begun */
 	__u32 one_in;   /* of so many, chosen at random */
 	enum shield_sample_via via;
 };

@@ -4,7 +4,7 @@
  *   drop ─► does somebody capture, and this? ─► AF_XDP: the frame itself, its story as metadata
  *                                           └► else a copy of its head into a ring buffer
  *
- * It ends by itself, by count and by clock, with the one who asked alive or dead. Nobody
+ * It ends by itself, by count and by clock, soon after the one who asked has died. Nobody
  * is woken up for it: under a flood that would cost more than the drop; he comes and looks. */
 #ifndef SLUICE_BPF_SAMPLE_H
 #define SLUICE_BPF_SAMPLE_H

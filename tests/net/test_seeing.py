@@ -378,16 +378,42 @@ def test_a_capture_takes_only_the_reasons_that_were_asked_for_and_ends_when_told
     assert json.loads(dump.stdout)[0]["formatted"]["value"]["until_ns"] == 0
 
 
-def test_a_capture_whose_asker_was_killed_ends_in_the_kernel(net, edge, wire, tmp_path):
-    capture = Capture(edge, tmp_path / "drops.pcap", "for", "2s")
+def sample(edge):
+    dump = subprocess.run(["bpftool", "-j", "map", "dump", "pinned", f"{edge.pin_dir}/sample"], capture_output=True)
+    return json.loads(dump.stdout)[0]["formatted"]["value"]
+
+
+def test_a_capture_whose_asker_was_killed_ends_and_leaves_a_file_that_can_be_read(net, edge, wire, tmp_path):
+    capture = Capture(edge, tmp_path / "drops.pcap", "for", "1h")
+    assert sample(edge)["until_ns"] < time.clock_gettime_ns(time.CLOCK_MONOTONIC) + 5 * 10**9  # good for seconds
     capture.process.kill()
     capture.process.communicate()
-    wire(syn(net, flags=0))  # to a socket that is closed: still a drop, and counted
-    sluice.wait_for("the drop", 5, lambda: drops(edge)[0]["bad-tcp-flags"] >= 1)
-    time.sleep(2.1)
+    assert read_pcap(capture.path) == []
+    sluice.wait_for("it ends", 20, lambda: sample(edge)["until_ns"] < time.clock_gettime_ns(time.CLOCK_MONOTONIC))
     again = Capture(edge, tmp_path / "again.pcap", "count", "1")
     wire(syn(net, flags=0))
     assert "1 packet, 1 bad-tcp-flags" in again.finish()
+    # nobody has begun another one: the keeper says so and clears away
+    last = Capture(edge, tmp_path / "last.pcap", "for", "1h")
+    last.process.kill()
+    last.process.communicate()
+    edge.wait_log("a capture ended: who asked for it is gone; nothing was dropped that it wanted", 30)
+    sluice.wait_for("it is cleared", 5, lambda: sample(edge)["until_ns"] == 0 and sample(edge)["reasons"] == 0)
+    assert "who asked for it is gone" in edge.ctl("event", "show")
+
+
+def test_a_capture_lasts_for_as_long_as_it_is_wanted_and_one_that_saw_nothing_is_told_of(net, edge, wire, tmp_path):
+    capture = Capture(edge, tmp_path / "drops.pcap", "via", "ring", "for", "1h")
+    first = sample(edge)["until_ns"]
+    sluice.wait_for("its first seconds are over", 20, lambda: time.clock_gettime_ns(time.CLOCK_MONOTONIC) > first)
+    before = drops(edge)[0]["bad-tcp-flags"]
+    wire(syn(net, flags=0))
+    sluice.wait_for("the drop", 10, lambda: drops(edge)[0]["bad-tcp-flags"] > before)
+    assert "1 packet, 1 bad-tcp-flags" in capture.finish(signal.SIGINT)
+    edge.wait_log("a capture ended with 1 packet", 20)
+    Capture(edge, tmp_path / "none.pcap", "via", "ring", "for", "1h").finish(signal.SIGINT)
+    edge.wait_log("a capture ended: nothing was dropped that it wanted", 20)
+    assert read_pcap(tmp_path / "none.pcap") == []
 
 
 def test_captures_may_follow_each_other_at_once(net, edge, wire, tmp_path):
@@ -570,6 +596,7 @@ def test_events_are_followed_as_they_happen_and_over_a_restart(net, edge, wire, 
         assert (event["kind"], event["text"]) == ("capture", "dropped packets are captured, up to 1")
         assert abs(event["wall_ms"] / 1000 - time.time()) < 30
         assert "dropped packets are captured" in edge.log()
+        assert told()["text"] == "a capture ended with 1 packet"
         (tmp_path / "scanners.txt").write_text("192.0.2.0/25\n2001:db8:5::/48\n")
         edge.ctl("deny", "load", str(tmp_path / "scanners.txt"))
         event = told()

@@ -6,7 +6,8 @@
  *
  * This is the one command that writes to a map of the shield itself: it wants the frames,
  * and they are too many to pass through the daemon. The request ends in the kernel by count and by
- * clock, however this process ends. Packets of several queues come together here: they are
+ * clock, however this process ends: it is good for seconds, and made good for more as long as we live.
+ * What is left of it tells the keeper that it is over, and what became of it. Packets of several queues come together here: they are
  * held back for a moment and written in the order of their time. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -38,6 +39,8 @@
 #define BUSY_MAX    40    /* times that we look, for all queues together */
 #define COUNT_MAX   1000000
 #define TIME_MAX_S  3600
+#define RENEW_NS    1000000000ull
+#define LEASE_NS    4000000000ull /* after that nobody asks any more */
 
 struct caught {
 	uint64_t ns;
@@ -70,6 +73,7 @@ struct capture {
 	uint64_t latest_ns;
 	uint64_t of_reason[DROP_REASONS];
 	uint64_t caught, wanted;
+	uint64_t end_ns, until_ns; /* of all of it; of the request as it is */
 	bool failed;
 };
 
@@ -327,14 +331,18 @@ static bool sample_read(const struct capture *c, struct shield_sample *s)
 static int nobody_else(const struct capture *c)
 {
 	struct shield_sample s;
-	uint64_t now = clock_mono_ns();
 
 	if (!sample_read(c, &s))
 		return ctl_fail(c->ctl, CTL_REFUSED, "sample: %s", strerror(errno));
-	if (s.until_ns > now)
-		return ctl_fail(c->ctl, CTL_BUSY, "another capture is running, for %llus at most",
-				(unsigned long long)(s.until_ns - now) / 1000000000u + 1);
+	if (s.until_ns > clock_mono_ns())
+		return ctl_fail(c->ctl, CTL_BUSY, "another capture is running");
 	return CTL_OK;
+}
+
+static bool ask(struct capture *c, struct shield_sample *s)
+{
+	c->until_ns = s->until_ns = MIN(clock_mono_ns() + LEASE_NS, c->end_ns);
+	return bpf_map_update_elem(c->sample, &zero, s, BPF_ANY) == 0;
 }
 
 static int begin(struct capture *c, const struct wish *w)
@@ -344,14 +352,35 @@ static int begin(struct capture *c, const struct wish *w)
 
 	if (code != CTL_OK)
 		return code;
-	s = (struct shield_sample){.until_ns = clock_mono_ns() + (uint64_t)w->seconds * 1000000000u,
-				   .reasons = w->reasons,
+	c->end_ns = clock_mono_ns() + (uint64_t)w->seconds * 1000000000u;
+	s = (struct shield_sample){.reasons = w->reasons,
 				   .left = (int64_t)c->wanted,
 				   .one_in = (uint32_t)w->one_in,
 				   .via = c->n_ports ? SAMPLE_XSK : SAMPLE_RING};
-	if (bpf_map_update_elem(c->sample, &zero, &s, BPF_ANY))
+	if (!ask(c, &s))
 		return ctl_fail(c->ctl, CTL_REFUSED, "sample: %s", strerror(errno));
 	return CTL_OK;
+}
+
+/* False: it is another one's now, who found ours run out (we may have been stopped). What the
+ * program counts at this moment is lost to `left`: a packet more is offered, and not taken. */
+static bool renew(struct capture *c, const struct wish *w)
+{
+	uint64_t now = clock_mono_ns();
+	struct shield_sample s;
+
+	if (c->until_ns == c->end_ns || now + LEASE_NS - RENEW_NS < c->until_ns ||
+	    !sample_read(c, &s))
+		return true;
+	if (s.until_ns != c->until_ns && s.until_ns > now)
+		return false;
+	s.reasons = w->reasons;
+	s.one_in = (uint32_t)w->one_in;
+	s.via = c->n_ports ? SAMPLE_XSK : SAMPLE_RING;
+	if (s.until_ns != c->until_ns) /* cleared away meanwhile */
+		s.left = (int64_t)(c->wanted - c->caught);
+	ask(c, &s);
+	return true;
 }
 
 static void look(struct capture *c)
@@ -361,12 +390,13 @@ static void look(struct capture *c)
 		from_port(c, &c->port[i]);
 }
 
-static void gather(struct capture *c, long long seconds)
+static void gather(struct capture *c, const struct wish *w)
 {
-	uint64_t end = clock_mono_ns() + (uint64_t)seconds * 1000000000u, quiet_since = 0;
+	uint64_t quiet_since = 0;
 	struct shield_sample s;
 
-	while (!interrupted && !c->failed && c->caught < c->wanted && clock_mono_ns() < end) {
+	while (!interrupted && !c->failed && c->caught < c->wanted && clock_mono_ns() < c->end_ns &&
+	       renew(c, w)) {
 		uint64_t before = c->caught, now;
 
 		look(c);
@@ -381,15 +411,23 @@ static void gather(struct capture *c, long long seconds)
 	}
 }
 
-/* Stops the sampling, and says how many had no room. */
+/* Stops the sampling, and says how many had no room; the keeper finds what became of it. */
 static uint64_t end(struct capture *c)
 {
-	struct shield_sample s, none = {0};
-	uint64_t lost = sample_read(c, &s) ? s.lost : 0;
+	struct shield_sample s;
+	bool ours = sample_read(c, &s) && s.until_ns == c->until_ns;
+	uint64_t lost = ours ? s.lost : 0;
 
-	bpf_map_update_elem(c->sample, &zero, &none, BPF_ANY);
+	s.until_ns = 0;
+	s.told = 0;
+	if (ours)
+		bpf_map_update_elem(c->sample, &zero, &s, BPF_ANY);
 	look(c);
 	write_held(c, UINT64_MAX);
+	s.left = (int64_t)c->caught;
+	s.told = SAMPLE_OVER;
+	if (ours)
+		bpf_map_update_elem(c->sample, &zero, &s, BPF_ANY);
 	return lost;
 }
 
@@ -442,13 +480,14 @@ static int run(struct capture *c, const struct wish *w)
 		end(c);
 		return code;
 	}
-	c->failed = !pcap_write_head(c->out);
+	c->failed = !pcap_write_head(c->out) ||
+		    fflush(c->out); /* a file that can be read, come what may */
 	if (!c->ctl->json)
 		fprintf(stderr, "up to %llu dropped packet%s within %llds, by %s%s%s\n",
 			(unsigned long long)c->wanted, c->wanted == 1 ? "" : "s", w->seconds,
 			c->n_ports ? "AF_XDP" : "ring buffer",
 			*c->why_ring ? " because AF_XDP is not to be had: " : "", c->why_ring);
-	gather(c, w->seconds);
+	gather(c, w);
 	lost = end(c);
 	if (c->failed)
 		return ctl_fail(c->ctl, CTL_REFUSED, "%s: %s", ctl_arg(w->file), strerror(errno));

@@ -469,4 +469,5 @@ void shield_tick(struct shield *s)
 		log_error("shield: SYN cookies go on with old keys: %s", strerror(-err));
 	attach_refresh(s);
 	cookies_look(s);
+	sample_look(s);
 }

@@ -20,6 +20,8 @@
 #include "bpf/sluice_xdp.skel.h"
 #include "shield/state.h"
 
+#define SAMPLE_GONE_NS 1000000000ull /* he has had the time to say that he has done */
+
 void shield_event(struct shield *s, enum shield_event_kind kind, const char *fmt, ...)
 {
 	struct shield_event e = {.number = s->events + 1, .wall_ms = clock_wall_ms(), .kind = kind};
@@ -55,6 +57,33 @@ static int hear_one(void *arg, void *data, size_t n)
 	default: break;
 	}
 	return 0;
+}
+
+/* A capture has run out, or its asker is gone: nobody but us can tell that it saw nothing. One that
+ * begins in this very moment is asked for again by its asker. */
+void sample_look(struct shield *s)
+{
+	static const struct shield_sample none;
+	const __u32 zero = 0;
+	struct shield_sample now;
+	int fd = bpf_map__fd(s->xdp->maps.sample);
+	char text[80];
+
+	if (bpf_map_lookup_elem(fd, &zero, &now))
+		return;
+	if (now.told == SAMPLE_OVER && !now.until_ns && now.left == 0)
+		snprintf(text, sizeof(text), "a capture ended: nothing was dropped that it wanted");
+	else if (now.told == SAMPLE_OVER && !now.until_ns)
+		snprintf(text, sizeof(text), "a capture ended with %lld packet%s",
+			 (long long)now.left, now.left == 1 ? "" : "s");
+	else if (now.until_ns && now.until_ns + SAMPLE_GONE_NS < clock_mono_ns())
+		snprintf(text, sizeof(text), "a capture ended: who asked for it is gone%s",
+			 now.told ? "" : "; nothing was dropped that it wanted");
+	else
+		return;
+	bpf_map_update_elem(fd, &zero, &none, BPF_ANY);
+	log_info("shield: %s", text);
+	shield_event(s, EVENT_CAPTURE, "%s", text);
 }
 
 int events_open(struct shield *s)

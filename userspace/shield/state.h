@@ -198,6 +198,8 @@ void serve_release(struct shield *s);
 /* Once the maps are there. */
 int events_open(struct shield *s);
 void events_close(struct shield *s);
+/* Tells of a capture that has ended, and takes it away. */
+void sample_look(struct shield *s);
 
 /* ---- open.c ------------------------------------------------------------------ */
 
