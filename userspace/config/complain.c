@@ -58,6 +58,18 @@ void config_free(struct config *cfg)
 
 /* ---- complaints ---- */
 
+/* What stands in a file, or is its name, goes to a terminal: nothing of it may command that. */
+static char *tame(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; c && *c; c++) {
+		if (*c < 0x20 || *c == 0x7f)
+			*c = '?';
+		if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* U+0080 to U+009F command too */
+			c[0] = c[1] = '?';
+	}
+	return text;
+}
+
 static void add_error(struct config_errors *errs, const char *file, int line, char *text)
 {
 	struct config_error *e;
@@ -69,7 +81,8 @@ static void add_error(struct config_errors *errs, const char *file, int line, ch
 	errs->list = realloc(errs->list, (errs->n + 1) * sizeof(*errs->list));
 	assert(errs->list);
 	e = &errs->list[errs->n++];
-	*e = (struct config_error){.file = file ? strdup(file) : NULL, .line = line, .text = text};
+	*e = (struct config_error){
+		.file = file ? tame(strdup(file)) : NULL, .line = line, .text = tame(text)};
 }
 
 /* An included file's name comes from libconfig as it was written. */

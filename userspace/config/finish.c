@@ -485,8 +485,10 @@ void finish_protect(struct load *l, const config_setting_t *set, void *obj)
 	for (uint32_t i = 0; !known && i < l->cfg->shield.n_rate_classes; i++)
 		known = l->cfg->shield.rate_classes[i].name &&
 			strcmp(l->cfg->shield.rate_classes[i].name, p->rate) == 0;
-	if (!known)
-		complain(l, place(set, "rate"), "no rate class \"%s\" in rate_classes", p->rate);
+	if (known)
+		return;
+	complain(l, place(set, "rate"), "no rate class \"%s\" in rate_classes", p->rate);
+	p->rate = NULL; /* that is all there is to say of it */
 }
 
 /* A port is counted by one class, whatever address it is at. */
@@ -496,7 +498,7 @@ static void check_rates(struct load *l, const config_setting_t *set)
 
 	for (uint32_t i = 0; i < l->cfg->shield.n_protect; i++)
 		for (uint32_t k = 0; k < i; k++)
-			if (list[i].rate && list[k].rate &&
+			if (list[i].rate && list[k].rate && list[i].port.first && /* 0: was wrong */
 			    list[i].port.first <= list[k].port.last &&
 			    list[k].port.first <= list[i].port.last &&
 			    strcmp(list[i].rate, list[k].rate) != 0) {
@@ -615,7 +617,8 @@ static void check_serves(struct load *l, const config_setting_t *set)
 		const config_setting_t *e = config_setting_get_elem(list, i);
 
 		for (uint32_t k = 0; k < s->n_serves; k++)
-			check_serve(l, place(e, "serves"), i, &s->serves[k]);
+			if (s->serves[k].ports.first) /* 0: was wrong, which has been said */
+				check_serve(l, place(e, "serves"), i, &s->serves[k]);
 	}
 }
 

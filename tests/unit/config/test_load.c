@@ -55,9 +55,46 @@ static void refused(const char *text, const char *want)
 	free(all);
 }
 
+/* A mistake is told once: what follows from it is none of its own. */
+static void refused_twice(const char *text, const char *one, const char *other)
+{
+	char *all = complaints(text, "/nonexistent");
+	const char *end = strchr(all, '\n');
+
+	assert_msg(strstr(all, one) && strstr(all, other), "no \"%s\" or \"%s\" in:\n%s", one,
+		   other, all);
+	assert_msg(end && strchr(end + 1, '\n') == all + strlen(all) - 1,
+		   "other than two complaints:\n%s", all);
+	free(all);
+}
+
 #define ENDPOINT(more) "endpoints = ( { path = \"/ws\"; " more " } );"
 #define LISTENER(more) "listeners = ( { address = \"127.0.0.1\"; port = 8080; " more " } );"
 #define CERTIFICATE    "certificates = ( { name = \"a\"; dev = true; } );"
+
+TEST(config, what_follows_from_a_mistake_is_not_told_beside_it)
+{
+	refused_twice("shield = { rate_classes = ( { name = \"a\"; } ); protect = ("
+		      " { prefix = \"192.0.2.1\"; port = \"x\"; rate = \"a\"; },"
+		      " { prefix = \"192.0.2.2\"; port = \"y\"; } ); };",
+		      "port = \"x\"", "port = \"y\"");
+	refused("shield = { rate_classes = ( { name = \"a\"; } ); protect = ("
+		" { prefix = \"192.0.2.1\"; port = 80; rate = \"b\"; },"
+		" { prefix = \"192.0.2.2\"; port = 80; rate = \"a\"; } ); };",
+		"no rate class \"b\"");
+	refused_twice(LISTENER("tls = false; serves = ("
+			       " { prefix = \"203.0.113.0/24\"; ports = \"x\"; },"
+			       " { prefix = \"203.0.113.0/25\"; ports = \"y\"; } );"),
+		      "ports = \"x\"", "ports = \"y\"");
+}
+
+TEST(config, nothing_of_a_file_commands_the_terminal_that_shows_a_mistake)
+{
+	refused("@include \"x\x1b[2Jy\"\n", "x?[2Jy");
+	refused("foo = \xc2\x9b"
+		"31m;\n",
+		"??31m");
+}
 
 TEST(config, an_empty_file_gives_the_defaults)
 {
