@@ -241,6 +241,28 @@ def test_every_mistake_of_a_file_is_told_with_its_line_and_nothing_is_changed(ne
         assert ctl(edge, "policy", "check", edge.conf)[1]["text"].endswith("the policy that is in force")
         code, said = ctl(edge, "policy", "check", "/nonexistent")
         assert code == 1 and "No such file" in said["error"]
+        done = subprocess.run([str(sluice.BUILD / "sluicectl"), "-c", str(edge.control), "policy", "check", "/nonexistent"],
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1 and done.stderr.count("No such file") == 1, done.stderr
+
+
+def test_a_denial_of_managers_or_of_this_host_is_told_before_it_is_in_force(net):
+    manage = 'manage = { prefixes = "192.0.2.0/24"; };'
+    with edge_with(net, manage) as edge:
+        next_ = file_with(edge, net, f'{manage} deny = ["192.0.2.77", "{EDGE4}", "203.0.113.0/24"];')
+        door = "192.0.2.77/32 hits 192.0.2.0/24, of shield.manage.prefixes: to shield.manage.ports they pass all the same"
+        own = f"{EDGE4}/32 locks out {EDGE4}, an address of this host"
+        for args in (("check", next_), ("try", next_, "for", "1m")):
+            code, said = ctl(edge, "policy", *args)
+            assert code == 0 and len(said["notes"]) == 2 and door in said["notes"][0] and own in said["notes"][1], said
+        edge.ctl("policy", "revert")
+        with net.inside(net.edge):
+            done = subprocess.run([str(sluice.BUILD / "sluiced"), "-t", "-c", str(next_)], capture_output=True, text=True,
+                                  timeout=30)
+        assert done.returncode == 0 and door in done.stderr and own in done.stderr, done
+        edge.conf.write_text(next_.read_text())
+        edge.process.send_signal(signal.SIGHUP)
+        edge.wait_log(door)
 
 
 def test_sighup_applies_the_policy_of_the_file_and_nothing_of_one_with_mistakes(net):

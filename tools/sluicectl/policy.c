@@ -45,6 +45,20 @@ static const char *settled(const struct ctl *ctl, const char *path, int *code)
 	return "/dev/stdin";
 }
 
+/* Why there is no bundle: once, with its place; several are told one by one before. */
+static int refuse_bundle(const struct ctl *ctl, const struct config_errors *errs)
+{
+	const struct config_error *e = &errs->list[0];
+	if (errs->n > 1 && !ctl->json) {
+		config_error_print(errs, stderr);
+		return ctl_fail(ctl, CTL_REFUSED, "%u mistakes: nothing is changed", errs->n);
+	}
+	if (e->file && e->line)
+		return ctl_fail(ctl, CTL_REFUSED, "%s:%d: %s", ctl_arg(e->file), e->line, e->text);
+	return ctl_fail(ctl, CTL_REFUSED, "%s%s%s", e->file ? ctl_arg(e->file) : "",
+			e->file ? ": " : "", e->text);
+}
+
 /* The bundle as a sealed memfd; -1 after saying every mistake. */
 static int bundle(const struct ctl *ctl, const char *path, int *code)
 {
@@ -54,10 +68,8 @@ static int bundle(const struct ctl *ctl, const char *path, int *code)
 		return -1;
 	char *text = config_bundle(path, KEEPER_BUNDLE_MAX, &errs);
 	int fd = text ? handover_memfd("sluice-policy", text, strlen(text)) : -1;
-	if (text == NULL && !ctl->json)
-		config_error_print(&errs, stderr);
 	if (text == NULL)
-		*code = ctl_fail(ctl, CTL_REFUSED, "%s", errs.list[0].text);
+		*code = refuse_bundle(ctl, &errs);
 	else if (fd < 0)
 		*code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", ctl_arg(path), strerror(-fd));
 	config_errors_fini(&errs);
@@ -360,9 +372,9 @@ static const struct verb verbs[] = {
 	 "nothing is changed",
 	 VIA_DAEMON},
 	{"try", try, "FILE|- [for TIME]",
-	 "the policy of this sluice.conf (protect, rate_classes, rules, deny) at once, for 60s or as long as TIME says "
+	 "the policy of this sluice.conf (see Changes in sluice.conf(5)) at once, for 60s or as long as TIME says "
 	 "(1s to 24h). Then the policy before comes back by itself, though the daemon may have died, "
-	 "unless `confirm` came first. Interfaces, mode, management door and pin_dir cannot be tried",
+	 "unless `confirm` came first. Nothing else can be tried",
 	 VIA_DAEMON},
 	{"confirm", confirm, "",
 	 "keep the policy on trial; says so if the file that the daemon was started with is another, "

@@ -10,6 +10,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "keeper/plan.h"
+
+#define WARNINGS_MAX 10
 
 static unsigned full_bits(const struct shield_prefix *p)
 {
@@ -179,6 +182,68 @@ const struct guard *guards_hit_by_set(const struct guards *g, const struct list_
 }
 
 /* ---- words ------------------------------------------------------------------------------------ */
+
+static void warn_of(const struct guard *g, const struct shield_prefix *p,
+		    void (*say)(void *arg, const char *line), void *arg)
+{
+	char line[SHIELD_PREFIX_TEXT_MAX + GUARD_TEXT_MAX + 160], prefix[SHIELD_PREFIX_TEXT_MAX],
+		who[GUARD_TEXT_MAX];
+
+	shield_prefix_str(p, prefix);
+	guard_str(g, who);
+	if (g->why == GUARD_MANAGE)
+		snprintf(line, sizeof(line),
+			 "shield.deny: %s hits %s: to shield.manage.ports they pass all the same, "
+			 "to all others they are denied",
+			 prefix, who);
+	else
+		snprintf(line, sizeof(line), "shield.deny: %s locks out %s", prefix, who);
+	say(arg, line);
+}
+
+void guards_warn(const struct guards *g, const struct config *cfg,
+		 void (*say)(void *arg, const char *line), void *arg)
+{
+	char line[80];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < cfg->shield.n_deny; i++) {
+		struct shield_prefix p = plan_prefix(&cfg->shield.deny[i]);
+		unsigned said = 0; /* bit: enum guard_why */
+
+		for (size_t k = 0; k < g->n; k++) {
+			const struct guard *it = &g->list[k];
+			bool inside = it->why == GUARD_LOOPBACK || it->why == GUARD_MANAGE;
+
+			if (said >> it->why & 1 ||
+			    (!covers(&p, &it->p) && !(inside && covers(&it->p, &p))))
+				continue;
+			said |= 1u << it->why;
+			if (n++ < WARNINGS_MAX)
+				warn_of(it, &p, say, arg);
+		}
+	}
+	if (n <= WARNINGS_MAX)
+		return;
+	snprintf(line, sizeof(line), "shield.deny: and %u more of this kind", n - WARNINGS_MAX);
+	say(arg, line);
+}
+
+static void say_log(void *arg, const char *line)
+{
+	log_warn("%s", line);
+}
+
+void guards_log(const struct config *cfg)
+{
+	struct guards g;
+
+	if (!cfg->shield.n_deny)
+		return;
+	guards_of(cfg, &g);
+	guards_warn(&g, cfg, say_log, NULL);
+	guards_free(&g);
+}
 
 const char *guard_str(const struct guard *g, char buf[GUARD_TEXT_MAX])
 {

@@ -34,6 +34,13 @@ const struct guard *guards_hit(const struct guards *g, const struct shield_prefi
 const struct guard *guards_hit_by_set(const struct guards *g, const struct list_batch *set,
 				      struct shield_prefix *by);
 
+/* What shield.deny does to them, which no file is refused for: a line for each kind that a prefix of it
+ * hits, and for what of a management prefix is denied in vain; a few lines at most. */
+void guards_warn(const struct guards *g, const struct config *cfg,
+		 void (*say)(void *arg, const char *line), void *arg);
+/* Into the log. */
+void guards_log(const struct config *cfg);
+
 /* "192.0.2.7, an address of this host" */
 #define GUARD_TEXT_MAX (SHIELD_PREFIX_TEXT_MAX + 40)
 const char *guard_str(const struct guard *g, char buf[GUARD_TEXT_MAX]);

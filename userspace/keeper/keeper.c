@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "conn/slab.h"
+#include "keeper/guard.h"
 #include "keeper/internal.h"
 #include "keeper/seccomp.h"
 #include "listener/listener.h"
@@ -290,6 +291,8 @@ int keeper_open_shield(struct keeper *k)
 	if (err)
 		return err;
 	k->shield_used = shield_is_on(k->shield);
+	if (k->shield_used)
+		guards_log(k->cfg);
 	lists_load(k);
 	open_groups(k);
 	open_serves(k);

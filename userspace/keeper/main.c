@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "config/config.h"
+#include "keeper/guard.h"
 #include "keeper/keeper.h"
 #include "keeper/list_source.h"
 #include "tls/tls.h"
@@ -164,6 +165,7 @@ static int test(const char *file)
 	ok = keeper_check(cfg);
 	ok &= check_certificates(cfg);
 	ok &= check_lists(cfg);
+	guards_log(cfg);
 	struct tls_tickets tickets;
 	ok &= tls_tickets_load(cfg, &tickets);
 	explicit_bzero(&tickets, sizeof(tickets));

@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "config/bundle.h"
 #include "keeper/descriptors.h"
+#include "keeper/guard.h"
 #include "keeper/internal.h"
 #include "keeper/seccomp.h"
 
@@ -186,8 +187,14 @@ static int give_up_all(struct keeper *k)
 	return err ? err : seccomp_confine();
 }
 
+static void say_note(void *result, const char *line)
+{
+	report(result, 'N', "%s", line);
+}
+
 static _Noreturn void child(struct keeper *k, int fd, struct policy_result *r)
 {
+	struct guards guards;
 	struct config_errors errs = {0};
 	struct config *cfg;
 	char *text;
@@ -200,12 +207,14 @@ static _Noreturn void child(struct keeper *k, int fd, struct policy_result *r)
 	text = take_text(k, fd, &errs);
 	if (!text && errs.n == 0)
 		_exit(1);
+	guards_of(k->cfg, &guards); /* the door for managers is the one that we run with */
 	if (give_up_all(k))
 		_exit(1);
 	cfg = text ? config_load_bundle(text, &errs) : NULL;
 	report_mistakes(r, &errs);
 	if (cfg) {
 		report_fixed(r, k->cfg, cfg);
+		guards_warn(&guards, cfg, say_note, r);
 		plan_of_config(&r->plan, cfg);
 	}
 	r->done = 1;
@@ -536,16 +545,16 @@ void policy_reload(struct keeper *k)
 	struct policy *p = &k->policy;
 
 	if (!shield_is_on(k->shield)) {
-		log_warn(
-			"SIGHUP: only the shield's policy can be changed while we run, and the shield "
-			"is off: restart to apply changes");
+		log_warn("SIGHUP: certificates are read anew; the shield is off, so that there is "
+			 "no policy to change: all else takes a restart");
 		return;
 	}
 	if (p->job.pid) {
 		log_warn("SIGHUP: a file is being read already: send it again");
 		return;
 	}
-	log_info("SIGHUP: reading the shield's policy from %s; all else takes a restart",
+	log_info("SIGHUP: reading the shield's policy from %s, the files of its lists and the "
+		 "certificates; all else takes a restart",
 		 k->cfg->file);
 	p->job = (struct policy_job){.kind = POLICY_RELOAD};
 	job_start(k, -1);

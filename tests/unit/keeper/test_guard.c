@@ -57,6 +57,48 @@ TEST(guard, a_denial_hits_whom_it_covers_and_loopback_even_in_part)
 	}
 }
 
+static char warned[4096];
+
+static void say(void *arg, const char *line)
+{
+	strcat(strcat(warned, line), "\n");
+}
+
+static const char *warnings(const char *const *deny, uint32_t n)
+{
+	static struct config_prefix list[32];
+	struct config cfg = {.shield = {.deny = list, .n_deny = n}};
+	struct guards g = some();
+
+	for (uint32_t i = 0; i < n; i++)
+		assert_true(config_prefix_parse(deny[i], &list[i]));
+	*warned = '\0';
+	guards_warn(&g, &cfg, say, NULL);
+	return warned;
+}
+
+TEST(guard, a_deny_of_the_file_that_hits_managers_or_this_host_is_told)
+{
+	static const char *const deny[] = {"203.0.113.0/24", "10.9.1.0/24", "192.0.2.0/24"};
+	const char *many[12];
+
+	assert_string_equal(warnings(deny, 1), "");
+	assert_string_equal(
+		warnings(deny, 3),
+		"shield.deny: 10.9.1.0/24 hits 10.9.0.0/16, of shield.manage.prefixes: to "
+		"shield.manage.ports they pass all the same, to all others they are denied\n"
+		"shield.deny: 192.0.2.0/24 locks out 192.0.2.7, an address of this host\n");
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = "192.0.2.7";
+	assert_msg(strstr(warnings(many, ARRAY_SIZE(many)), "and 2 more of this kind"), "%s",
+		   warned);
+	many[0] = "0.0.0.0/0"; /* each kind once */
+	warnings(many, 1);
+	assert_msg(strstr(warned, "127.0.0.0/8") && strstr(warned, "10.9.0.0/16") &&
+			   strstr(warned, "192.0.2.7") && !strstr(warned, "2001"),
+		   "%s", warned);
+}
+
 /* Among many others, whichever side of it they lie. */
 TEST(guard, a_set_hits_as_its_prefixes_do)
 {
