@@ -84,6 +84,8 @@ static void line_put_safe(struct line *l, const char *text, bool json)
 		unsigned n = utf8_len(s);
 		if (json && (*s == '"' || *s == '\\'))
 			snprintf(esc, sizeof(esc), "\\%c", *s);
+		else if (n == 2 && s[0] == 0xc2 && s[1] < 0xa0) /* U+0080 to U+009F */
+			snprintf(esc, sizeof(esc), json ? "\\u%04x" : "\\x%02x", s[1]);
 		else if (n == 0 || *s < 0x20 || *s == 0x7f)
 			snprintf(esc, sizeof(esc), json ? "\\u%04x" : "\\x%02x", *s);
 		else

@@ -58,8 +58,7 @@ void config_free(struct config *cfg)
 
 /* ---- complaints ---- */
 
-/* What stands in a file, or is its name, goes to a terminal: nothing of it may command that. */
-static char *tame(char *text)
+char *config_tame(char *text)
 {
 	for (unsigned char *c = (unsigned char *)text; c && *c; c++) {
 		if (*c < 0x20 || *c == 0x7f)
@@ -82,7 +81,7 @@ static void add_error(struct config_errors *errs, const char *file, int line, ch
 	assert(errs->list);
 	e = &errs->list[errs->n++];
 	*e = (struct config_error){
-		.file = file ? tame(strdup(file)) : NULL, .line = line, .text = tame(text)};
+		.file = file ? config_tame(strdup(file)) : NULL, .line = line, .text = config_tame(text)};
 }
 
 /* An included file's name comes from libconfig as it was written. */

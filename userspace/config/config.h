@@ -377,6 +377,10 @@ void config_errors_fini(struct config_errors *errs);
  * Returns 0, or 2 as sluiced's exit code for a configuration error. */
 int config_check(const char *path, FILE *out);
 
+/* What stands in a file, or is its name, goes to a terminal: nothing of it may command that. Control
+ * characters become ?, in place; returns text, NULL too. */
+char *config_tame(char *text);
+
 /* The effective values, every option, in sluice.conf's own syntax: what it
  * prints can be loaded again. The second as one JSON object. */
 void config_show(const struct config *cfg, FILE *out);

@@ -292,15 +292,18 @@ int config_check(const char *path_name, FILE *out)
 {
 	struct config_errors errs = {0};
 	struct config *cfg = config_load(path_name, &errs);
+	char *shown = config_tame(strdup(path_name));
 	bool ok = cfg != NULL;
 
+	assert(shown);
 	if (ok) {
-		print_doubts(cfg, path_name, out);
-		fprintf(out, "%s: the configuration is valid\n", path_name);
+		print_doubts(cfg, shown, out);
+		fprintf(out, "%s: the configuration is valid\n", shown);
 	} else {
 		config_error_print(&errs, out);
-		fprintf(out, "%s: %u mistake%s\n", path_name, errs.n, errs.n == 1 ? "" : "s");
+		fprintf(out, "%s: %u mistake%s\n", shown, errs.n, errs.n == 1 ? "" : "s");
 	}
+	free(shown);
 	config_errors_fini(&errs);
 	config_free(cfg);
 	return ok ? 0 : 2;

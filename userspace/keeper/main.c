@@ -134,9 +134,11 @@ static bool check_certificates(const struct config *cfg)
 		one.tls.ticket_key_file = NULL;
 		struct tls_material *m = c->dev ? NULL : tls_material_load(&one);
 		if (!c->dev && (!m || !tls_material_check(&one, m))) {
+			char *file = config_tame(strdup(c->conf_file));
 			fprintf(stderr,
 				"%s:%u: certificate %s: cannot be used, the reason stands above\n",
-				c->conf_file, c->conf_line, c->name);
+				file ? file : "", c->conf_line, c->name);
+			free(file);
 			ok = false;
 		}
 		tls_material_free(m);

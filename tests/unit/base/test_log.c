@@ -98,6 +98,16 @@ TEST(log, text_line_cannot_be_forged_by_a_newline)
 	assert_non_null(strstr(s, "/a\\x0d\\x0a2026"));
 }
 
+TEST(log, what_a_peer_sent_commands_no_terminal)
+{
+	log_init("w", LOG_INFO, false);
+	capture_start();
+	log_info("%s", "a\x1b[2Jb\xc2\x9b"
+		       "31mc\xc3\xa4"); /* U+009B is ESC [ in one */
+	const char *s = capture_end();
+	assert_non_null(strstr(s, "a\\x1b[2Jb\\x9b31mc\xc3\xa4"));
+}
+
 static void say_from_one_place(int i)
 {
 	log_info("line %d", i);

@@ -907,4 +907,18 @@ TEST(config, check_tells_what_is_valid_and_hardly_meant)
 	free(text);
 }
 
+TEST(config, the_name_of_a_file_commands_no_terminal)
+{
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	put("x\x1b[2J.conf", "foo = 1;");
+	assert_int_equal(config_check(in_dir("x\x1b[2J.conf"), f), 2);
+	fclose(f);
+	assert_non_null(strstr(text, "x?[2J.conf:1: "));
+	assert_null(strchr(text, '\x1b'));
+	free(text);
+}
+
 TEST_MAIN()
