@@ -636,8 +636,9 @@ static const struct option_group list_group = {
 	OPTIONS(list_options),
 	.finish = finish_list,
 	.help = "Sets of the deny and allow lists, each from a file: { name = \"drop\"; file = "
-		"\"/etc/sluice/drop.txt\"; }. A file with a mistake in it is not loaded: the set stays as "
-		"it was, and the log says which line.",
+		"\"/etc/sluice/drop.txt\"; }. A file with a mistake in it, without a prefix or of the other "
+		"list (JSON that says \"list\": \"allow\") is not loaded: the set stays as it was, and the "
+		"log says why, with the line. sluiced -t says it before.",
 };
 
 static const struct option shield_options[] = {
