@@ -157,6 +157,7 @@ enum shield_event_kind {
 	EVENT_START,
 	EVENT_POLICY, /* set, tried, confirmed, reverted */
 	EVENT_LIST,   /* a set of a list is another one now */
+	EVENT_INTERFACE, /* one is not protected any more */
 };
 
 /* events: from the program */

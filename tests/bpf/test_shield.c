@@ -454,6 +454,53 @@ NET_TEST(shield, an_interface_made_anew_is_attached_anew, 1500)
 	shield_close(s, true);
 }
 
+/* Of the last event in the map. */
+static bool told(const char *words)
+{
+	char path[256];
+	struct shield_event e, last = {0};
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/event_log", pin_dir);
+	fd = bpf_obj_get(path);
+	check(fd >= 0);
+	for (__u32 i = 0; i < SHIELD_EVENTS; i++)
+		if (bpf_map_lookup_elem(fd, &i, &e) == 0 && e.number > last.number)
+			last = e;
+	close(fd);
+	return last.kind == EVENT_INTERFACE && strstr(last.text, words);
+}
+
+NET_TEST(shield, an_interface_that_goes_or_loses_its_program_is_said_to_be_open, 1500)
+{
+	struct shield *s = up(n, SHIELD_WANT_AUTO, edge0, 1);
+	char path[256];
+	int fd;
+
+	shield_tick(s);
+	check(first(s).mode == SHIELD_NATIVE);
+	check(net_sh("ip link del edge0") == 0);
+	shield_tick(s);
+	check(first(s).mode == SHIELD_OFF && strstr(first(s).why, "is gone"));
+	check(told("edge0 is open: the interface is gone"));
+	check(net_sh("ip link add edge0 type veth peer name x0") == 0);
+	shield_tick(s);
+	check(first(s).mode == SHIELD_OFF && strstr(first(s).why, "made anew"));
+	check(told("made anew"));
+	shield_close(s, true);
+
+	s = up(n, SHIELD_WANT_AUTO, edge0, 1);
+	check(first(s).mode == SHIELD_NATIVE);
+	snprintf(path, sizeof(path), "%s/link_%u", pin_dir, if_nametoindex("edge0"));
+	fd = bpf_obj_get(path);
+	check(fd >= 0 && bpf_link_detach(fd) == 0);
+	close(fd);
+	shield_tick(s);
+	check(first(s).mode == SHIELD_OFF && strstr(first(s).why, "somebody has detached it"));
+	check(told("somebody has detached it"));
+	shield_close(s, true);
+}
+
 NET_TEST(shield, maps_of_another_version_are_made_anew, 1500)
 {
 	struct shield *s = up(n, SHIELD_WANT_AUTO, edge0, 1);

@@ -38,6 +38,7 @@ static const char *kind_of(enum shield_event_kind kind)
 	case EVENT_START: return "start";
 	case EVENT_POLICY: return "policy";
 	case EVENT_LIST: return "list";
+	case EVENT_INTERFACE: return "interface";
 	case EVENT_NONE: break;
 	}
 	return "other";

@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -416,6 +417,46 @@ void attach_all(struct shield *s)
 	for (size_t i = 0; i < s->n_ifaces; i++) {
 		attach_one(s, i);
 		say(&s->iface[i]);
+	}
+}
+
+/* Why an interface that had the program has it no more; NULL: it has. The kernel takes a link's interface away
+ * when that goes, and when somebody detaches the link. */
+static const char *lost(const struct shield *s, size_t i)
+{
+	const struct shield_attachment *a = &s->iface[i];
+	unsigned now = if_nametoindex(a->name);
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info);
+
+	if (!now)
+		return "the interface is gone";
+	if (now != a->ifindex)
+		return "the interface was made anew: `sluiced -r`, or a restart, attaches to it";
+	if (s->link_fd[i] >= 0 && bpf_obj_get_info_by_fd(s->link_fd[i], &info, &len) == 0 &&
+	    info.xdp.ifindex == 0)
+		return "somebody has detached it: `sluiced -r`, or a restart, attaches again";
+	return NULL;
+}
+
+/* What is said stays true: an interface that goes takes its program along, and one of its name that
+ * comes later has none. The program knows its interfaces by number, so that takes another program. */
+void attach_look(struct shield *s)
+{
+	for (size_t i = 0; i < s->n_ifaces; i++) {
+		struct shield_attachment *a = &s->iface[i];
+		const char *because;
+
+		if (a->mode == SHIELD_OFF && !s->lost[i])
+			continue;
+		because = lost(s, i);
+		if (!because || strcmp(because, a->why) == 0)
+			continue;
+		a->mode = SHIELD_OFF;
+		s->lost[i] = true;
+		why(a, "%s", because);
+		log_error("shield: %s: not protected any more: %s", a->name, because);
+		shield_event(s, EVENT_INTERFACE, "%s is open: %s", a->name, because);
 	}
 }
 

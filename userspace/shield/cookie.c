@@ -467,6 +467,7 @@ void shield_tick(struct shield *s)
 	err = cookie_keys_turn(s->xdp->maps.cookie_key);
 	if (err)
 		log_error("shield: SYN cookies go on with old keys: %s", strerror(-err));
+	attach_look(s);
 	attach_refresh(s);
 	cookies_look(s);
 	sample_look(s);

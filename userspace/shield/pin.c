@@ -58,6 +58,21 @@ static int make_dirs(const char *path)
 	}
 }
 
+/* What we mount in a mount namespace of somebody's own (`ip netns exec` makes one, containers have one)
+ * nobody outside sees, and it ends with the last process there. */
+static void say_who_sees(const char *at)
+{
+	char ours[64] = "", first[64] = "";
+
+	if (readlink("/proc/self/ns/mnt", ours, sizeof(ours) - 1) < 0 ||
+	    readlink("/proc/1/ns/mnt", first, sizeof(first) - 1) < 0 || strcmp(ours, first) == 0)
+		return;
+	log_warn("shield: the bpffs on %s is mounted in a mount namespace of its own: sluicectl outside of it sees "
+		 "no map, and what is pinned goes with the last process in it. Mount one on the host before, or use "
+		 "nsenter --net=/run/netns/NAME in place of ip netns exec",
+		 at);
+}
+
 /* Under /sys/fs/bpf a missing bpffs is mounted there, where every tool looks for
  * it; elsewhere at the very directory that was asked for. */
 static int mount_bpffs(struct shield *s)
@@ -69,8 +84,12 @@ static int mount_bpffs(struct shield *s)
 		at = SYSTEM_BPFFS;
 	else
 		err = make_dirs(at);
-	if (err == 0 && !is_bpffs(at) && mount("bpf", at, "bpf", 0, "mode=0700"))
-		err = -errno;
+	if (err == 0 && !is_bpffs(at)) {
+		if (mount("bpf", at, "bpf", 0, "mode=0700"))
+			err = -errno;
+		else
+			say_who_sees(at);
+	}
 	if (err == 0)
 		err = make_dirs(s->pin_dir);
 	if (err == 0 && !is_bpffs(s->pin_dir))

@@ -55,6 +55,7 @@ struct shield {
 	struct shield_attachment iface[SHIELD_IFACES_MAX];
 	int link_fd[SHIELD_IFACES_MAX];  /* -1: not attached */
 	__u32 slot[SHIELD_IFACES_MAX];   /* in the map `iface` */
+	bool lost[SHIELD_IFACES_MAX];    /* had the program, and has it no more */
 	unsigned mtu[SHIELD_IFACES_MAX]; /* as slot `slot[i]` has it */
 	size_t n_ifaces;
 
@@ -112,6 +113,7 @@ void attach_all(struct shield *s);
 void detach_all(struct shield *s);
 
 /* MTUs may have changed. */
+void attach_look(struct shield *s);
 void attach_refresh(struct shield *s);
 
 /* ---- coexist.c ----------------------------------------------------------------- */
