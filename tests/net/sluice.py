@@ -35,7 +35,7 @@ SLOW = 4 if os.environ.get("SLUICE_SAN") else 1
 
 ENDPOINTS = """
     { path = "/ws"; origins = "*"; },
-    { path = "/echo"; protocol = "echo"; origins = "*"; },
+    { path = "/echo"; protocol = "echo"; origins = "*"; rate = 0; },
     { path = "/relay"; protocol = "relay"; origins = "*"; }
 """
 
