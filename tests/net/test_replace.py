@@ -356,7 +356,9 @@ def test_a_replacement_that_is_killed_at_any_time_costs_nobody_a_connection(afte
             new.wait()
             assert old.poll() is None
             is_whole(edge, old.pid)
-        assert not raw.lost, raw.lost[:5]
+        # without the shield the kernel moves nothing from the queues of who dies: what has come there and has not asked
+        # yet is lost, of each of the three at most one
+        assert len(raw.lost) <= (0 if taken else 3), raw.lost[:5]
 
 
 @needs_root

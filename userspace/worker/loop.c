@@ -238,6 +238,15 @@ static void renew_tls(struct worker *w, int fd, uint64_t generation)
 	tls_material_free(m);
 }
 
+/* Nobody gets what waits at our listeners when they close, and another sluiced may serve the same port (the one
+ * that we were to replace): who has asked already is answered. */
+static void serve_who_waits(struct worker *w)
+{
+	listener_take(w);
+	on_set(w->set_fd, EV_READ, w);
+	batch_flush(w);
+}
+
 static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
@@ -251,6 +260,8 @@ static void on_keeper(evutil_socket_t fd, short what, void *ctx)
 			event_del(w->_keeper_event);
 			w->_keeper_fd = -1;
 			log_error("the keeper is gone: closing every client");
+			if (!w->is_admin)
+				serve_who_waits(w);
 			worker_drain(w, CLOSE_KEEPER_GONE);
 			return;
 		}
