@@ -2,6 +2,7 @@
 """TLS as other stacks see it: versions, ALPN, SNI, refusals, goodbyes."""
 import datetime
 import ipaddress
+import json
 import re
 import socket
 import ssl
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 import sluice
 import wire
+from sluice import wait_for
 
 
 def make_certificate(folder, name, dns, key=None, days=30):
@@ -184,6 +186,49 @@ def test_a_record_cut_in_pieces_is_put_together(edge):
     flush()
     assert pump(lambda: tls.read(4096)) == b"\x81\x09in pieces"
     raw.close()
+
+
+def writes(edge):
+    return sum(w["writes"] for w in json.loads(edge.ctl("-j", "worker", "show")))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_answer_to_a_request_that_comes_with_the_handshakes_end_takes_the_tickets_along(edge, version, waits):
+    """A client whose request comes later is not kept waiting for its tickets."""
+    inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = edge.ssl_context()
+    context.maximum_version = version
+    tls = context.wrap_bio(inside, outside, server_hostname="one.example")
+    before = writes(edge)
+    with socket.create_connection(("127.0.0.1", edge.port["tls"]), timeout=20) as raw:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                raw.sendall(outside.read())
+                inside.write(raw.recv(65536))
+        if waits and version == ssl.TLSVersion.TLSv1_3:
+            raw.sendall(outside.read())
+            tickets = raw.recv(65536)
+            assert tickets[0] == 23 and len(tickets) < 1024
+            inside.write(tickets)
+            assert wait_for("the tickets' write", 10, lambda: writes(edge) == before + 2)
+        tls.write(wire.upgrade_request("/echo"))
+        raw.sendall(outside.read())
+        got = b""
+        while b"\r\n\r\n" not in got:
+            inside.write(raw.recv(65536))
+            try:
+                got += tls.read(4096)
+            except ssl.SSLWantReadError:
+                pass
+        assert got.startswith(b"HTTP/1.1 101 ")
+        # TLS 1.2: the tickets are part of the second flight, which the client waits for
+        want = 3 if waits or version == ssl.TLSVersion.TLSv1_2 else 2
+        assert wait_for("the writes", 10, lambda: writes(edge) >= before + want)
+        assert writes(edge) == before + want
 
 
 def test_mistakes_in_certificates_name_the_file(folder, tmp_path):

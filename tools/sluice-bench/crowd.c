@@ -501,7 +501,9 @@ void crowd_handshakes(const struct options *o, struct shared *sh, uint32_t me)
 {
 	struct crowd cr;
 	uint32_t n = o->handshakes_in_flight;
-	crowd_init(&cr, o, sh, me, n);
+	struct options only = *o; /* the 101 is the end: nothing is subscribed to */
+	only.subscribe = only.expect = "";
+	crowd_init(&cr, &only, sh, me, n);
 	if (o->resume) {
 		SSL_CTX_set_session_cache_mode(cr.ctx, SSL_SESS_CACHE_CLIENT);
 		SSL_CTX_sess_set_new_cb(cr.ctx, keep_session);

@@ -61,13 +61,49 @@ static void reset_idle(struct worker *w, struct conn *c)
 		partial_end(w, c);
 }
 
+static bool put(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n);
 static bool put_sealed(struct worker *w, struct conn *c);
+static bool tail_append(struct worker *w, struct conn *c, struct bytes b);
+static bool tail_send(struct worker *w, struct conn *c);
 
 /* Ciphertext that TLS wants to say by itself: handshake, alerts, key updates. False: the
  * conn has ended. */
 static bool flush_tls(struct worker *w, struct conn *c)
 {
 	return tls_output(w).n == 0 || put_sealed(w, c);
+}
+
+/* Corked: a tail that nobody waits for. A client's first request mostly comes with the end of its
+ * handshake, and then our tickets and the answer are one write: the tickets wait for the end of the
+ * turn, and only while there is an answer in the batch that will take them along. */
+static bool is_corked(const struct conn *c)
+{
+	return c->tail != 0 && !(c->flags & CONN_F_TAIL_WAIT);
+}
+
+/* False: the conn has ended. */
+static bool cork(struct worker *w, struct conn *c)
+{
+	struct bytes out = tls_output(w);
+	tls_output_clear(w);
+	if (c->tail != 0 || !tail_append(w, c, out)) {
+		struct iovec v = {.iov_base = (void *)out.p, .iov_len = out.n};
+		return out.n == 0 || put(w, c, &v, 1);
+	}
+	return true;
+}
+
+/* The turn of this conn is over. False: it has ended. */
+static bool uncork(struct worker *w, struct conn *c)
+{
+	if (!is_corked(c) || c->flags & CONN_F_TOUCHED)
+		return true;
+	uint32_t index = conn_index(&w->slab, c), gen = c->gen;
+	if (!tail_send(w, c))
+		return false;
+	if (c->tail == 0 && c->flags & CONN_F_END_FLUSH)
+		conn_flushed(w, c);
+	return same_conn(w, index, gen);
 }
 
 /* `in` begins at a record. Keeps an unfinished one. */
@@ -77,7 +113,9 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 	do {
 		struct bytes plain;
 		o = tls_open(w, c, &in, &plain);
-		if (!flush_tls(w, c))
+		if (o == TLS_HANDSHAKEN ? !cork(w, c) : !flush_tls(w, c))
+			return;
+		if (o != TLS_RECORD && o != TLS_HANDSHAKEN && !uncork(w, c))
 			return;
 		switch (o) {
 		case TLS_MORE: break;
@@ -105,8 +143,10 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 							      CLOSE_TLS_RECORD);
 			return;
 		}
-		if (c->state == CONN_LINGER) /* nobody reads the rest */
+		if (c->state == CONN_LINGER) { /* nobody reads the rest */
+			uncork(w, c);
 			return;
+		}
 	} while (o != TLS_MORE);
 	assert(in.n < TLS_RECORD_MAX && c->record == 0);
 	if (in.n > 0) {
@@ -277,9 +317,33 @@ static bool tail_append(struct worker *w, struct conn *c, struct bytes b)
 	return true;
 }
 
+/* Sends of the tail what the socket takes. False: the conn has ended. */
+static bool tail_send(struct worker *w, struct conn *c)
+{
+	struct bytes tail = buffer_bytes(w->tails, c->tail);
+	struct iovec v = {.iov_base = (void *)tail.p, .iov_len = tail.n};
+	ssize_t sent = send_now(w, c, &v, 1);
+	if (sent < 0)
+		return false;
+	/* Its kernel takes what we send: it lives, even if our ping waits behind the tail. */
+	if (sent > 0) {
+		c->heard_ticks = w->tick;
+		tail_moved(w, c);
+	}
+	buffer_consume(w->tails, &c->tail, (size_t)sent);
+	if (c->tail != 0) {
+		tail_wait(w, c);
+	} else if (c->flags & CONN_F_TAIL_WAIT) {
+		conn_tail_end(w, c);
+		conn_watch(w, c);
+	}
+	return true;
+}
+
 /* Sends or queues. False: the conn has ended. */
 static bool put(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
 {
+	bool corked = is_corked(c);
 	size_t skip = 0;
 	if (c->tail == 0) {
 		ssize_t sent = send_now(w, c, parts, n);
@@ -300,6 +364,8 @@ static bool put(struct worker *w, struct conn *c, const struct iovec *parts, uns
 			return false;
 		}
 	}
+	if (corked)
+		return tail_send(w, c);
 	if (c->tail != 0)
 		tail_wait(w, c);
 	return true;
@@ -357,7 +423,7 @@ void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsi
 {
 	size_t bound = queue_bound(w, c), some;
 	for (unsigned k; n > 0; parts += k, n -= k) {
-		size_t queued = conn_queued(w, c), room = bound - MIN(bound, queued);
+		size_t queued = is_corked(c) ? 0 : conn_queued(w, c), room = bound - MIN(bound, queued);
 		k = some_frames(parts, n, MIN(room, SEND_BYTES), &some);
 		if (queued > 0 && queued + some > bound) {
 			overflow(w, c);
@@ -391,21 +457,8 @@ void conn_writable(struct worker *w, struct conn *c)
 {
 	if (c->tail == 0)
 		return;
-	struct bytes tail = buffer_bytes(w->tails, c->tail);
-	struct iovec v = {.iov_base = (void *)tail.p, .iov_len = tail.n};
-	ssize_t sent = send_now(w, c, &v, 1);
-	if (sent < 0)
+	if (!tail_send(w, c) || c->tail != 0)
 		return;
-	/* Its kernel takes what we send: it lives, even if our ping waits behind the tail. */
-	if (sent > 0) {
-		c->heard_ticks = w->tick;
-		tail_moved(w, c);
-	}
-	buffer_consume(w->tails, &c->tail, (size_t)sent);
-	if (c->tail != 0)
-		return;
-	conn_tail_end(w, c);
-	conn_watch(w, c);
 	if (c->flags & CONN_F_END_FLUSH)
 		conn_flushed(w, c);
 }
