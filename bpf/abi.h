@@ -155,8 +155,8 @@ enum shield_event_kind {
 	EVENT_CAPTURE,     /* somebody gets dropped packets to see; number: at most so many */
 	/* the keeper's own */
 	EVENT_START,
-	EVENT_POLICY, /* set, tried, confirmed, reverted */
-	EVENT_LIST,   /* a set of a list is another one now */
+	EVENT_POLICY,    /* set, tried, confirmed, reverted */
+	EVENT_LIST,      /* a set of a list is another one now */
 	EVENT_INTERFACE, /* one is not protected any more */
 };
 

@@ -10,17 +10,18 @@
 
 static void print_row(const json_t *c)
 {
-	printf("%-36s  w%llu/%-7llu %-10s %-24s %-10s %-8s %6s %6s %5llu %9s\n", ctl_str(c, "id"),
-	       ctl_u64(c, "worker"), ctl_u64(c, "index"), ctl_str(c, "state"), ctl_str(c, "peer"),
-	       ctl_str(c, "endpoint"), ctl_str(c, "tls"), ctl_span(ctl_u64(c, "age_s")),
-	       ctl_span(ctl_u64(c, "silent_ms") / 1000), ctl_u64(c, "subscriptions"),
-	       ctl_bytes(ctl_u64(c, "queued_bytes")));
+	printf("%-36s  w%llu/%-7llu %-10s %-24s %-10s %-8s %6s %6s %5llu %9s  %s\n",
+	       ctl_str(c, "id"), ctl_u64(c, "worker"), ctl_u64(c, "index"), ctl_str(c, "state"),
+	       ctl_str(c, "peer"), ctl_str(c, "endpoint"), ctl_str(c, "tls"),
+	       ctl_span(ctl_u64(c, "age_s")), ctl_span(ctl_u64(c, "silent_ms") / 1000),
+	       ctl_u64(c, "subscriptions"), ctl_bytes(ctl_u64(c, "queued_bytes")),
+	       ctl_str(c, "user"));
 }
 
 static void print_head(void)
 {
-	printf("%-36s  %-10s %-10s %-24s %-10s %-8s %6s %6s %5s %9s\n", "ID", "SLOT", "STATE",
-	       "PEER", "ENDPOINT", "TLS", "AGE", "SILENT", "SUBS", "QUEUED");
+	printf("%-36s  %-10s %-10s %-24s %-10s %-8s %6s %6s %5s %9s  %s\n", "ID", "SLOT", "STATE",
+	       "PEER", "ENDPOINT", "TLS", "AGE", "SILENT", "SUBS", "QUEUED", "USER");
 }
 
 struct listing {

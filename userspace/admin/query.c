@@ -5,6 +5,7 @@
 #include "base/addr.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "conn/identity.h"
 #include "conn/io.h"
 #include "conn/door.h"
 #include "conn/list.h"
@@ -112,6 +113,19 @@ static void put_worker(struct json_out *o, const struct worker *w)
 	json_put_close(o, '}');
 }
 
+/* Who has proved who he is, and by what. */
+static void put_user(struct json_out *o, const struct worker *w, const struct conn *c)
+{
+	char hex[65];
+	struct identity who;
+	if (!identity_get(w, c, &who))
+		return;
+	for (size_t i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", who.certificate[i]);
+	json_key_str(o, "user", who.user);
+	json_key_str(o, "client_certificate", bytes_str(hex));
+}
+
 static void put_conn(struct json_out *o, const struct worker *w, const struct conn *c)
 {
 	char text[128];
@@ -134,6 +148,7 @@ static void put_conn(struct json_out *o, const struct worker *w, const struct co
 		json_key_str(o, "cipher", bytes_str(tls_cipher(w, c)));
 		json_key_str(o, "ja4", bytes_str(tls_fingerprint(w, c, text)));
 	}
+	put_user(o, w, c);
 	json_key_u64(o, "age_s", (uint64_t)(w->tick - c->born_ticks) * WORKER_TICK_MS / 1000);
 	json_key_u64(o, "silent_ms", (uint64_t)(w->tick - c->heard_ticks) * WORKER_TICK_MS);
 	json_key_u64(o, "subscriptions", c->sub_count);

@@ -80,8 +80,9 @@ static void add_error(struct config_errors *errs, const char *file, int line, ch
 	errs->list = realloc(errs->list, (errs->n + 1) * sizeof(*errs->list));
 	assert(errs->list);
 	e = &errs->list[errs->n++];
-	*e = (struct config_error){
-		.file = file ? config_tame(strdup(file)) : NULL, .line = line, .text = config_tame(text)};
+	*e = (struct config_error){.file = file ? config_tame(strdup(file)) : NULL,
+				   .line = line,
+				   .text = config_tame(text)};
 }
 
 /* An included file's name comes from libconfig as it was written. */

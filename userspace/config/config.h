@@ -75,6 +75,20 @@ struct config_serve {
 	struct config_ports ports;
 };
 
+enum config_client_certs {
+	CONFIG_CLIENT_CERTS_OFF,
+	CONFIG_CLIENT_CERTS_OPTIONAL,
+	CONFIG_CLIENT_CERTS_REQUIRED
+};
+/* What of a client's certificate is its user id. */
+enum config_client_identity {
+	CONFIG_CLIENT_CN,
+	CONFIG_CLIENT_SUBJECT,
+	CONFIG_CLIENT_DNS,
+	CONFIG_CLIENT_EMAIL,
+	CONFIG_CLIENT_URI
+};
+
 struct config_listener {
 	const char *name;             /* default "ADDRESS:PORT", as show prints it */
 	const char *address;          /* numeric, as written */
@@ -94,6 +108,11 @@ struct config_listener {
 	/* of the address's family; no two of any listeners overlap, and no listener lies in another's */
 	const struct config_serve *serves;
 	uint32_t n_serves;
+	/* whether clients are asked for a certificate; off: the other three mean nothing */
+	enum config_client_certs client_certificates;
+	enum config_client_identity client_identity;
+	const char *client_ca_file;  /* absolute path, PEM */
+	const char *client_crl_file; /* likewise; NULL: none */
 };
 
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };

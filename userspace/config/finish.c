@@ -131,6 +131,34 @@ static uint16_t *all_of(struct load *l, uint32_t n)
 	return list;
 }
 
+static void finish_clients(struct load *l, const config_setting_t *set,
+			   const struct config_listener *s)
+{
+	static const char *const more[] = {"client_ca_file", "client_crl_file", "client_identity"};
+	/* "cn" is what it is anyway, and what a full printout says */
+	size_t n_more = ARRAY_SIZE(more) - (s->client_identity == CONFIG_CLIENT_CN);
+	bool asks = s->client_certificates != CONFIG_CLIENT_CERTS_OFF;
+	const char *word = "off"; /* another one was refused already */
+	bool off = !asks && (!given(set, "client_certificates") ||
+			     (config_setting_lookup_string(set, "client_certificates", &word) &&
+			      strcmp(word, "off") == 0));
+
+	if (asks && !s->tls)
+		complain(l, place(set, "client_certificates"),
+			 "client_certificates are of no use without tls = true");
+	if (asks && !given(set, "client_ca_file"))
+		complain(l, place(set, "client_certificates"),
+			 "client_certificates need client_ca_file: whom to believe");
+	for (size_t i = 0; off && i < n_more; i++)
+		if (given(set, more[i]))
+			complain(l, place(set, more[i]),
+				 "%s is of no use while client_certificates = \"off\"", more[i]);
+	if (asks && s->client_ca_file)
+		readable(l, set, "client_ca_file", s->client_ca_file);
+	if (asks && s->client_crl_file)
+		readable(l, set, "client_crl_file", s->client_crl_file);
+}
+
 void finish_listener(struct load *l, const config_setting_t *set, void *obj)
 {
 	struct config_listener *s = obj;
@@ -170,6 +198,7 @@ void finish_listener(struct load *l, const config_setting_t *set, void *obj)
 		complain(l, place(set, "tls"),
 			 "tls = true needs a certificate: certificates = ( { name = \"main\"; "
 			 "cert_file = …; key_file = …; } ) or one with dev = true");
+	finish_clients(l, set, s);
 	if (!given(set, "endpoints")) {
 		s->endpoints = all_of(l, cfg->n_endpoints);
 		s->n_endpoints = cfg->n_endpoints;

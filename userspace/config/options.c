@@ -307,6 +307,21 @@ static const struct option_group serve_group = {
 	.help = "Each is { prefix = \"203.0.113.0/24\"; ports = \"8000-8999\"; }.",
 };
 
+static const struct option_choice client_certs[] = {
+	{"off", CONFIG_CLIENT_CERTS_OFF, "nobody is asked"},
+	{"optional", CONFIG_CLIENT_CERTS_OPTIONAL, "who shows none is anonymous"},
+	{"required", CONFIG_CLIENT_CERTS_REQUIRED, "who shows none is refused in the handshake"},
+	{NULL, 0, NULL}};
+
+static const struct option_choice client_identities[] = {
+	{"cn", CONFIG_CLIENT_CN, "the common name of its subject; there must be one only"},
+	{"subject", CONFIG_CLIENT_SUBJECT,
+	 "all of its subject, as RFC 2253 writes it: CN=pump 7,O=Example"},
+	{"dns", CONFIG_CLIENT_DNS, "the first host name of its subjectAltName"},
+	{"email", CONFIG_CLIENT_EMAIL, "the first mail address there"},
+	{"uri", CONFIG_CLIENT_URI, "the first URI there, as SPIFFE has it"},
+	{NULL, 0, NULL}};
+
 static const struct option listener_options[] = {
 	{"name", OPT_STRING, AT(config_listener, name), .check = check_name,
 	 .unset = "ADDRESS:PORT", .sample = "\"public\"",
@@ -324,6 +339,23 @@ static const struct option listener_options[] = {
 	{"certificates", OPT_REFS, LIST_AT(config_listener, certificates),
 	 .group = &certificate_group, .unset = "all", .sample = "[\"main\"]",
 	 .help = "Names of certificates; the first is for clients that ask for no name or none of ours."},
+	{"client_certificates", OPT_ENUM, AT(config_listener, client_certificates),
+	 .choices = client_certs, .def = "\"off\"", .sample = "\"required\"",
+	 .help = "Whether clients are asked for a certificate. One that is shown must be good in any case: "
+		 "issued below client_ca_file, for client authentication, not expired, with the name that "
+		 "client_identity asks for. Whoever shows one is that user from the start."},
+	{"client_ca_file", OPT_PATH, AT(config_listener, client_ca_file), .unset = "none",
+	 .sample = "\"/etc/sluice/clients-ca.pem\"",
+	 .help = "PEM: the authorities that such certificates must come from; the file is watched like "
+		 "certificates. Clients are told their names. Connections that stand are not looked at again."},
+	{"client_crl_file", OPT_PATH, AT(config_listener, client_crl_file), .unset = "none",
+	 .sample = "\"/etc/sluice/clients-crl.pem\"",
+	 .help = "PEM: lists of certificates that were revoked, one of each authority that issues to "
+		 "clients; watched likewise. Without a list that is in date nobody of that authority gets in."},
+	{"client_identity", OPT_ENUM, AT(config_listener, client_identity),
+	 .choices = client_identities, .def = "\"cn\"", .sample = "\"uri\"",
+	 .help = "What of it is the user id: 1 to 128 bytes of UTF-8 without control characters and, but "
+		 "for \"subject\" and \"uri\", without a colon."},
 	{"endpoints", OPT_REFS, LIST_AT(config_listener, endpoints), .group = &endpoint_group,
 	 .unset = "all", .sample = "[\"/ws\"]",
 	 .help = "Paths of the endpoints that are reached here."},

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "conn/buffer.h"
 #include "conn/door.h"
+#include "conn/identity.h"
 #include "conn/list.h"
 #include "conn/partial.h"
 #include "conn/step.h"
@@ -106,6 +107,13 @@ static bool uncork(struct worker *w, struct conn *c)
 	return same_conn(w, index, gen);
 }
 
+/* A certificate that the client has shown says who it is. False: no memory. */
+static bool identify(struct worker *w, struct conn *c)
+{
+	const struct tls_client *who = tls_client(w);
+	return who->n == 0 || identity_set(w, c, who->sha256, BYTES(who->user, who->n));
+}
+
 /* `in` begins at a record. Keeps an unfinished one. */
 static void open_records(struct worker *w, struct conn *c, struct bytes in)
 {
@@ -133,6 +141,10 @@ static void open_records(struct worker *w, struct conn *c, struct bytes in)
 				return;
 			}
 			c->state = CONN_HTTP;
+			if (!identify(w, c)) {
+				conn_end(w, c, CLOSE_NO_MEMORY);
+				return;
+			}
 			break;
 		case TLS_CLOSED: conn_eof(w, c); return;
 		case TLS_REFUSED: conn_end(w, c, CLOSE_TLS_ALERT); return;
@@ -423,7 +435,8 @@ void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsi
 {
 	size_t bound = queue_bound(w, c), some;
 	for (unsigned k; n > 0; parts += k, n -= k) {
-		size_t queued = is_corked(c) ? 0 : conn_queued(w, c), room = bound - MIN(bound, queued);
+		size_t queued = is_corked(c) ? 0 : conn_queued(w, c),
+		       room = bound - MIN(bound, queued);
 		k = some_frames(parts, n, MIN(room, SEND_BYTES), &some);
 		if (queued > 0 && queued + some > bound) {
 			overflow(w, c);

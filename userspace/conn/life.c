@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "conn/buffer.h"
 #include "conn/door.h"
+#include "conn/identity.h"
 #include "conn/io.h"
 #include "conn/partial.h"
 #include "conn/step.h"
@@ -104,6 +105,7 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 	buffer_free(w->pool, &c->record);
 	buffer_free(w->pool, &c->message);
 	conn_tail_end(w, c);
+	identity_forget(w, c);
 	if (conn_fd(c) >= 0) {
 		close(conn_fd(c)); /* leaves the epoll set by itself: nobody else holds it */
 		listener_room(w);

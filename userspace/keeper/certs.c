@@ -223,8 +223,7 @@ static void take(struct keeper *k)
 	struct certs_job *job = &k->certs.job;
 	char text[96];
 	int err = handover_memfd_seal(job->hand);
-	struct tls_material *m = err ? NULL :
-				       tls_material_unpack(job->hand, k->cfg->n_certificates);
+	struct tls_material *m = err ? NULL : tls_material_unpack(job->hand, k->cfg);
 	if (m == NULL) {
 		answer(k, -EIO, "the reader of certificates has left nothing in order");
 		return;

@@ -131,6 +131,7 @@ static bool check_certificates(const struct config *cfg)
 		struct config one = *cfg;
 		one.certificates = c;
 		one.n_certificates = 1;
+		one.n_listeners = 0;
 		one.tls.ticket_key_file = NULL;
 		struct tls_material *m = c->dev ? NULL : tls_material_load(&one);
 		if (!c->dev && (!m || !tls_material_check(&one, m))) {
@@ -143,6 +144,18 @@ static bool check_certificates(const struct config *cfg)
 		}
 		tls_material_free(m);
 	}
+	return ok;
+}
+
+/* Those that clients' certificates are believed by. */
+static bool check_authorities(const struct config *cfg)
+{
+	struct config none = *cfg;
+	none.n_certificates = 0;
+	none.tls.ticket_key_file = NULL;
+	struct tls_material *m = tls_material_load(&none);
+	bool ok = m != NULL && tls_material_check(&none, m);
+	tls_material_free(m);
 	return ok;
 }
 
@@ -166,6 +179,7 @@ static int test(const char *file)
 	log_init("sluiced", LOG_WARN, false);
 	ok = keeper_check(cfg);
 	ok &= check_certificates(cfg);
+	ok &= check_authorities(cfg);
 	ok &= check_lists(cfg);
 	guards_log(cfg);
 	struct tls_tickets tickets;

@@ -11,6 +11,7 @@
  * sets are unknown there, as if they did not exist. Relay rules belong to the chat words
  * and never shadow a word of the protocol. */
 #include "base/random.h"
+#include "conn/identity.h"
 #include "conn/io.h"
 #include "proto/admit.h"
 #include "proto/request.h"
@@ -110,13 +111,16 @@ static void native_message(struct worker *w, struct conn *c, uint8_t *p, size_t 
 
 static void say_connected(struct worker *w, struct conn *c, const struct config_endpoint *ep)
 {
-	uint8_t buf[256];
+	uint8_t buf[256 + 2 * IDENTITY_USER_MAX]; /* a user id may be escaped */
 	char id[RANDOM_UUID_LEN + 1];
+	struct identity who;
 	struct json_out o = JSON_OUT(buf, sizeof(buf));
 
 	random_uuid_print(c->client_id, id);
 	json_put_lit(&o, "{\"type\":\"connected\"");
 	json_key_str(&o, "clientId", BYTES(id, RANDOM_UUID_LEN));
+	if (identity_get(w, c, &who))
+		json_key_str(&o, "userId", who.user);
 	json_key_u64(&o, "timestamp", w->wall_ms);
 	json_key_u64(&o, "heartbeat", ep->heartbeat_ms);
 	json_put_close(&o, '}');

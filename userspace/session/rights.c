@@ -3,8 +3,7 @@
  *
  * What a namespace allows will come from the configuration and from tokens. One rule is
  * there from the first day, because clients must never have learnt otherwise: the channels
- * of `user:` belong to their users, and only the server side publishes there. Nobody is logged
- * in yet, so nobody is that user. */
+ * of `user:` belong to their users, and only the server side publishes there. */
 #include "session/session.h"
 
 #include "base/name.h"
@@ -30,7 +29,10 @@ enum session_verdict session_may(const struct worker *w, const struct conn *c, e
 {
 	if (!session_channel_valid(channel))
 		return SESSION_BAD_CHANNEL;
-	if (bytes_eq(namespace_of(channel), BYTES_LIT("user")))
-		return SESSION_FORBIDDEN;
-	return SESSION_OK;
+	if (!bytes_eq(namespace_of(channel), BYTES_LIT("user")))
+		return SESSION_OK;
+	struct identity who;
+	struct bytes owner = BYTES(channel.p + 5, channel.n - 5);
+	bool is_his = identity_get(w, c, &who) && bytes_eq(who.user, owner);
+	return is_his && r != RIGHT_PUBLISH ? SESSION_OK : SESSION_FORBIDDEN;
 }

@@ -9,7 +9,7 @@
 #include "conn/conn.h"
 #include "worker/worker.h"
 
-static_assert(sizeof(((struct session_name *)0)->_text) == RANDOM_UUID_LEN + 1, "room for a UUID");
+static_assert(sizeof(((struct session_name *)0)->_text) > RANDOM_UUID_LEN, "room for a UUID");
 
 void session_open(const struct worker *w, struct conn *c)
 {
@@ -21,8 +21,13 @@ void session_open(const struct worker *w, struct conn *c)
 
 void session_name(const struct worker *w, const struct conn *c, struct session_name *out)
 {
-	assert(c->identity == 0); /* nothing gives another one yet */
+	struct identity who;
+	out->is_user = identity_get(w, c, &who);
+	if (out->is_user) {
+		memcpy(out->_text, who.user.p, who.user.n);
+		out->id = BYTES(out->_text, who.user.n);
+		return;
+	}
 	random_uuid_print(c->client_id, out->_text);
 	out->id = BYTES(out->_text, RANDOM_UUID_LEN);
-	out->is_user = false;
 }

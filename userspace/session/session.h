@@ -4,12 +4,13 @@
  * There is one check on the resolved channel for every door (tools/doc/protocol.md):
  * session_may(). Subscribe, join_room, relays, publish, binary frames and, later, SSE,
  * polling and POST all pass here, with the space of their endpoint, so that an open
- * endpoint never reaches the channels of a protected one. Until the auth issue everybody is
- * anonymous: identity 0, named by its client id. */
+ * endpoint never reaches the channels of a protected one. Who has shown no certificate is
+ * anonymous, named by its client id. */
 #ifndef SLUICE_SESSION_SESSION_H
 #define SLUICE_SESSION_SESSION_H
 
 #include "base/bytes.h"
+#include "conn/identity.h"
 
 struct worker;
 struct conn;
@@ -38,7 +39,7 @@ enum session_verdict session_may(const struct worker *w, const struct conn *c, e
 struct session_name {
 	struct bytes id;
 	bool is_user;
-	char _text[37];
+	char _text[IDENTITY_USER_MAX];
 };
 void session_name(const struct worker *w, const struct conn *c, struct session_name *out);
 

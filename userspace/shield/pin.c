@@ -67,10 +67,11 @@ static void say_who_sees(const char *at)
 	if (readlink("/proc/self/ns/mnt", ours, sizeof(ours) - 1) < 0 ||
 	    readlink("/proc/1/ns/mnt", first, sizeof(first) - 1) < 0 || strcmp(ours, first) == 0)
 		return;
-	log_warn("shield: the bpffs on %s is mounted in a mount namespace of its own: sluicectl outside of it sees "
-		 "no map, and what is pinned goes with the last process in it. Mount one on the host before, or use "
-		 "nsenter --net=/run/netns/NAME in place of ip netns exec",
-		 at);
+	log_warn(
+		"shield: the bpffs on %s is mounted in a mount namespace of its own: sluicectl outside of it sees "
+		"no map, and what is pinned goes with the last process in it. Mount one on the host before, or use "
+		"nsenter --net=/run/netns/NAME in place of ip netns exec",
+		at);
 }
 
 /* Under /sys/fs/bpf a missing bpffs is mounted there, where every tool looks for

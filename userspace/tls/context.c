@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "tls/clients.h"
 #include "tls/internal.h"
 #include "worker/worker.h"
 
@@ -100,6 +101,7 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 	SSL_CTX_set_info_callback(ctx, tls_count_alerts);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
 	SSL_CTX_set_select_certificate_cb(ctx, tls_hello);
+	SSL_CTX_set_cert_verify_callback(ctx, tls_clients_verify, NULL);
 	/* Forward secrecy and AEAD only, also in TLS 1.2: the configuration knows no others. */
 	if (!SSL_CTX_set_min_proto_version(ctx, min) ||
 	    !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
@@ -140,8 +142,10 @@ static bool cert_init(struct tls *t, const struct config *cfg, const struct tls_
 	return ok;
 }
 
-static void certs_free(struct tls_certs *all)
+static void certs_free(struct tls_certs *all, const struct config *cfg)
 {
+	if (all)
+		tls_clients_free(all->clients, cfg->n_listeners);
 	for (uint32_t i = 0; all && i < all->n; i++) {
 		SSL_CTX_free(all->cert[i].ctx);
 		for (uint32_t k = 0; k < all->cert[i].n_names; k++)
@@ -155,14 +159,14 @@ static struct tls_certs *certs_new(struct tls *t, const struct config *cfg,
 				   const struct tls_material *m)
 {
 	struct tls_certs *all = calloc(1, sizeof(*all) + m->n * sizeof(all->cert[0]));
-	bool ok = all != NULL;
+	bool ok = all != NULL && (all->clients = tls_clients_new(cfg, m)) != NULL;
 	for (uint32_t i = 0; ok && i < m->n; i++) {
 		all->n = i + 1;
 		ok = cert_init(t, cfg, m, i, &all->cert[i]);
 	}
 	if (ok)
 		return all;
-	certs_free(all);
+	certs_free(all, cfg);
 	return NULL;
 }
 
@@ -173,7 +177,7 @@ bool tls_renew(struct worker *w, const struct tls_material *m)
 		return false;
 	for (uint32_t i = 0; i < all->n; i++) /* counts go on */
 		all->cert[i].info.picked = w->tls->certs->cert[i].info.picked;
-	certs_free(w->tls->certs);
+	certs_free(w->tls->certs, w->cfg);
 	w->tls->certs = all;
 	if (m->tickets.n > 0)
 		tls_set_tickets(w, &m->tickets);
@@ -191,6 +195,7 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m,
 	struct tls *t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL;
+	t->cfg = w->cfg;
 	t->max = w->slab.max;
 	t->stats = &w->stats;
 	t->now_ns = &w->now_ns;
@@ -221,7 +226,7 @@ void tls_free(struct tls *t)
 {
 	if (t == NULL)
 		return;
-	certs_free(t->certs);
+	certs_free(t->certs, t->cfg);
 	if (t->ssl) {
 		HIDE_TABLE(t);
 		munmap(t->ssl, t->max * sizeof(SSL *));

@@ -7,6 +7,7 @@
  * A signature of ECDSA costs us a tenth of one of RSA, so whoever can verify both gets the former,
  * whatever stands first in the configuration. */
 #include "base/log.h"
+#include "tls/clients.h"
 #include "tls/internal.h"
 #include "worker/worker.h"
 
@@ -151,5 +152,8 @@ enum ssl_select_cert_result_t tls_hello(const SSL_CLIENT_HELLO *hello)
 	struct tls_cert *cert = pick(t, l, &wish);
 	cert->info.picked++;
 	SSL_set_SSL_CTX(hello->ssl, cert->ctx);
-	return ssl_select_cert_success;
+	/* after that, which would take the authorities along */
+	return tls_clients_ask(&t->certs->clients[l - t->cfg->listeners], l, hello->ssl) ?
+		       ssl_select_cert_success :
+		       ssl_select_cert_error;
 }

@@ -25,13 +25,16 @@ struct tls_cert {
 /* All of them, made of one material. */
 struct tls_certs {
 	uint32_t n;
-	struct tls_cert cert[]; /* by index of config.certificates */
+	struct tls_clients *clients; /* by index of config.listeners */
+	struct tls_cert cert[];      /* by index of config.certificates */
 };
 
 struct worker_stats;
 
 struct tls {
+	const struct config *cfg;
 	struct tls_certs *certs;
+	struct tls_client client; /* of the handshake that has just ended */
 	struct tls_tickets tickets;
 	struct tls_counted counted;
 	struct tls_denied denied;
@@ -93,6 +96,9 @@ void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, s
 /* The chain in a PEM text; NULL if there is none. The first is the leaf. */
 STACK_OF(X509) * tls_pem_chain(struct bytes pem);
 EVP_PKEY *tls_pem_key(struct bytes pem);
+STACK_OF(X509_CRL) * tls_pem_crls(struct bytes pem);
+/* The whole file; {NULL, 0} and a log line with `what` if it cannot be had. */
+struct bytes tls_slurp(const char *file, const char *what);
 
 /* The last error of the library as words; good until the next call. */
 const char *tls_error_text(void);

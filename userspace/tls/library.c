@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 
 #include "base/log.h"
+#include "tls/clients.h"
 #include "tls/internal.h"
 #include "worker/worker.h"
 
@@ -150,6 +151,10 @@ static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 	int r = SSL_do_handshake(ssl);
 	if (r == 1) {
 		enum tls_outcome o = taken(w, c, TLS_HANDSHAKEN);
+		if (o == TLS_HANDSHAKEN && !tls_clients_who(ssl, &w->tls->client)) {
+			w->stats.handshakes_failed++;
+			return bad(w, c, "a client's certificate is not good any more");
+		}
 		w->stats.handshakes_resumed += SSL_session_reused(ssl);
 		if (o == TLS_HANDSHAKEN && !tls_hibernate(w, c))
 			return bad(w, c, "hibernation");

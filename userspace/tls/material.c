@@ -21,13 +21,13 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "tls/clients.h"
 #include "tls/internal.h"
 
 #define PEM_BYTES_MAX (1u << 20)
 #define DEV_DAYS      825
 
-/* The whole file, NUL-free or not. {NULL, 0} and a log line if it cannot be had. */
-static struct bytes slurp(const char *file, const char *what)
+struct bytes tls_slurp(const char *file, const char *what)
 {
 	struct bytes none = {NULL, 0};
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -144,7 +144,7 @@ static bool dev_pair(const char *cert_file, const char *key_file)
 {
 	if (access(cert_file, R_OK) != 0 || access(key_file, R_OK) != 0)
 		return false;
-	struct bytes cert = slurp(cert_file, "certificate"), pem = slurp(key_file, "key");
+	struct bytes cert = tls_slurp(cert_file, "certificate"), pem = tls_slurp(key_file, "key");
 	STACK_OF(X509) *chain = cert.p ? tls_pem_chain(cert) : NULL;
 	EVP_PKEY *key = pem.p ? tls_pem_key(pem) : NULL;
 	X509 *leaf = chain ? sk_X509_value(chain, 0) : NULL;
@@ -269,10 +269,10 @@ static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
 	    (cfg->certificates[i].dev && !dev_files(cfg, cert_file, key_file)))
 		return false;
 	const char *ocsp_file = cfg->certificates[i].ocsp_file;
-	pem->cert = slurp(cert_file, "certificate");
-	pem->key = slurp(key_file, "key");
+	pem->cert = tls_slurp(cert_file, "certificate");
+	pem->key = tls_slurp(key_file, "key");
 	if (ocsp_file)
-		pem->ocsp = slurp(ocsp_file, "OCSP response");
+		pem->ocsp = tls_slurp(ocsp_file, "OCSP response");
 	return pem->cert.p && pem->key.p && (!ocsp_file || pem->ocsp.p);
 }
 
@@ -284,7 +284,7 @@ bool tls_material_check(const struct config *cfg, const struct tls_material *m)
 		ok &= file_names(cfg, i, cert_file, key_file) &&
 		      check_pem(cert_file, key_file, cfg->certificates[i].ocsp_file, &m->pem[i]);
 	}
-	return ok;
+	return ok & tls_trust_check(cfg, m);
 }
 
 bool tls_tickets_load(const struct config *cfg, struct tls_tickets *out)
@@ -293,7 +293,7 @@ bool tls_tickets_load(const struct config *cfg, struct tls_tickets *out)
 	out->n = 0;
 	if (file == NULL)
 		return true;
-	struct bytes text = slurp(file, "ticket keys");
+	struct bytes text = tls_slurp(file, "ticket keys");
 	const char *why = text.p ? tls_tickets_parse(text, out) : NULL;
 	if (why)
 		log_error("tls: ticket keys %s: %s", file, why);
@@ -313,6 +313,7 @@ struct tls_material *tls_material_load(const struct config *cfg)
 	bool ok = m->pem != NULL;
 	for (uint32_t i = 0; m->pem && i < m->n; i++)
 		ok &= load_one(cfg, i, &m->pem[i]);
+	ok &= tls_trust_load(cfg, m);
 	ok = ok && tls_tickets_load(cfg, &m->tickets);
 	if (ok)
 		return m;
@@ -332,6 +333,13 @@ void tls_material_files(const struct config *cfg, void (*file)(const char *path,
 		if (cfg->certificates[i].ocsp_file)
 			file(cfg->certificates[i].ocsp_file, arg);
 	}
+	for (uint32_t i = 0; i < cfg->n_listeners; i++) {
+		const struct config_listener *l = &cfg->listeners[i];
+		if (l->client_ca_file)
+			file(l->client_ca_file, arg);
+		if (l->client_crl_file)
+			file(l->client_crl_file, arg);
+	}
 	if (cfg->tls.ticket_key_file)
 		file(cfg->tls.ticket_key_file, arg);
 }
@@ -346,7 +354,12 @@ void tls_material_free(struct tls_material *m)
 		free((void *)m->pem[i].cert.p);
 		free((void *)m->pem[i].ocsp.p);
 	}
+	for (uint32_t i = 0; m->trust && i < m->n_trust; i++) {
+		free((void *)m->trust[i].ca.p);
+		free((void *)m->trust[i].crl.p);
+	}
 	OPENSSL_cleanse(&m->tickets, sizeof(m->tickets));
+	free(m->trust);
 	free(m->pem);
 	free(m);
 }

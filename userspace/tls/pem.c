@@ -48,6 +48,24 @@ STACK_OF(X509) * tls_pem_chain(struct bytes pem)
 	return chain;
 }
 
+STACK_OF(X509_CRL) * tls_pem_crls(struct bytes pem)
+{
+	STACK_OF(X509_CRL) *all = sk_X509_CRL_new_null();
+	BIO *bio = BIO_new_mem_buf(pem.p, pem.n > INT_MAX ? INT_MAX : (int)pem.n);
+	X509_CRL *x;
+	while (all && bio && (x = PEM_read_bio_X509_CRL(bio, NULL, no_password, NULL)))
+		if (!sk_X509_CRL_push(all, x)) {
+			X509_CRL_free(x);
+			break;
+		}
+	BIO_free(bio);
+	ERR_clear_error();
+	if (all && sk_X509_CRL_num(all) > 0)
+		return all;
+	sk_X509_CRL_free(all);
+	return NULL;
+}
+
 EVP_PKEY *tls_pem_key(struct bytes pem)
 {
 	BIO *bio = BIO_new_mem_buf(pem.p, pem.n > INT_MAX ? INT_MAX : (int)pem.n);

@@ -137,6 +137,11 @@ const struct tls_denied *tls_denials(const struct worker *w)
 	return &w->tls->denied;
 }
 
+const struct tls_client *tls_client(const struct worker *w)
+{
+	return &w->tls->client;
+}
+
 void tls_log_keys(struct worker *w, int fd)
 {
 	w->tls->keylog_fd = fd;

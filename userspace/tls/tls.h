@@ -34,6 +34,11 @@ struct tls_material {
 		struct bytes cert, key; /* PEM */
 		struct bytes ocsp;      /* DER; {NULL, 0}: none */
 	} * pem;
+	/* What clients' certificates are believed by, as PEM; by index of config.listeners. */
+	uint32_t n_trust;
+	struct tls_trust {
+		struct bytes ca, crl; /* {NULL, 0}: none */
+	} * trust;
 	struct tls_tickets tickets; /* of tls.ticket_key_file; n 0: there is none */
 };
 #define TLS_MATERIAL_MAX (64u << 20) /* packed */
@@ -49,8 +54,9 @@ void tls_material_free(struct tls_material *m);
 bool tls_material_check(const struct config *cfg, const struct tls_material *m);
 /* All of it into one open file, to be handed to a worker; 0 or -errno. */
 int tls_material_pack(const struct tls_material *m, int fd);
-/* From a sealed memfd (base/handover.h); NULL: it is none, or not what was packed for `n` certificates. */
-struct tls_material *tls_material_unpack(int fd, uint32_t n);
+/* From a sealed memfd (base/handover.h); NULL: it is none, or not what was packed for as many
+ * certificates and listeners as cfg has. */
+struct tls_material *tls_material_unpack(int fd, const struct config *cfg);
 /* The files that it is read from, for whoever watches them: each path once, `arg` as given. */
 void tls_material_files(const struct config *cfg, void (*file)(const char *path, void *arg),
 			void *arg);
@@ -97,6 +103,15 @@ void tls_goodbye(struct worker *w, struct conn *c);
  * empties it (tls_output_clear) before it turns to another conn. */
 struct bytes tls_output(struct worker *w);
 void tls_output_clear(struct worker *w);
+
+/* Whose certificate the client of the handshake that has just ended (TLS_HANDSHAKEN, and until the
+ * next call of tls_open) has shown, and proved to be his. */
+struct tls_client {
+	uint8_t sha256[32];
+	uint8_t user[128];
+	size_t n; /* of user; 0: he has shown none */
+};
+const struct tls_client *tls_client(const struct worker *w);
 
 /* For the CLI: what a certificate in use is, by index of config.certificates. */
 struct tls_cert_info {

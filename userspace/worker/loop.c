@@ -230,7 +230,7 @@ static void take_tickets(struct worker *w, struct keeper_msg *m)
 
 static void renew_tls(struct worker *w, int fd, uint64_t generation)
 {
-	struct tls_material *m = tls_material_unpack(fd, w->cfg->n_certificates);
+	struct tls_material *m = tls_material_unpack(fd, w->cfg);
 	if (m == NULL)
 		log_error("certificates from the keeper are not in order: those in use stay");
 	else if (tls_renew(w, m))

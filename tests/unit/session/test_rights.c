@@ -2,8 +2,10 @@
 /* test_rights.c - names, and who may touch what. */
 #include "test.h"
 
+#include "conn/conn.h"
 #include "fanout/publication.h"
 #include "session/session.h"
+#include "worker/worker.h"
 
 TEST(rights, a_channel_name_is_utf8_without_control_characters)
 {
@@ -46,6 +48,15 @@ TEST(rights, a_channel_name_has_at_most_a_hundred_bytes)
 	assert_false(session_channel_valid(BYTES(name, CHANNEL_NAME_MAX + 1)));
 }
 
+static void may_all(const struct worker *w, const struct conn *c, const char *name,
+		    enum session_verdict want, enum session_verdict publish)
+{
+	for (enum session_right r = RIGHT_SUBSCRIBE; r <= RIGHT_HISTORY; r++)
+		assert_msg(session_may(w, c, r, 0, bytes_str(name)) ==
+				   (r == RIGHT_PUBLISH ? publish : want),
+			   "%s, right %u", name, r);
+}
+
 TEST(rights, nobody_anonymous_touches_a_users_channel)
 {
 	static const struct {
@@ -57,12 +68,27 @@ TEST(rights, nobody_anonymous_touches_a_users_channel)
 		{"User:1", SESSION_OK},        {"room:user:1", SESSION_OK},
 		{":user", SESSION_OK},         {"user:\n", SESSION_BAD_CHANNEL},
 	};
+	const struct conn c = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		for (enum session_right r = RIGHT_SUBSCRIBE; r <= RIGHT_HISTORY; r++)
-			assert_msg(session_may(NULL, NULL, r, 0, bytes_str(rows[i].name)) ==
-					   rows[i].want,
-				   "%s", rows[i].name);
+		may_all(NULL, &c, rows[i].name, rows[i].want, rows[i].want);
+}
+
+TEST(rights, a_user_hears_what_is_his_and_publishes_there_no_more_than_others)
+{
+	static const uint8_t certificate[32] = {1};
+	struct worker w = {.pool = pool_new(1 << 20)};
+	struct conn c = {0};
+
+	assert_true(identity_set(&w, &c, certificate, BYTES_LIT("alice")));
+	may_all(&w, &c, "user:alice", SESSION_OK, SESSION_FORBIDDEN);
+	may_all(&w, &c, "user:alic", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
+	may_all(&w, &c, "user:alice2", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
+	may_all(&w, &c, "user:", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
+	may_all(&w, &c, "lobby", SESSION_OK, SESSION_OK);
+	identity_forget(&w, &c);
+	may_all(&w, &c, "user:alice", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
+	pool_free(w.pool);
 }
 
 TEST_MAIN()

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* identity.h - whose connection it is, once something has proved that.
+ *
+ * Behind c->identity, a buffer of the worker's pool: who is anonymous costs nothing, who is known
+ * some 100 bytes. What a user may do is session.h's business. */
+#ifndef SLUICE_CONN_IDENTITY_H
+#define SLUICE_CONN_IDENTITY_H
+
+#include "base/bytes.h"
+
+struct worker;
+struct conn;
+
+#define IDENTITY_USER_MAX 128 /* bytes of a user id; valid by base/name.h */
+
+struct identity {
+	struct bytes user;          /* good until the next change of any identity of this worker */
+	const uint8_t *certificate; /* SHA-256 of what proved it, 32 bytes */
+};
+
+/* By a client's certificate. False: no memory, and it is as anonymous as before. */
+bool identity_set(struct worker *w, struct conn *c, const uint8_t certificate[32],
+		  struct bytes user);
+/* False: anonymous. */
+bool identity_get(const struct worker *w, const struct conn *c, struct identity *out);
+void identity_forget(struct worker *w, struct conn *c);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* trust.c - the authorities that clients' certificates are believed by, on their way from files to
+ * bytes. Runs in the keeper, as material.c does. */
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "tls/clients.h"
+#include "tls/internal.h"
+
+bool tls_trust_load(const struct config *cfg, struct tls_material *m)
+{
+	bool ok = true;
+	m->n_trust = cfg->n_listeners;
+	m->trust = calloc(m->n_trust ? m->n_trust : 1, sizeof(*m->trust));
+	if (m->trust == NULL)
+		return false;
+	for (uint32_t i = 0; i < m->n_trust; i++) {
+		const struct config_listener *l = &cfg->listeners[i];
+		if (l->client_certificates == CONFIG_CLIENT_CERTS_OFF)
+			continue;
+		m->trust[i].ca = tls_slurp(l->client_ca_file, "client_ca_file");
+		ok &= m->trust[i].ca.p != NULL;
+		if (l->client_crl_file == NULL)
+			continue;
+		m->trust[i].crl = tls_slurp(l->client_crl_file, "client_crl_file");
+		ok &= m->trust[i].crl.p != NULL;
+	}
+	return ok;
+}
+
+static bool check_authorities(const char *file, struct bytes pem)
+{
+	STACK_OF(X509) *all = tls_pem_chain(pem);
+	size_t n = all ? sk_X509_num(all) : 0, late = 0;
+	for (size_t i = 0; i < n; i++) {
+		X509 *x = sk_X509_value(all, i);
+		if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0) {
+			log_warn("tls: client_ca_file %s: number %zu has expired", file, i + 1);
+			late++;
+		} else if (!X509_check_ca(x)) {
+			log_warn("tls: client_ca_file %s: number %zu is no authority: it is "
+				 "believed for itself alone",
+				 file, i + 1);
+		}
+	}
+	if (n == 0)
+		log_error("tls: client_ca_file %s: no PEM certificate in it", file);
+	else if (late == n)
+		log_error("tls: client_ca_file %s: all that is in it has expired", file);
+	sk_X509_pop_free(all, X509_free);
+	return late < n;
+}
+
+static bool check_revocations(const char *file, struct bytes pem)
+{
+	STACK_OF(X509_CRL) *all = tls_pem_crls(pem);
+	size_t n = all ? sk_X509_CRL_num(all) : 0;
+	for (size_t i = 0; i < n; i++) {
+		const ASN1_TIME *next = X509_CRL_get0_nextUpdate(sk_X509_CRL_value(all, i));
+		if (next && X509_cmp_current_time(next) < 0)
+			log_warn("tls: client_crl_file %s: number %zu is out of date: clients of "
+				 "that authority are refused until there is a newer one",
+				 file, i + 1);
+	}
+	if (n == 0)
+		log_error("tls: client_crl_file %s: no PEM revocation list in it", file);
+	sk_X509_CRL_pop_free(all, X509_CRL_free);
+	return n > 0;
+}
+
+bool tls_trust_check(const struct config *cfg, const struct tls_material *m)
+{
+	bool ok = true;
+	for (uint32_t i = 0; i < m->n_trust; i++) {
+		const struct config_listener *l = &cfg->listeners[i];
+		if (m->trust[i].ca.n > 0)
+			ok &= check_authorities(l->client_ca_file, m->trust[i].ca);
+		if (m->trust[i].crl.n > 0)
+			ok &= check_revocations(l->client_crl_file, m->trust[i].crl);
+	}
+	return ok;
+}
