@@ -115,6 +115,7 @@ struct config_listener {
 	const char *client_crl_file; /* likewise; NULL: none */
 };
 
+enum config_ktls { CONFIG_KTLS_OFF, CONFIG_KTLS_AUTO };
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 /* As Mozilla's guidelines name them. */
 enum config_tls_preset { CONFIG_TLS_INTERMEDIATE, CONFIG_TLS_MODERN };
@@ -295,7 +296,8 @@ struct config {
 		uint32_t n_groups;
 		const char *const *suites; /* of TLS 1.2 */
 		uint32_t n_suites;
-		uint32_t session_lifetime_ms;  /* 0: no session is resumed */
+		uint32_t session_lifetime_ms; /* 0: no session is resumed */
+		enum config_ktls ktls;
 		const char *ticket_key_file;   /* NULL: the keeper makes keys */
 		const char *debug_keylog_file; /* NULL: secrets go nowhere */
 		const char *const *deny_fingerprints;

@@ -77,6 +77,11 @@ static const struct option_choice tls_presets[] = {
 	{"modern", CONFIG_TLS_MODERN, "TLS 1.3 alone: every client since about 2019"},
 	{NULL, 0, NULL}};
 
+static const struct option_choice ktls_modes[] = {{"off", CONFIG_KTLS_OFF, "we seal"},
+						  {"auto", CONFIG_KTLS_AUTO,
+						   "the kernel seals, where it has kTLS"},
+						  {NULL, 0, NULL}};
+
 static const struct option tls_options[] = {
 	{"preset", OPT_ENUM, INNER_AT(tls, preset), .choices = tls_presets,
 	 .def = "\"intermediate\"",
@@ -118,6 +123,13 @@ static const struct option tls_options[] = {
 	 .help = "Certificates, keys and OCSP responses are read anew when their files change. What is not in "
 		 "order is said in the log, and those in use stay. SIGHUP and `sluicectl cert reload` do the "
 		 "same at once."},
+	{"ktls", OPT_ENUM, INNER_AT(tls, ktls), .choices = ktls_modes, .def = "\"off\"",
+	 .sample = "\"auto\"",
+	 .help = "Who seals what is sent on connections of TLS 1.3. \"auto\" is for network cards that do it for "
+		 "the kernel; `sluicectl conn show` has the flag \"ktls\" where it does.",
+	 .price =
+		 "some kB of the kernel's memory for each connection; and before Linux 6.14 one whose key "
+		 "must be exchanged is ended"},
 	{"handshakes", OPT_INT, INNER_AT(tls, handshakes), .min = 16, .max = 1000000, .def = "2048",
 	 .help = "Connections of one worker that may be in their TLS handshake at a time. When there are as "
 		 "many, the one that came first and had a second makes room; newcomers wait for it in the "

@@ -69,6 +69,7 @@ enum conn_flag {
 	CONN_F_SHUT = 1 << 10,     /* we have said that we send no more */
 	CONN_F_HEAD = 1 << 11,     /* HTTP: `message` begins with a struct http_head */
 	CONN_F_BODY = 1 << 12,     /* HTTP: a body is being thrown away */
+	CONN_F_KTLS = 1 << 14,     /* the kernel seals what is sent (tls/offload.h) */
 	CONN_F_PARTIAL = 1 << 13   /* stands in the worker's list of unfinished things */
 };
 

@@ -396,7 +396,10 @@ static bool put_sealed(struct worker *w, struct conn *c)
 
 static bool seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
 {
-	if (tls_seal(w, c, parts, n))
+	bool ok;
+	if (tls_plain(w, c, parts, n, &ok) && ok)
+		return put(w, c, parts, n);
+	if (ok && tls_seal(w, c, parts, n))
 		return put_sealed(w, c);
 	tls_output_clear(w);
 	conn_end(w, c, CLOSE_TLS_RECORD);
@@ -453,7 +456,7 @@ bool conn_send_last(struct worker *w, struct conn *c, struct bytes words)
 {
 	struct iovec v = {.iov_base = (void *)words.p, .iov_len = words.n};
 	struct bytes out = words;
-	if (c->flags & CONN_F_TLS) {
+	if (c->flags & CONN_F_TLS && !(c->flags & CONN_F_KTLS)) {
 		bool sealed = tls_seal(w, c, &v, 1);
 		out = tls_output(w);
 		tls_output_clear(w);

@@ -32,6 +32,7 @@ static const struct {
 	{CONN_F_HEAD, "head"},
 	{CONN_F_BODY, "body"},
 	{CONN_F_PARTIAL, "partial"},
+	{CONN_F_KTLS, "ktls"},
 };
 
 const char *conn_flags_str(uint16_t flags, char *buf, size_t cap)

@@ -135,6 +135,7 @@ void child_run(struct keeper *k, uint32_t id, int channel)
 		.control_fd = -1,
 		.tls = k->tls,
 		.tickets = &k->certs.tickets,
+		.ktls = k->ktls,
 		.denied = &k->denied,
 		.keylog_fd = member_is_admin(k, id) ? -1 : k->keylog_fd,
 		.tls_generation = k->certs.generation,

@@ -142,6 +142,7 @@ struct keeper {
 	struct runtime runtime;
 	struct privilege_user user;
 	struct tls_material *tls;
+	bool ktls; /* tls.ktls, and the kernel has it */
 	struct shield *shield;
 	bool shield_used;          /* something of it is loaded: its capabilities are kept */
 	struct offences *offences; /* NULL: nobody is denied by them */

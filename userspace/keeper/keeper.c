@@ -29,6 +29,7 @@
 #include "keeper/internal.h"
 #include "keeper/seccomp.h"
 #include "listener/listener.h"
+#include "tls/offload.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -431,6 +432,10 @@ static int with_runtime(struct keeper *k)
 	if (open_keylog(k))
 		goto no_secrets;
 	certs_open(k);
+	k->ktls = k->cfg->tls.ktls == CONFIG_KTLS_AUTO && tls_offload_there();
+	if (k->cfg->tls.ktls == CONFIG_KTLS_AUTO)
+		log_info("tls: ktls: %s", k->ktls ? "the kernel seals what is sent" :
+						    "this kernel has none (module tls): we seal");
 	k->signal_fd = supervise_signals_open(); /* from here on there is something to undo */
 	if (k->signal_fd < 0)
 		goto no_signals;

@@ -190,7 +190,7 @@ void tls_set_tickets(struct worker *w, const struct tls_tickets *t)
 }
 
 struct tls *tls_new(struct worker *w, const struct tls_material *m,
-		    const struct tls_tickets *tickets)
+		    const struct tls_tickets *tickets, bool ktls)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 	if (t == NULL)
@@ -200,6 +200,7 @@ struct tls *tls_new(struct worker *w, const struct tls_material *m,
 	t->stats = &w->stats;
 	t->now_ns = &w->now_ns;
 	t->keylog_fd = -1;
+	t->offload = ktls;
 	if (m->tickets.n > 0)
 		t->tickets = m->tickets;
 	else if (tickets != NULL)

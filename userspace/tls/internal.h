@@ -48,6 +48,7 @@ struct tls {
 	struct tls_out out;    /* ciphertext that waits for conn/io.c */
 	uint8_t *gather;       /* TLS_PLAIN_MAX: several parts become one record */
 	struct tls_cold *hand; /* of the conn whose handshake is being driven */
+	bool offload;          /* tls.ktls, and the kernel has it */
 	int keylog_fd;         /* -1: none */
 	struct worker_stats *stats;
 	const uint64_t *now_ns; /* the worker's clock */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "tls/internal.h"
+#include "tls/offload.h"
 #include "worker/worker.h"
 
 static struct tls_asleep view(struct worker *w, struct conn *c)
@@ -41,6 +42,11 @@ static enum tls_outcome open_asleep(struct worker *w, struct conn *c, struct byt
 	case TLS_HEARD_BAD: break;
 	}
 	w->stats.alerts_out++;
+	if (c->flags & CONN_F_KTLS) { /* ours is sealed with a key that is the kernel's now */
+		const uint8_t alert[2] = {2, (uint8_t)why};
+		w->tls->out.n = 0;
+		tls_offload_say(c, TLS_ALERT, BYTES(alert, sizeof(alert)));
+	}
 	log_debug("conn %u: tls: refused with alert %u", conn_index(&w->slab, c), why);
 	return TLS_BAD;
 }
@@ -50,6 +56,21 @@ enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, st
 	*plain = BYTES(NULL, 0);
 	assert(w->tls->out.n == 0); /* somebody else's ciphertext would go out with ours */
 	return c->suite ? open_asleep(w, c, in, plain) : tls_library_open(w, c, in, plain);
+}
+
+bool tls_plain(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n, bool *ok)
+{
+	*ok = true;
+	if (!tls_offloaded(w, c))
+		return false;
+	struct tls_asleep a = view(w, c);
+	size_t bytes = 0;
+	for (unsigned i = 0; i < n; i++)
+		bytes += parts[i].iov_len;
+	*ok = tls_offload_content(w, c, &a, bytes);
+	w->stats.key_updates += a.updates;
+	c->owes = a.owes;
+	return true;
 }
 
 bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
@@ -66,7 +87,11 @@ bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsig
 
 void tls_goodbye(struct worker *w, struct conn *c)
 {
-	if (c->suite) {
+	if (c->flags & CONN_F_KTLS) {
+		const uint8_t alert[2] = {1, TLS_ALERT_CLOSE_NOTIFY};
+		if (c->tail == 0)
+			tls_offload_say(c, TLS_ALERT, BYTES(alert, sizeof(alert)));
+	} else if (c->suite) {
 		struct tls_asleep a = view(w, c);
 		tls_asleep_alert(&a, TLS_ALERT_CLOSE_NOTIFY);
 	} else if (c->flags & CONN_F_SSL) {

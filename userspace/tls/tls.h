@@ -64,9 +64,10 @@ void tls_material_files(const struct config *cfg, void (*file)(const char *path,
 /* Writes a self-signed P-256 certificate and key for localhost and friends. 0 or -errno. */
 int tls_dev_certificate(const char *cert_file, const char *key_file);
 
-/* `tickets`: those that the keeper makes; NULL: no session is resumed, unless the material has keys. */
+/* `tickets`: those that the keeper makes; NULL: no session is resumed, unless the material has keys.
+ * `ktls`: the kernel seals what is sent, where it takes a connection. */
 struct tls *tls_new(struct worker *w, const struct tls_material *m,
-		    const struct tls_tickets *tickets);
+		    const struct tls_tickets *tickets, bool ktls);
 /* Handshakes that begin from now on use these; those under way end with what they began with, and
  * connections notice nothing. False: logged, and all stays as it is. */
 bool tls_renew(struct worker *w, const struct tls_material *m);
@@ -95,6 +96,9 @@ enum tls_outcome tls_open(struct worker *w, struct conn *c, struct bytes *in, st
 #define TLS_PLAIN_MAX  16384
 #define TLS_RECORD_MAX (5 + TLS_PLAIN_MAX + 2048) /* with TLS 1.2's generous overhead */
 
+/* Does the kernel seal (tls.ktls)? Then the parts go to the socket, or into the tail, as they
+ * are. Asked once for each time that content is sent; *ok false: the connection is broken. */
+bool tls_plain(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n, bool *ok);
 /* Seals the parts into tls_output(). False: the connection is broken. */
 bool tls_seal(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n);
 /* close_notify, written at once if the socket takes it: best effort. */

@@ -443,7 +443,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->offences = offence_open(w);
 	if (!w->is_admin) {
 		w->engine = w->engine_ops->new (w);
-		w->tls = tls_new(w, start->tls, start->tickets);
+		w->tls = tls_new(w, start->tls, start->tickets, start->ktls);
 		w->tls_generation = start->tls_generation;
 		if (w->tls != NULL && start->denied != NULL)
 			tls_deny_all(w, start->denied);

@@ -74,6 +74,7 @@ struct worker_start {
 	uint8_t hash_key[16];           /* of channel names; the same in all workers */
 	const struct tls_material *tls; /* keys and certificates as bytes, read by the keeper */
 	const struct tls_tickets *tickets;
+	bool ktls; /* it is wanted, and the kernel has it */
 	const struct tls_denied *denied;
 	int keylog_fd;           /* debugging: secrets of sessions go there; -1: nowhere */
 	uint64_t tls_generation; /* how often they were read anew */
