@@ -114,6 +114,18 @@ static json_t *only(json_t *all, const char *name)
 	return all;
 }
 
+json_t *cert_all(struct ctl *ctl, int n, int *code)
+{
+	json_t *all = json_array();
+	*code = CTL_OK;
+	for (int i = 0; i < n && *code == CTL_OK; i++)
+		*code = of_worker(ctl, i, all);
+	if (*code == CTL_OK)
+		return all;
+	json_decref(all);
+	return NULL;
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	const char *name = NULL;
@@ -122,13 +134,9 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	if (!ctl_keywords(ctl, argc, argv, words, 1))
 		return CTL_USAGE;
 	int n = ctl_workers(ctl, &code);
-	json_t *all = json_array();
-	for (int i = 0; i < n && code == CTL_OK; i++)
-		code = of_worker(ctl, i, all);
-	if (n < 0 || code != CTL_OK) {
-		json_decref(all);
+	json_t *all = n < 0 ? NULL : cert_all(ctl, n, &code);
+	if (all == NULL)
 		return code;
-	}
 	if (name && json_array_size(only(all, name)) == 0) {
 		json_decref(all);
 		return ctl_fail(ctl, CTL_REFUSED, "no certificate is called '%s'", ctl_arg(name));

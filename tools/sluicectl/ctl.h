@@ -45,11 +45,13 @@ struct object {
 };
 extern const struct object status_object, worker_object, conn_object, channel_object, allow_object,
 	deny_object, drop_object, policy_object, prog_object, rate_object, talker_object,
-	event_object, cert_object, fingerprint_object;
+	event_object, cert_object, fingerprint_object, metrics_object;
 
 /* Verbs that fill files of their own. */
 int drop_explain(struct ctl *ctl, int argc, char **argv);
 int drop_capture(struct ctl *ctl, int argc, char **argv);
+/* The certificates of `n` workers, each once; NULL after ctl_fail(). */
+json_t *cert_all(struct ctl *ctl, int n, int *code);
 int fingerprint_deny(struct ctl *ctl, int argc, char **argv);
 void ctl_reasons(FILE *out); /* the words of drop_reason.def, a line each */
 

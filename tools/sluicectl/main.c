@@ -11,7 +11,7 @@
 static const struct object *const objects[] = {
 	&status_object, &worker_object, &conn_object, &channel_object,     &allow_object,
 	&deny_object,   &drop_object,   &rate_object, &talker_object,      &event_object,
-	&policy_object, &prog_object,   &cert_object, &fingerprint_object,
+	&policy_object, &prog_object,   &cert_object, &fingerprint_object, &metrics_object,
 };
 #define N_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 
