@@ -21,7 +21,8 @@ build='binutils bpftool?bpftool ca-certificates clang?clang libbpf-dev libc6-dev
  libevent-dev libjansson-dev libmaxminddb-dev libroaring-dev libxdp-dev make?make openssl?openssl zlib1g-dev
  dpkg-source?dpkg-dev xz-utils'
 test='chromium chromium-driver curl?curl ethtool?ethtool gnutls-cli?gnutls-bin iproute2 libclang-rt-14-dev tcpdump?tcpdump
- libcmocka-dev llvm procps python3 python3-cryptography python3-prometheus-client python3-pytest python3-websockets strace?strace util-linux'
+ libcmocka-dev llvm procps python3 python3-cryptography python3-prometheus-client python3-pytest
+ python3-websockets strace?strace util-linux'
 vm='busybox-static dpkg?dpkg kmod?kmod iproute2 qemu-system-x86_64?qemu-system-x86'
 vagrant='extlinux?extlinux fdisk iptables libvirt-clients libvirt-daemon-system dnsmasq-base mmdebstrap openssh-client
  qemu-img?qemu-utils rsync?rsync vagrant?vagrant vagrant-libvirt'
