@@ -3,7 +3,7 @@
 """test.py BUILD [6.1|6.12] - `make vm-test`: whole machines, as an operator would have them.
 
     box ─► libvirtd of our own ─► vagrant up: edge, client, app ─► rsync ─► provision.sh
-        ─► the suites on the edge ─► tests/vm/scenario.py between client and edge ─► summary ─► destroy
+        ─► the suites on the edge ─► tests/vm/scenario.py between the three ─► summary ─► destroy
 
 It needs root, and neither a running libvirtd nor systemd: libvirtd, its networks, dnsmasq and the
 machines live in namespaces of this run (tests/vm/machine.py), so that no bridge, firewall rule or
@@ -197,7 +197,7 @@ def suites(steps, edge, kernel):
         steps.count(*(int(n or 0) for n in found.groups())) if found else steps.count(0, 1, 0)
 
 
-def between(steps, edge, client):
+def between(steps, edge, client, app):
     said = []
 
     class Tee:
@@ -207,8 +207,8 @@ def between(steps, edge, client):
 
         def flush(self):
             sys.__stdout__.flush()
-    with steps.step("client and edge, over the data network"), contextlib.redirect_stdout(Tee()):
-        scenario.run(edge, client, "eth1", ROOT / "build")
+    with steps.step("client, edge and app, over the data network"), contextlib.redirect_stdout(Tee()):
+        scenario.run(edge, client, app, "eth1", ROOT / "build")
     text = "".join(said)
     steps.count(len(re.findall(r"^\[ +OK \]", text, re.M)), len(re.findall(r"^\[ +FAILED +\]", text, re.M)), 0)
 
@@ -243,7 +243,7 @@ def main():
             for host in (edge, client, app):
                 print(f"{host.name}: {host.do('uname -r; ip -br addr show dev eth1', 120)}".rstrip(), flush=True)
             suites(steps, edge, kernel)
-            between(steps, edge, client)
+            between(steps, edge, client, app)
         finally:
             with steps.step("vagrant destroy"):
                 vagrant.run("destroy", "-f", limit=DESTROY_S)

@@ -4,7 +4,8 @@
 
     light.py load [NAME]          the verifier of the running kernel and every BPF object (no machine)
     light.py bpf KERNEL [NAME]    one boot: all programs of tests/bpf, then every BPF object loaded
-    light.py pair KERNEL [NAME]   two machines: sluiced on one, friends and attackers on the other
+    light.py pair KERNEL [NAME]   sluiced on one machine, friends and attackers on another, and on a third
+                                  the app server that it stands before
 
 NAME selects tests by a part of their name. What is printed are cmocka's lines, which run.py counts.
 What the verifier walked is kept in BUILD/vm/insns-KERNEL for matrix.py.
@@ -23,9 +24,10 @@ import scenario
 
 ROOT = kernels.ROOT
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build"))
-# What `make test` runs of tests/bpf in each machine: where kernels differ. The rest asks the same of
-# userspace on any kernel, for ten times as long; `make vm-kernels` runs it too.
-DIFFER = ("xdp", "lookup", "reuseport")
+# What `make test` runs of tests/bpf in each machine: where kernels differ, how connections are made of
+# cookies and who may share an interface among it. The rest asks the same of userspace on any kernel, for
+# ten times as long; `make vm-kernels` runs it too.
+DIFFER = ("coexist", "connect", "lookup", "reuseport", "xdp")
 PROGRAM_S = 1200 # for one test program under emulation, on a busy host
 WHOLE_S = 3000   # for everything that one call does
 
@@ -111,8 +113,9 @@ def pair(kernel, select):
     with machine.Lab() as lab:
         edge = lab.machine("edge", kernel, cpus=2, memory_mb=1280, nic=scenario.EDGE_NIC)
         client = lab.machine("client", kernel, cpus=1, memory_mb=768, nic=scenario.CLIENT_NIC)
+        app = lab.machine("app", kernel, cpus=1, memory_mb=512, nic=scenario.APP_NIC)
         lab.boot()
-        return scenario.run(edge, client, "eth0", BUILD, select)
+        return scenario.run(edge, client, app, "eth0", BUILD, select)
 
 
 def main():

@@ -5,7 +5,9 @@
     reaches SOURCE TO PORT               can a connection be made from there? true or false
     echo SOURCE TO PORT BYTES            a WebSocket, TLS on port 8443, whose message comes back
     malformed DEV MAC FROM4 TO4 FROM6 TO6 PORT   a frame of each kind; how many for which reason
-    flood syn|ack DEV MAC FRIEND TO PORT SECONDS forged sources, while a friend is served
+    ask SOURCE TO PORT TIMES             what the app server behind the edge answers, one question each
+    status SOURCE TO PORT PATH           of the HTTP answer to a WebSocket's request
+    flood syn|ack DEV MAC FRIEND TO PORT SECONDS forged sources, while a friend is served and (syn) connects anew
     serve PORT                           the edge's other server: accepts, on both families
 """
 import json
@@ -45,20 +47,30 @@ def reaches(source, to, port):
         return False
 
 
-def open_echo(source, to, port):
+def request(source, to, port, path):
+    """The socket, the answer's status, and what came behind its head."""
     s = dial(source, to, port, PATIENCE_S)
     if port == 8443:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         s = context.wrap_socket(s, server_hostname="localhost")
-    s.sendall(wire.upgrade_request("/echo"))
+    s.sendall(wire.upgrade_request(path))
     status, _, rest = wire.read_head(s)
+    return s, status, rest
+
+
+def open_websocket(source, to, port, path="/echo"):
+    s, status, rest = request(source, to, port, path)
     assert status == 101, status
     return s, wire.Frames(s, rest)
 
 
+def status(source, to, port, path):
+    return request(source, to, int(port), path)[1]
+
+
 def echo(source, to, port, size):
-    s, back = open_echo(source, to, int(port))
+    s, back = open_websocket(source, to, int(port))
     left = int(size)
     while left:
         body = os.urandom(min(left, 50000))
@@ -70,6 +82,41 @@ def echo(source, to, port, size):
         left -= n
     s.close()
     return "echoed"
+
+
+def ask(source, to, port, times):
+    """Questions are a channel, answers another; app.py answers by squares."""
+    s, back = open_websocket(source, to, int(port), "/ws")
+
+    def say(**message):
+        s.sendall(wire.frame(1, json.dumps(message).encode()))
+
+    def hear():
+        heard = json.loads(back.next()[1])
+        assert heard["type"] != "error", heard
+        return heard
+
+    def answered(number):
+        """The answer; None if nobody has heard the question."""
+        say(type="publish", channel="questions", data={"number": number, "answer": mine}, id=number)
+        while True:
+            heard = hear()
+            if heard["type"] == "message" and heard["data"]["number"] == number:
+                return heard["data"]["square"]
+            if heard["type"] == "published" and heard["id"] == number and "offset" not in heard:
+                return None
+    mine = f"answers-{os.getpid()}-{random.getrandbits(32)}"
+    say(type="subscribe", channel=mine)
+    while hear()["type"] != "subscribed":
+        pass
+    answers, end = [], time.monotonic() + PATIENCE_S
+    for number in range(int(times)):
+        while (answer := answered(number)) is None:
+            assert time.monotonic() < end, "no app server hears questions"
+            time.sleep(0.5)  # it is on its way, or on its way back
+        answers.append(answer)
+    s.close()
+    return answers
 
 
 def raw_socket(dev, mac):
@@ -89,19 +136,26 @@ def malformed(dev, mac, from4, to4, from6, to6, port):
     return sent
 
 
+def forged(to, flags, port):
+    """A frame without its link header, of the family of `to`, from one of scenario.py's SPOOFED."""
+    sport = random.randint(1024, 65535)
+    if ":" in to:
+        source = socket.inet_pton(socket.AF_INET6, f"2001:db8:f00d::{random.randint(1, 0xffff):x}")
+        target = socket.inet_pton(socket.AF_INET6, to)
+        return b"\x86\xdd" + frames.ip6(frames.tcp(source, target, flags, dport=port, sport=sport), source, target)
+    source = socket.inet_aton(f"{random.choice(['203.0.113', '192.0.2'])}.{random.randint(1, 254)}")
+    target = socket.inet_aton(to)
+    return b"\x08\x00" + frames.ip4(frames.tcp(source, target, flags, dport=port, sport=sport), source, target)
+
+
 def flood(kind, dev, mac, friend, to, port, seconds):
     """Frames are made beforehand: sending is what an emulated CPU should spend its time on."""
     raw, link = raw_socket(dev, mac)
     port, flags = int(port), {"syn": 0x02, "ack": 0x10}[kind]
-    made = []
-    for _ in range(2000):
-        source = socket.inet_aton(f"{random.choice(['203.0.113', '192.0.2'])}.{random.randint(1, 254)}")
-        target = socket.inet_aton(to)
-        made.append(link + b"\x08\x00" + frames.ip4(
-            frames.tcp(source, target, flags, dport=port, sport=random.randint(1024, 65535)), source, target))
+    made = [link + forged(to, flags, port) for _ in range(2000)]
+    held = open_websocket(friend, to, port)
     end, sent = time.monotonic() + float(seconds), [0]
     told = {"connects": 0, "echoes": 0, "failed": 0}
-    held = open_echo(friend, to, port)
 
     def attack():
         while time.monotonic() < end:
@@ -120,7 +174,7 @@ def flood(kind, dev, mac, friend, to, port, seconds):
         while time.monotonic() < end:
             try:
                 if kind == "syn":
-                    dial(friend, to, port, PATIENCE_S).close()
+                    open_websocket(friend, to, port)[0].close()
                     told["connects"] += 1
                 held[0].sendall(wire.frame(1, b"still here"))
                 assert held[1].next() == (1, b"still here")
