@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every test has a time limit, set-up and tear-down included: 60 s, or what
-@pytest.mark.time_limit(seconds) says; four times that where a sanitizer slows the daemon down.
+@pytest.mark.time_limit(seconds) says; four times that where a sanitizer slows the daemon down, ten
+times where an emulated CPU does (SLUICE_VM).
 
 The limit is an alarm that fails the test where it stands, so that its tear-down still runs. A test
 that even an alarm cannot reach is ended 30 s later with everybody's stack on standard error.
@@ -12,7 +13,7 @@ import signal
 import pytest
 
 LIMIT_S = 60
-SLOW = 4 if os.environ.get("SLUICE_SAN") else 1
+SLOW = 4 if os.environ.get("SLUICE_SAN") else 10 if os.environ.get("SLUICE_VM") else 1
 
 
 @pytest.hookimpl(hookwrapper=True)

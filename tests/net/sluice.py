@@ -31,7 +31,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build"))
-SLOW = 4 if os.environ.get("SLUICE_SAN") else 1
+SLOW = 4 if os.environ.get("SLUICE_SAN") else 10 if os.environ.get("SLUICE_VM") else 1  # an emulated CPU
 
 ENDPOINTS = """
     { path = "/ws"; origins = "*"; },
