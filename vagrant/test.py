@@ -31,7 +31,8 @@ CACHE = kernels.CACHE / "vagrant"
 HERE = "/sluice"  # where the tree lies in the machines
 MACHINES = ("edge", "client", "app")
 BOX_S, DAEMON_S, ADD_S, UP_S, SUITE_S, DESTROY_S = 1200, 180, 180, 1200, 1800, 180
-SUITES = ("unit", "bpf")
+# of tests/net those that wait for answers, not for the clock: requests, handshakes, channels
+SUITES = ("unit", "bpf", "net/test_http", "net/test_tls", "net/test_channels")
 
 LIBVIRTD_CONF = 'auth_unix_rw="none"\nauth_unix_ro="none"\nunix_sock_rw_perms="0700"\n'
 QEMU_CONF = ('user="root"\ngroup="root"\ndynamic_ownership=0\nremember_owner=0\ncgroup_controllers=[]\n'
