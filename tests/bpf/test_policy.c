@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "run.h"
+#include "shield/policy.c" /* for the bank that it builds */
 #include "test.h"
 
 static struct run run;
@@ -227,6 +228,57 @@ TEST(policy, what_people_are_shown_goes_back_with_the_trial)
 	assert_int_equal(
 		bpf_map__lookup_elem(map, &before, sizeof(before), &value, sizeof(value), 0), 0);
 	assert_int_equal(runs_shown(), 3);
+	run_close(&run);
+}
+
+/* Somebody else writes to a map, or the kernel does not keep what it took: the bank is not switched to. */
+TEST(policy, every_map_of_a_bank_is_read_back)
+{
+	static struct bank b;
+	struct shield_rules rules = run_rules(), other_rules = rules;
+	struct shield_plan plan;
+	struct sluice_xdp_bpf *xdp;
+	struct protect_class class;
+	static struct port_class ports;
+	static struct protect_addr addr;
+	__u32 at;
+
+	begin();
+	plan = plan_of(rules);
+	xdp = run.shield.xdp;
+	memset(&b, 0, sizeof(b));
+	b.number = 1;
+	assert_int_equal(bank_build(&run.shield, &b, &plan), 0);
+	assert_int_equal(bank_verify(&run.shield, &b, &rules), 0);
+
+	at = b.number;
+	other_rules.syn_attack++;
+	assert_int_equal(put(xdp->maps.rules, &at, sizeof(at), &other_rules, sizeof(rules)), 0);
+	assert_int_equal(bank_verify(&run.shield, &b, &rules), -EIO);
+	assert_int_equal(put(xdp->maps.rules, &at, sizeof(at), &rules, sizeof(rules)), 0);
+
+	addr = b.addr;
+	addr.at[0].len--;
+	assert_int_equal(put(xdp->maps.protect_addr, &at, sizeof(at), &addr, sizeof(addr)), 0);
+	assert_int_equal(bank_verify(&run.shield, &b, &rules), -EIO);
+	assert_int_equal(put(xdp->maps.protect_addr, &at, sizeof(at), &b.addr, sizeof(addr)), 0);
+
+	at = b.number * CLASSES_MAX + CLASSES_MAX - 1; /* one that nothing uses, too */
+	class = b.class[CLASSES_MAX - 1];
+	class.prefixes ^= 1;
+	assert_int_equal(put(xdp->maps.protect_class, &at, sizeof(at), &class, sizeof(class)), 0);
+	assert_int_equal(bank_verify(&run.shield, &b, &rules), -EIO);
+	class.prefixes ^= 1;
+	assert_int_equal(put(xdp->maps.protect_class, &at, sizeof(at), &class, sizeof(class)), 0);
+
+	at = b.number * 2 + 1; /* UDP */
+	ports = b.port_class[1];
+	ports.of[65535] ^= 1;
+	assert_int_equal(put(xdp->maps.port_class, &at, sizeof(at), &ports, sizeof(ports)), 0);
+	assert_int_equal(bank_verify(&run.shield, &b, &rules), -EIO);
+	ports.of[65535] ^= 1;
+	assert_int_equal(put(xdp->maps.port_class, &at, sizeof(at), &ports, sizeof(ports)), 0);
+	assert_int_equal(bank_verify(&run.shield, &b, &rules), 0);
 	run_close(&run);
 }
 

@@ -251,20 +251,32 @@ static int list_for_people(struct shield *s, __u32 bank)
 	return err;
 }
 
-/* Written is not yet there: what the program will read is read back before it is switched to. */
+/* 0: the entry is there as it was written. */
+static int same_there(struct bpf_map *map, __u32 at, const void *value, size_t bytes)
+{
+	void *back = malloc(bytes);
+	int err = back ? bpf_map__lookup_elem(map, &at, sizeof(at), back, bytes, 0) : -ENOMEM;
+
+	if (!err && memcmp(back, value, bytes))
+		err = -EIO;
+	free(back);
+	return err;
+}
+
+/* Written is not yet there: all that the program will read is read back before it is switched to. Rate
+ * classes are by rate_store(). */
 static int bank_verify(struct shield *s, const struct bank *b, const struct shield_rules *rules)
 {
-	struct shield_rules in_force;
-	struct protect_addr addr;
-	int err = bpf_map__lookup_elem(s->xdp->maps.rules, &b->number, sizeof(b->number), &in_force,
-				       sizeof(in_force), 0);
+	int err = same_there(s->xdp->maps.rules, b->number, rules, sizeof(*rules));
 
 	if (!err)
-		err = bpf_map__lookup_elem(s->xdp->maps.protect_addr, &b->number, sizeof(b->number),
-					   &addr, sizeof(addr), 0);
-	if (!err &&
-	    (memcmp(&in_force, rules, sizeof(*rules)) || memcmp(&addr, &b->addr, sizeof(addr))))
-		err = -EIO;
+		err = same_there(s->xdp->maps.protect_addr, b->number, &b->addr, sizeof(b->addr));
+	for (__u32 i = 0; i < CLASSES_MAX && !err; i++)
+		err = same_there(s->xdp->maps.protect_class, b->number * CLASSES_MAX + i,
+				 &b->class[i], sizeof(b->class[i]));
+	for (__u32 i = 0; i < ARRAY_SIZE(b->port_class) && !err; i++)
+		err = same_there(s->xdp->maps.port_class, b->number * 2 + i, &b->port_class[i],
+				 sizeof(b->port_class[i]));
 	return err;
 }
 
