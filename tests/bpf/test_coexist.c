@@ -159,4 +159,77 @@ NET_TEST(coexist, an_interface_that_somebody_holds_alone_is_refused_with_the_rea
 	check(members() == -1); /* it is still there */
 }
 
+/* As libxdp replaces a dispatcher, by which this kernel may have none: the pins of the new one's members
+ * first, then the dispatcher itself. 0: nobody is pinned there. */
+static void dispatcher_is(struct sluice_xdp_bpf *d, int member0, int member1)
+{
+	int prog = bpf_program__fd(d->progs.sluice_xdp), ifindex = (int)if_nametoindex("edge0");
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	char dir[128], path[160];
+
+	check(bpf_obj_get_info_by_fd(prog, &info, &len) == 0);
+	snprintf(dir, sizeof(dir), "/sys/fs/bpf/xdp/dispatch-%d-%u", ifindex, info.id);
+	check(net_sh("mkdir -p %s", dir) == 0);
+	for (int i = 0; i < 2; i++) {
+		int member = i ? member1 : member0;
+
+		snprintf(path, sizeof(path), "%s/prog%d-prog", dir, i);
+		check(!member || bpf_obj_pin(member, path) == 0);
+	}
+	check(bpf_xdp_attach(ifindex, prog, XDP_FLAGS_DRV_MODE, NULL) == 0);
+}
+
+NET_TEST(coexist, a_member_that_is_taken_out_of_its_dispatcher_is_said_to_be_out, 1500)
+{
+	struct sluice_xdp_bpf *d[3], *stranger = sluice_xdp_bpf__open_and_load();
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	struct shield_config cfg = {.mode = SHIELD_WANT_AUTO, .ifaces = edge0, .n_ifaces = 1};
+	char pin_dir[96];
+	struct shield *s;
+	int ours, other;
+
+	begin();
+	for (int i = 0; i < 3; i++)
+		check((d[i] = sluice_xdp_bpf__open_and_load()) != NULL);
+	check(stranger != NULL);
+	snprintf(pin_dir, sizeof(pin_dir), "%s/pins", n->dir);
+	cfg.pin_dir = pin_dir;
+	cfg.plan.rules = shield_rules_default();
+	check(shield_open(&cfg, &s) == 0 && how(s)->mode == SHIELD_NATIVE);
+	ours = bpf_program__fd(s->xdp->progs.sluice_xdp);
+	other = bpf_program__fd(stranger->progs.sluice_xdp);
+
+	/* as coexist_attach() leaves it */
+	check(bpf_link_detach(s->link_fd[0]) == 0);
+	close(s->link_fd[0]);
+	s->link_fd[0] = -1;
+	s->iface[0].beside = true;
+	check(bpf_obj_get_info_by_fd(ours, &info, &len) == 0);
+	s->member_id[0] = info.id;
+	dispatcher_is(d[0], ours, 0);
+	check(bpf_xdp_query_id(s->iface[0].ifindex, 0, &s->dispatcher_id[0]) == 0);
+
+	shield_tick(s);
+	check(how(s)->mode == SHIELD_NATIVE);
+	dispatcher_is(d[1], other, ours); /* another program has come */
+	shield_tick(s);
+	check(how(s)->mode == SHIELD_NATIVE && strstr(how(s)->why, "one of 2 programs"));
+	dispatcher_is(d[2], other, 0); /* ours was taken out */
+	shield_tick(s);
+	check(how(s)->mode == SHIELD_OFF && strstr(how(s)->why, "out of the dispatcher"));
+
+	s->iface[0].mode = SHIELD_NATIVE;
+	check(bpf_xdp_attach((int)s->iface[0].ifindex, other, XDP_FLAGS_DRV_MODE, NULL) == 0);
+	shield_tick(s); /* a program alone */
+	check(how(s)->mode == SHIELD_OFF && strstr(how(s)->why, "another program is there"));
+
+	s->iface[0].mode = SHIELD_NATIVE;
+	check(bpf_xdp_detach((int)s->iface[0].ifindex, XDP_FLAGS_DRV_MODE, NULL) == 0);
+	shield_tick(s); /* `xdp-loader unload --all` */
+	check(how(s)->mode == SHIELD_OFF && strstr(how(s)->why, "taken the dispatcher away"));
+	shield_close(s, true);
+}
+
 TEST_MAIN()

@@ -4,7 +4,9 @@
  * come to the same terms, at both ends, under whatever sysctls there are. */
 #include "test.h"
 
+#include <linux/capability.h>
 #include <linux/tcp.h>
+#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "net.h"
@@ -152,9 +154,13 @@ OWN_TEST(the_rehearsal_finds_both_kinds_alike, 1500)
 	char why[160] = "";
 	uint64_t began = clock_mono_ns();
 
+	enum shield_test is;
+
 	rehearsal_begin(&r, NULL);
-	r.ends_ns += 20000000000; /* the machine may be busy, the test not hurried */
-	check(rehearsal_end(&r, why, sizeof(why)));
+	/* the machine may be busy, the test not hurried */
+	is = rehearsal_hear(&r, began + 20000000000, why, sizeof(why));
+	rehearsal_end(&r);
+	check(is == SHIELD_TEST_PASSED);
 	print_message("%.0f ms\n", (double)(clock_mono_ns() - began) / 1e6);
 	if (*why)
 		fprintf(stderr, "%s\n", why);
@@ -229,6 +235,22 @@ OWN_TEST(what_the_edges_sysctls_forbid_is_not_agreed_to, 1500)
 	set(n, false, "tcp_window_scaling", "0");
 	s = up(n);
 	compare(n, s, "2001:db8::1");
+	shield_close(s, true);
+}
+
+OWN_TEST(an_mtu_that_changes_while_it_runs_is_followed, 1500)
+{
+	struct shield *s = up(n);
+
+	let_pass(n);
+	compare(n, s, "192.0.2.1");
+	check(net_sh("ip link set edge0 mtu 1400") == 0);
+	shield_tick(s);
+	compare(n, s, "192.0.2.1");
+	compare(n, s, "2001:db8::1");
+	check(net_sh("ip link set edge0 mtu 1500") == 0);
+	shield_tick(s);
+	compare(n, s, "192.0.2.1");
 	shield_close(s, true);
 }
 
@@ -323,6 +345,169 @@ OWN_TEST(cookies_go_on_while_nobody_keeps_the_shield, 1500)
 	check(net_pair_lives(&p) && net_pair_lives(&q));
 }
 
+/* ---- what takes them back goes ----------------------------------------------------- */
+
+static void tcx_detach(struct net *n)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/sluice/tcx_%u", n->dir, if_nametoindex("edge0"));
+	fd = bpf_obj_get(path);
+	check(fd >= 0 && bpf_link_detach(fd) == 0);
+	close(fd);
+}
+
+static bool told(struct net *n, const char *words)
+{
+	struct shield_event e;
+	bool found = false;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/sluice/event_log", n->dir);
+	fd = bpf_obj_get(path);
+	check(fd >= 0);
+	for (__u32 i = 0; i < SHIELD_EVENTS; i++)
+		found = found || (bpf_map_lookup_elem(fd, &i, &e) == 0 &&
+				  e.kind == EVENT_INTERFACE && strstr(e.text, words));
+	close(fd);
+	return found;
+}
+
+/* Takes a capability out of what counts now, or puts it back. */
+static void may(unsigned cap, bool yes)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	check(syscall(SYS_capget, &head, data) == 0);
+	if (yes)
+		data[cap / 32].effective |= 1u << cap % 32;
+	else
+		data[cap / 32].effective &= ~(1u << cap % 32);
+	check(syscall(SYS_capset, &head, data) == 0);
+}
+
+OWN_TEST(a_tc_program_that_somebody_detaches_is_attached_again_and_told, 1500)
+{
+	struct shield *s = up(n);
+
+	let_pass(n);
+	compare(n, s, "192.0.2.1");
+	tcx_detach(n);
+	shield_tick(s);
+	check(stats(s).how == COOKIE_OWN && told(n, "detached: attached again"));
+	compare(n, s, "192.0.2.1");
+	compare(n, s, "2001:db8::1");
+	shield_close(s, false);
+	s = up(n); /* what is pinned now is the link that counts */
+	compare(n, s, "192.0.2.1");
+	shield_close(s, true);
+}
+
+OWN_TEST(while_nothing_can_take_cookies_back_none_of_ours_is_given, 1500)
+{
+	struct shield *s = up(n);
+	struct shield_cookie_stats was;
+	struct pair p;
+	int other;
+
+	let_pass(n);
+	tcx_detach(n);
+	other = cookie_link(s->cookie, if_nametoindex("edge0")); /* it can stand there but once */
+	check(other >= 0);
+	shield_tick(s);
+	check(stats(s).how == COOKIE_KERNEL && strstr(stats(s).why, "edge0: the tc program"));
+	check(told(n, "is gone; cookies: kernel"));
+	was = stats(s);
+	p = net_pair(n, "192.0.2.1", 443); /* by the kernel: its queue is empty */
+	check(net_pair_lives(&p) && stats(s).answered == was.answered);
+	net_pair_close(&p);
+	shield_tick(s);
+	check(stats(s).how == COOKIE_KERNEL);
+	check(bpf_link_detach(other) == 0);
+	shield_tick(s);
+	check(stats(s).how == COOKIE_OWN && !strstr(stats(s).why, "tc program"));
+	check(told(n, "is there again; cookies: own"));
+	compare(n, s, "192.0.2.1");
+	compare(n, s, "2001:db8::1");
+	shield_close(s, true);
+}
+
+/* ---- the rehearsal ------------------------------------------------------------------- */
+
+OWN_TEST(who_may_not_rehearse_has_own_cookies_and_says_that_they_are_untested, 1500)
+{
+	struct shield *s;
+
+	check(net_sh("mount -t bpf bpf %s", n->dir) == 0);
+	may(CAP_SYS_ADMIN, false);
+	s = up(n);
+	may(CAP_SYS_ADMIN, true);
+	let_pass(n);
+	check(stats(s).how == COOKIE_OWN && stats(s).test == SHIELD_TEST_UNTESTED);
+	check(strstr(stats(s).why, "untested (no network namespace"));
+	compare(n, s, "192.0.2.1");
+	shield_close(s, true);
+}
+
+/* As a child of the rehearsal's that says so, now or later. */
+static struct rehearsal says(const char *word)
+{
+	struct rehearsal r = {.pid_fd = -1};
+	int ends[2];
+
+	check(pipe(ends) == 0 && write(ends[1], word, strlen(word)) == (ssize_t)strlen(word));
+	close(ends[1]);
+	r.fd = ends[0];
+	return r;
+}
+
+OWN_TEST(what_the_rehearsal_finds_behind_the_start_counts_as_well, 1500)
+{
+	struct shield *s = up(n);
+	struct pair p;
+
+	let_pass(n);
+	s->cookie_test = SHIELD_TEST_NONE; /* as if the start had not waited for it */
+	s->rehearsal = says("=");
+	shield_tick(s);
+	check(stats(s).test == SHIELD_TEST_PASSED && stats(s).how == COOKIE_OWN);
+	compare(n, s, "192.0.2.1");
+
+	s->cookie_test = SHIELD_TEST_NONE;
+	s->rehearsal = says(""); /* killed by its own alarm */
+	shield_tick(s);
+	check(stats(s).test == SHIELD_TEST_UNTESTED && stats(s).how == COOKIE_OWN);
+	check(strstr(stats(s).why, "did not end in time"));
+
+	s->cookie_test = SHIELD_TEST_NONE;
+	s->rehearsal = says("!another MSS over IPv4");
+	shield_tick(s);
+	check(stats(s).test == SHIELD_TEST_FAILED && stats(s).how == COOKIE_KERNEL);
+	check(strstr(stats(s).why, "another MSS over IPv4"));
+	check(net_sh("! ls %s/sluice/tcx_* >/dev/null 2>&1", n->dir) == 0);
+	p = net_pair(n, "192.0.2.1", 443);
+	check(net_pair_lives(&p));
+	shield_close(s, true);
+}
+
+OWN_TEST(a_rehearsal_that_could_not_be_tried_is_tried_once_more, 1500)
+{
+	struct rehearsal r = says("?no listener to try them on");
+	uint64_t until = clock_mono_ns() + 20000000000;
+	char why[160];
+
+	r.again = 1;
+	check(rehearsal_hear(&r, until, why, sizeof(why)) == SHIELD_TEST_PASSED && !*why);
+	rehearsal_end(&r);
+	r = says("?no listener to try them on");
+	check(rehearsal_hear(&r, until, why, sizeof(why)) == SHIELD_TEST_UNTESTED);
+	check(strcmp(why, "untested (no listener to try them on)") == 0);
+	rehearsal_end(&r);
+}
+
 static struct cookie_keys keys_of(struct net *n)
 {
 	struct cookie_keys keys;
@@ -414,6 +599,75 @@ static void body_kernels(struct net *n)
 	check(stats(s).how == COOKIE_KERNEL);
 	by_the_kernels(n, s, &v4, "192.0.2.1");
 	by_the_kernels(n, s, &v6, "2001:db8::1");
+	shield_close(s, true);
+}
+
+/* The same, on a kernel that has better ones and is made not to use them. */
+static void kernels_kind(struct shield *s)
+{
+	__u32 zero = 0;
+
+	s->cookies.how = COOKIE_KERNEL;
+	check(bpf_map__update_elem(s->xdp->maps.cookie, &zero, sizeof(zero), &s->cookies,
+				   sizeof(s->cookies), BPF_ANY) == 0);
+}
+
+/* Whatever the edge does with timestamps: they are not offered, so nothing is to be read out of them. */
+NET_TEST(connect, the_kernels_kind_keeps_the_mss_and_offers_no_more_whatever_timestamps_are, 1500)
+{
+	static const char *const timestamps[] = {"1", "2", "0"};
+	struct shield *s;
+
+	set(n, false, "tcp_syncookies", "2"); /* or it waits for a full queue */
+	s = up(n);
+	let_pass(n);
+	kernels_kind(s);
+	for (size_t i = 0; i < ARRAY_SIZE(timestamps); i++) {
+		struct pair v4, v6;
+
+		set(n, false, "tcp_timestamps", timestamps[i]);
+		v4 = net_pair(n, "192.0.2.1", 80);
+		v6 = net_pair(n, "2001:db8::1", 80);
+		by_the_kernels(n, s, &v4, "192.0.2.1");
+		by_the_kernels(n, s, &v6, "2001:db8::1");
+	}
+	shield_close(s, true);
+}
+
+/* As it is by default: the kernel gives a cookie only for a listener whose queue is full. */
+NET_TEST(connect, the_kernels_kind_answers_when_the_listeners_queue_is_full, 1500)
+{
+	const __u8 none = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE | TCPI_OPT_ECN;
+	struct pair p;
+	struct shield *s;
+	bool full = false;
+
+	set(n, false, "tcp_syncookies", "1");
+	s = up(n);
+	let_pass(n);
+	kernels_kind(s);
+	p = net_pair(n, "192.0.2.1", 443);
+	check(stats(s).answered == 0 && (info(p.client).tcpi_options & TCPI_OPT_WSCALE));
+	close(p.client);
+	close(p.server);
+	check(listen(p.listener, 4) == 0);
+	for (int i = 0; i < 2000 && !full; i++) { /* nobody is there to answer the answers */
+		char syn[128];
+
+		snprintf(syn, sizeof(syn), "ip4 src=203.0.113.%d tcp S sport=%d dport=443",
+			 1 + i % 200, 1024 + i);
+		net_send(n, syn);
+		full = stats(s).answered > 0;
+		usleep(1000);
+	}
+	check(full);
+	net_enter(n->client);
+	p.client = net_connect("192.0.2.1", 443, NET_PATIENCE_MS);
+	net_enter(n->edge);
+	check(p.client >= 0 && (info(p.client).tcpi_options & none) == 0);
+	p.server = accept(p.listener, NULL, NULL);
+	check(p.server >= 0 && net_pair_lives(&p) && net_bulk(p.client, p.server, 1 << 20));
+	check(stats(s).refused == 0);
 	shield_close(s, true);
 }
 

@@ -121,6 +121,8 @@ static void put_pressure(struct json_out *o, const struct keeper_piece_pressure 
 	json_key(o, "cookies");
 	json_put_open(o, '{');
 	json_key_str(o, "kind", BYTES(p->cookies, strnlen(p->cookies, sizeof(p->cookies))));
+	json_key_str(o, "test",
+		     BYTES(p->cookies_test, strnlen(p->cookies_test, sizeof(p->cookies_test))));
 	json_key_str(o, "reason",
 		     BYTES(p->cookies_why, strnlen(p->cookies_why, sizeof(p->cookies_why))));
 	json_key_u64(o, "cores_under_attack", p->cores_under_attack);

@@ -125,6 +125,7 @@ struct keeper_piece_pressure {
 	uint64_t attacks, answered, returned, connections, untaken;
 	uint32_t cores_under_attack;
 	char cookies[8];       /* "own", "kernel", "none" */
+	char cookies_test[12]; /* "none", "passed", "failed", "untested" */
 	char cookies_why[160]; /* why no better kind, or why untested; "" */
 };
 

@@ -272,6 +272,8 @@ static void piece_pressure(const struct keeper *k, struct keeper_msg *out)
 	};
 	snprintf(out->pressure.cookies, sizeof(out->pressure.cookies), "%s",
 		 shield_cookie_word(cookies.how));
+	snprintf(out->pressure.cookies_test, sizeof(out->pressure.cookies_test), "%s",
+		 shield_test_word(cookies.test));
 	snprintf(out->pressure.cookies_why, sizeof(out->pressure.cookies_why), "%s", cookies.why);
 }
 

@@ -422,9 +422,9 @@ void attach_all(struct shield *s)
 
 /* Why an interface that had the program has it no more; NULL: it has. The kernel takes a link's interface away
  * when that goes, and when somebody detaches the link. */
-static const char *lost(const struct shield *s, size_t i)
+static const char *lost(struct shield *s, size_t i)
 {
-	const struct shield_attachment *a = &s->iface[i];
+	struct shield_attachment *a = &s->iface[i];
 	unsigned now = if_nametoindex(a->name);
 	struct bpf_link_info info = {};
 	__u32 len = sizeof(info);
@@ -436,6 +436,8 @@ static const char *lost(const struct shield *s, size_t i)
 	if (s->link_fd[i] >= 0 && bpf_obj_get_info_by_fd(s->link_fd[i], &info, &len) == 0 &&
 	    info.xdp.ifindex == 0)
 		return "somebody has detached it: `sluiced -r`, or a restart, attaches again";
+	if (a->beside && a->mode != SHIELD_OFF)
+		return coexist_lost(s, i);
 	return NULL;
 }
 

@@ -15,7 +15,11 @@
  * A member is a copy of the program, of another type, that shares the maps of the first; prog run
  * (sluicectl drop explain) goes to the first. Taking a member out again means to fetch the others by
  * their numbers, which takes CAP_SYS_ADMIN, and the keeper has given that up by then: it then leaves a
- * member that protects nothing, passes everything and is replaced by the next start. */
+ * member that protects nothing, passes everything and is replaced by the next start.
+ *
+ * Nor can it ask libxdp later who is in a dispatcher. But a dispatcher's members never change: libxdp
+ * puts another in its place, and pins the members of that before. So we look whether it is the same
+ * dispatcher, and if not, among the pins of the other for our program. */
 #include "shield/state.h"
 
 #include <errno.h>
@@ -29,7 +33,8 @@
 #include "base/log.h"
 #include "bpf/sluice_xdp.skel.h"
 
-#define RUN_PRIO 10 /* before programs with libxdp's default, 50: what we drop they need not see */
+#define PROGS_MAX 10 /* of a dispatcher */
+#define RUN_PRIO  10 /* before programs with libxdp's default, 50: what we drop they need not see */
 
 static void member_name(unsigned ifindex, char name[32])
 {
@@ -134,6 +139,21 @@ static void remove_earlier(struct shield *s, unsigned ifindex)
 			 strerror(-err));
 }
 
+static void beside_why(struct shield_attachment *a, int n)
+{
+	snprintf(a->why, sizeof(a->why), "by libxdp's dispatcher, one of %d program%s", n,
+		 n == 1 ? "" : "s");
+}
+
+/* 0: it cannot be told. */
+static __u32 id_of(int prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(prog, &info, &len) ? 0 : info.id;
+}
+
 static int attach_as(struct shield *s, size_t i, struct xdp_program *prog, enum shield_mode mode)
 {
 	struct shield_attachment *a = &s->iface[i];
@@ -155,8 +175,9 @@ static int attach_as(struct shield *s, size_t i, struct xdp_program *prog, enum 
 	pin_store(s, name, xdp_program__fd(prog));
 	a->mode = mode;
 	a->beside = true;
-	snprintf(a->why, sizeof(a->why), "by libxdp's dispatcher, one of %d program%s", n,
-		 n == 1 ? "" : "s");
+	s->member_id[i] = id_of(xdp_program__fd(prog));
+	bpf_xdp_query_id((int)a->ifindex, 0, &s->dispatcher_id[i]);
+	beside_why(a, n);
 	return 0;
 }
 
@@ -196,6 +217,52 @@ int coexist_attach(struct shield *s, size_t i)
 	if (s->want == SHIELD_WANT_GENERIC || err != -EOPNOTSUPP)
 		err = attach_mode(s, i, SHIELD_GENERIC);
 	return err;
+}
+
+/* Which of its members is a program, by libxdp's pins: "xdp/dispatch-IFINDEX-ID/progN-prog". *n: how many
+ * there are. */
+static bool is_pinned_there(unsigned ifindex, __u32 dispatcher, __u32 member, int *n)
+{
+	const char *bpffs = secure_getenv("LIBXDP_BPFFS");
+	bool found = false;
+
+	for (*n = 0; *n < PROGS_MAX; ++*n) {
+		char path[SHIELD_PATH_MAX];
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/xdp/dispatch-%u-%u/prog%d-prog",
+			 bpffs ? bpffs : "/sys/fs/bpf", ifindex, dispatcher, *n);
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			break;
+		found = found || id_of(fd) == member;
+		close(fd);
+	}
+	return found;
+}
+
+const char *coexist_lost(struct shield *s, size_t i)
+{
+	struct shield_attachment *a = &s->iface[i];
+	__u32 now = 0, later = 0;
+	int n;
+
+	if (bpf_xdp_query_id((int)a->ifindex, 0, &now) || now == s->dispatcher_id[i])
+		return NULL;
+	if (!now)
+		return "somebody has taken the dispatcher away: `sluiced -r`, or a restart, attaches again";
+	if (is_pinned_there(a->ifindex, now, s->member_id[i], &n)) {
+		s->dispatcher_id[i] = now;
+		beside_why(a, n);
+		return NULL;
+	}
+	if (bpf_xdp_query_id((int)a->ifindex, 0, &later) == 0 && later != now)
+		return NULL; /* replaced while we looked; next time */
+	if (n == 0)
+		return "another program is there since, and no dispatcher that is seen to have ours: "
+		       "`sluiced -r`, or a restart, attaches again";
+	return "somebody has taken our program out of the dispatcher: `sluiced -r`, or a restart, "
+	       "attaches again";
 }
 
 void coexist_detach(struct shield *s, const char *pin)

@@ -320,7 +320,7 @@ static int tell(struct shield *s)
 }
 
 /* How cookies could be, before any interface has its say. */
-static enum shield_cookie_how choose(struct shield *s, struct rehearsal *r)
+static enum shield_cookie_how choose(struct shield *s)
 {
 	int err = cookie_probe(&s->cookies);
 
@@ -338,9 +338,20 @@ static enum shield_cookie_how choose(struct shield *s, struct rehearsal *r)
 		why(s, "this kernel makes no connections of foreign cookies (Linux 6.9 does)");
 		return COOKIE_KERNEL;
 	}
-	if (!rehearsal_end(r, s->cookie_why, sizeof(s->cookie_why)))
-		return COOKIE_KERNEL;
-	return COOKIE_OWN;
+	s->cookie_test = rehearsal_hear(&s->rehearsal, s->rehearsal.waits_ns, s->cookie_why,
+					sizeof(s->cookie_why));
+	return s->cookie_test == SHIELD_TEST_FAILED ? COOKIE_KERNEL : COOKIE_OWN;
+}
+
+const char *shield_test_word(enum shield_test is)
+{
+	switch (is) {
+	case SHIELD_TEST_PASSED: return "passed";
+	case SHIELD_TEST_FAILED: return "failed";
+	case SHIELD_TEST_UNTESTED: return "untested";
+	case SHIELD_TEST_NONE: break;
+	}
+	return "none";
 }
 
 const char *shield_cookie_word(enum shield_cookie_how how)
@@ -359,39 +370,96 @@ static void unload(struct shield *s)
 	s->cookie = NULL;
 }
 
+/* What packets are told from now on; if they cannot be, there are none. */
+static void become(struct shield *s, enum shield_cookie_how how)
+{
+	int err;
+
+	s->cookies.how = how;
+	err = tell(s);
+	if (!err)
+		return;
+	s->cookies.how = COOKIE_NONE;
+	why(s, "its map could not be written: %s", strerror(-err));
+}
+
+/* Not before XDP has stopped giving out ours. */
+static void give_up_own(struct shield *s)
+{
+	cookies_detach(s);
+	unload(s);
+}
+
+/* Late news of the rehearsal, for who went on without. Trying again would take CAP_SYS_ADMIN, which a keeper
+ * has given up by then. */
+static void test_hear(struct shield *s, uint64_t until_ns)
+{
+	char because[sizeof(s->cookie_why)];
+	enum shield_test is;
+
+	if (s->cookie_test != SHIELD_TEST_NONE || !s->cookie)
+		return;
+	is = rehearsal_hear(&s->rehearsal, until_ns, because, sizeof(because));
+	if (is == SHIELD_TEST_NONE)
+		return;
+	rehearsal_end(&s->rehearsal);
+	s->cookie_test = is;
+	memcpy(s->cookie_why, because, sizeof(because));
+	if (is == SHIELD_TEST_FAILED) {
+		s->tcx_why[0] = '\0';
+		become(s, COOKIE_KERNEL);
+		give_up_own(s);
+		log_error("shield: SYN cookies: %s from now on: %s",
+			  shield_cookie_word(s->cookies.how), s->cookie_why);
+	} else if (is == SHIELD_TEST_UNTESTED) {
+		log_warn("shield: SYN cookies: own, %s", s->cookie_why);
+	} else {
+		log_info("shield: SYN cookies: own, and now tested");
+	}
+}
+
 void cookies_open(struct shield *s, struct rehearsal *r)
 {
 	enum shield_cookie_how how = COOKIE_NONE;
 	int err;
 
-	s->cookie_why[0] = '\0';
+	s->rehearsal = *r;
+	s->cookie_why[0] = s->tcx_why[0] = '\0';
+	s->cookie_test = SHIELD_TEST_NONE;
 	err = cookie_keys_turn(s->xdp->maps.cookie_key);
 	if (err)
 		why(s, "no keys: %s", strerror(-err));
 	else
-		how = choose(s, r);
-	rehearsal_end(r, NULL, 0);
+		how = choose(s);
 	if (how == COOKIE_OWN && tcx_attach_all(s))
 		how = COOKIE_KERNEL;
-	s->cookies.how = how;
-	err = tell(s);
-	if (err) {
-		s->cookies.how = COOKIE_NONE;
-		why(s, "its map could not be written: %s", strerror(-err));
-	}
-	if (s->cookies.how != COOKIE_OWN) { /* not before XDP has stopped giving out ours */
-		cookies_detach(s);
-		unload(s);
+	become(s, how);
+	s->rehearsal.again = 0;
+	if (s->cookies.how != COOKIE_OWN || s->cookie_test != SHIELD_TEST_NONE)
+		rehearsal_end(&s->rehearsal);
+	if (s->cookies.how != COOKIE_OWN) {
+		give_up_own(s);
 		log_warn("shield: SYN cookies: %s: %s", shield_cookie_word(s->cookies.how),
 			 s->cookie_why);
+	} else if (s->cookie_test == SHIELD_TEST_PASSED) {
+		log_info("shield: SYN cookies: own; window scale %u", s->cookies.wscale);
+	} else if (s->cookie_test == SHIELD_TEST_NONE) {
+		why(s, "untested so far (the test goes on)");
+		log_info("shield: SYN cookies: own, %s; window scale %u", s->cookie_why,
+			 s->cookies.wscale);
 	} else {
-		log_info("shield: SYN cookies: own%s%s; window scale %u",
-			 *s->cookie_why ? ", " : "", s->cookie_why, s->cookies.wscale);
+		log_warn("shield: SYN cookies: own, %s; window scale %u", s->cookie_why,
+			 s->cookies.wscale);
 	}
 }
 
 void cookies_close(struct shield *s)
 {
+	if (s->rehearsal.fd >= 0)
+		close(s->rehearsal.fd);
+	if (s->rehearsal.pid_fd >= 0)
+		close(s->rehearsal.pid_fd);
+	s->rehearsal.fd = s->rehearsal.pid_fd = -1;
 	tcx_close(s);
 	unload(s);
 }
@@ -430,14 +498,92 @@ int shield_cookies_read(const struct shield *s, struct shield_cookie_stats *out)
 	if (!s->xdp)
 		return -EOPNOTSUPP;
 	out->how = s->cookies.how;
-	snprintf(out->why, sizeof(out->why), "%s", s->cookie_why);
+	out->test = s->cookie_test;
+	snprintf(out->why, sizeof(out->why), "%s", *s->tcx_why ? s->tcx_why : s->cookie_why);
 	under_attack(s, out);
 	return 0;
 }
 
 /* ---- now and then ---------------------------------------------------------------------- */
 
-void cookies_look(struct shield *s)
+/* Is our program still at tc of interface i? The kernel takes a link's interface away when somebody
+ * detaches it. */
+static bool tcx_is_on(const struct shield *s, size_t i)
+{
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info);
+
+	return s->tcx_fd[i] >= 0 && bpf_obj_get_info_by_fd(s->tcx_fd[i], &info, &len) == 0 &&
+	       info.xdp.ifindex == s->iface[i].ifindex; /* as in link_is_here() */
+}
+
+/* Without the tc program a client that was answered is refused: its ACK meets a listener that knows
+ * nothing of it. So it is attached again, and where that cannot be, nobody gives out own cookies until
+ * it can. */
+static int tcx_mend(struct shield *s, size_t i)
+{
+	const char *name = s->iface[i].name;
+	bool was_on = s->tcx_fd[i] >= 0;
+	int err;
+
+	if (was_on)
+		close(s->tcx_fd[i]);
+	s->tcx_fd[i] = -1;
+	err = tcx_attach(s, i);
+	if (err || !was_on)
+		return err;
+	log_warn("shield: %s: somebody has detached the tc program that takes SYN cookies back: "
+		 "attached again",
+		 name);
+	shield_event(s, EVENT_INTERFACE,
+		     "%s: the tc program of SYN cookies was detached: attached "
+		     "again",
+		     name);
+	return 0;
+}
+
+static void tcx_lost(struct shield *s, const char *name, int err)
+{
+	bool news = !*s->tcx_why;
+
+	snprintf(
+		s->tcx_why, sizeof(s->tcx_why),
+		"%s: the tc program that takes own cookies back is gone, and cannot be attached: %s",
+		name, strerror(-err));
+	if (!news)
+		return;
+	become(s, COOKIE_KERNEL);
+	log_error("shield: SYN cookies: %s, until it can: %s", shield_cookie_word(s->cookies.how),
+		  s->tcx_why);
+	shield_event(s, EVENT_INTERFACE, "%s: the tc program of SYN cookies is gone; cookies: %s",
+		     name, shield_cookie_word(s->cookies.how));
+}
+
+static void tcx_look(struct shield *s)
+{
+	bool all = true;
+
+	for (size_t i = 0; s->cookie && i < s->n_ifaces; i++) {
+		int err;
+
+		if (s->iface[i].mode == SHIELD_OFF || tcx_is_on(s, i))
+			continue;
+		err = tcx_mend(s, i);
+		if (err)
+			tcx_lost(s, s->iface[i].name, err);
+		all = all && !err;
+	}
+	if (!s->cookie || !all || !*s->tcx_why)
+		return;
+	s->tcx_why[0] = '\0';
+	become(s, COOKIE_OWN);
+	log_info("shield: SYN cookies: %s again", shield_cookie_word(s->cookies.how));
+	shield_event(s, EVENT_INTERFACE,
+		     "the tc program of SYN cookies is there again; cookies: %s",
+		     shield_cookie_word(s->cookies.how));
+}
+
+static void attack_look(struct shield *s)
 {
 	struct shield_cookie_stats now = {};
 	unsigned cores = under_attack(s, &now);
@@ -456,6 +602,13 @@ void cookies_look(struct shield *s)
 			     (unsigned long long)(now.answered - s->attack_answered));
 	}
 	s->attacked = cores > 0;
+}
+
+void cookies_look(struct shield *s)
+{
+	test_hear(s, 0);
+	tcx_look(s);
+	attack_look(s);
 }
 
 void shield_tick(struct shield *s)

@@ -254,7 +254,7 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 	if (err) {
 		off(s, "the kernel refused the program: %s%s%s", strerror(-err), *said ? "; " : "",
 		    said);
-		rehearsal_end(&rehearsal, NULL, 0);
+		rehearsal_end(&rehearsal);
 		return err;
 	}
 	err = shield_manage_set(s, cfg->manage, cfg->n_manage, cfg->manage_port,
@@ -265,7 +265,7 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		err = shield_deny_config(s, cfg->deny, cfg->n_deny, 0);
 	if (err) {
 		off(s, "its maps could not be filled: %s", strerror(-err));
-		rehearsal_end(&rehearsal, NULL, 0);
+		rehearsal_end(&rehearsal);
 		return err;
 	}
 	attach_all(s);
@@ -336,6 +336,7 @@ int shield_open(const struct shield_config *cfg, struct shield **out)
 	s->lock_fd = cfg->pin_lock > 0 ? fcntl(cfg->pin_lock, F_DUPFD_CLOEXEC, 3) : -1;
 	for (size_t i = 0; i < SHIELD_IFACES_MAX; i++)
 		s->link_fd[i] = s->tcx_fd[i] = -1;
+	s->rehearsal.fd = s->rehearsal.pid_fd = -1;
 	s->cpus = (unsigned)libbpf_num_possible_cpus();
 	libbpf_set_print(listen_to_libbpf);
 
@@ -381,6 +382,8 @@ void shield_close(struct shield *s, bool clean)
 {
 	if (!s)
 		return;
+	if (clean)
+		rehearsal_end(&s->rehearsal);
 	if (clean && s->lock_fd >= 0)
 		take_down(s);
 	for (size_t i = 0; i < s->n_ifaces; i++)

@@ -149,10 +149,16 @@ enum shield_steer_want {
 };
 
 /* What the start-up test of SYN cookies has found. */
+enum shield_test {
+	SHIELD_TEST_NONE, /* there was none, or it is not over yet */
+	SHIELD_TEST_PASSED,
+	SHIELD_TEST_FAILED,
+	SHIELD_TEST_UNTESTED, /* it could not be tried, or did not end */
+};
+
 struct shield_rehearsal {
-	bool over; /* it was tried */
-	bool good;
-	char why[160]; /* why not, or why it could not be tried; "" */
+	enum shield_test is;
+	char why[160]; /* why not passed; "" */
 };
 
 /* Borrowed during the call only. */
@@ -203,7 +209,8 @@ int shield_open(const struct shield_config *cfg, struct shield **out);
 void shield_close(struct shield *s, bool clean);
 
 /* The start-up test ahead of shield_open(), for who will have lost CAP_SYS_ADMIN by then, which a
- * network namespace takes. Five seconds at most: another sluiced serves meanwhile. */
+ * network namespace takes. Five seconds at most, ten if it must be tried twice: another sluiced serves
+ * meanwhile. */
 void shield_rehearse(struct shield_rehearsal *out);
 
 /* What holds the lock on pin_dir, for a keeper that takes over: it stays held until the last copy of
@@ -411,6 +418,7 @@ int shield_stats_read(struct shield *s, struct shield_stats *out);
 
 struct shield_cookie_stats {
 	enum shield_cookie_how how;
+	enum shield_test test;       /* of own cookies */
 	char why[160];               /* why no better kind, or why untested; "" */
 	unsigned cores_under_attack; /* they answer by cookie */
 	uint64_t attacks, answered, returned, made, refused; /* sums of struct syn_state */
@@ -418,8 +426,10 @@ struct shield_cookie_stats {
 
 int shield_cookies_read(const struct shield *s, struct shield_cookie_stats *out);
 const char *shield_cookie_word(enum shield_cookie_how how); /* "own", "kernel", "none" */
+const char *shield_test_word(enum shield_test is); /* "none", "passed", "failed", "untested" */
 
-/* To be called every few seconds: turns the cookies' keys, follows MTUs, logs attacks. */
+/* To be called every few seconds: turns the cookies' keys, follows MTUs, logs attacks, and looks whether
+ * every interface still has its programs. */
 void shield_tick(struct shield *s);
 
 /* "bad-tcp-flags", and the sentence on it; "?" beyond the list */

@@ -40,6 +40,15 @@ struct list_journal {
 	size_t n, cap;
 };
 
+/* rehearse.c: own cookies tried out, in a child, beside the start */
+struct rehearsal {
+	int pid_fd;        /* the child; -1 */
+	int fd;            /* what it has to say; -1: nothing more will come */
+	uint64_t waits_ns; /* so long a start waits for it */
+	unsigned again;    /* so often it may be begun anew if it could not be tried */
+	const struct shield_rehearsal *before; /* it is over already; NULL */
+};
+
 struct shield {
 	char pin_dir[SHIELD_PATH_MAX];
 	int lock_fd; /* the pin directory itself, flock'ed; -1 */
@@ -53,10 +62,12 @@ struct shield {
 	enum shield_steer_want steer;
 	bool coexist;
 	struct shield_attachment iface[SHIELD_IFACES_MAX];
-	int link_fd[SHIELD_IFACES_MAX];  /* -1: not attached */
-	__u32 slot[SHIELD_IFACES_MAX];   /* in the map `iface` */
-	bool lost[SHIELD_IFACES_MAX];    /* had the program, and has it no more */
-	unsigned mtu[SHIELD_IFACES_MAX]; /* as slot `slot[i]` has it */
+	int link_fd[SHIELD_IFACES_MAX];         /* -1: not attached, or beside */
+	__u32 member_id[SHIELD_IFACES_MAX];     /* our program in a dispatcher; coexist.c */
+	__u32 dispatcher_id[SHIELD_IFACES_MAX]; /* that it was last seen in */
+	__u32 slot[SHIELD_IFACES_MAX];          /* in the map `iface` */
+	bool lost[SHIELD_IFACES_MAX];           /* had the program, and has it no more */
+	unsigned mtu[SHIELD_IFACES_MAX];        /* as slot `slot[i]` has it */
 	size_t n_ifaces;
 
 	struct shield_list *lists;    /* the map of that name; NULL: not looked at yet */
@@ -69,8 +80,11 @@ struct shield {
 	struct sluice_cookie_bpf *cookie; /* NULL unless COOKIE_OWN */
 	int tcx_fd[SHIELD_IFACES_MAX];    /* its links; -1 */
 	char cookie_why[160];             /* why not COOKIE_OWN, or not tested; "" */
-	bool attacked;                    /* when we last looked */
-	uint64_t attack_answered;         /* syn_state.answered when it began */
+	char tcx_why[160];                /* own cookies are off while this is so; "" */
+	enum shield_test cookie_test;
+	struct rehearsal rehearsal; /* goes on behind the start; fd -1: none does */
+	bool attacked;              /* when we last looked */
+	uint64_t attack_answered;   /* syn_state.answered when it began */
 
 	struct ring_buffer *said; /* events of the program; NULL: none are heard */
 	uint64_t events;          /* in event_log so far */
@@ -122,6 +136,8 @@ void attach_refresh(struct shield *s);
  * dispatcher; -ENOEXEC: it makes one that cannot carry our program; another error: it refused the
  * interface. Nothing is attached then. */
 int coexist_attach(struct shield *s, size_t i);
+/* Why our member of interface i runs no more; NULL: it does. */
+const char *coexist_lost(struct shield *s, size_t i);
 /* "member_IFINDEX" out of its dispatcher. Where that may not be done any more, it says so. */
 void coexist_detach(struct shield *s, const char *pin);
 
@@ -159,19 +175,14 @@ bool shield_prefix_canonical(struct shield_prefix *p);
 /* Takes a prefix out of set 0, and of no other. */
 void list_del_own(struct shield *s, enum shield_list_id id, const struct shield_prefix *p);
 
-/* ---- rehearse.c: own cookies tried out, in a child, beside the start ---------------- */
-
-struct rehearsal {
-	pid_t pid;
-	int fd; /* what it has to say; -1 */
-	uint64_t ends_ns;
-	const struct shield_rehearsal *before; /* it is over already; NULL */
-};
+/* ---- rehearse.c ------------------------------------------------------------------- */
 
 void rehearsal_begin(struct rehearsal *r, const struct shield_rehearsal *before);
-/* Waits for its end, which is bounded, and makes an end of it. False: own cookies do not work
- * here. `why` gets that, or why it could not be tried; NULL: nobody asks any more. */
-bool rehearsal_end(struct rehearsal *r, char *why, size_t cap);
+/* What it has found by until_ns, and why it has not passed; SHIELD_TEST_NONE: nothing yet. The child has
+ * an end of its own, after which it is untested. */
+enum shield_test rehearsal_hear(struct rehearsal *r, uint64_t until_ns, char *why, size_t cap);
+/* Makes an end of the child, if there is one. Not for a fork of who began it. */
+void rehearsal_end(struct rehearsal *r);
 
 /* ---- cookie.c -------------------------------------------------------------------------- */
 
@@ -181,7 +192,8 @@ void cookies_open(struct shield *s, struct rehearsal *r);
 void cookies_close(struct shield *s);
 /* Detaches everything that is pinned. */
 void cookies_detach(struct shield *s);
-/* Has an attack begun or ended? Says so then. */
+/* Has an attack begun or ended, the rehearsal come to its end, a tc program been taken away? Says so then,
+ * and does what is to be done. */
 void cookies_look(struct shield *s);
 
 /* The pieces of it, for the rehearsal. 0 or -errno. */

@@ -626,9 +626,10 @@ TEST(control, the_pieces_of_the_status_become_one_answer)
 	assert_int_equal(m.value, 2);
 	tell(&(struct keeper_msg){
 		.kind = KEEPER_PIECE_MEMBER, .member = 1, .ask = ask, .life = {.pid = 9}});
-	tell(&(struct keeper_msg){.kind = KEEPER_PIECE_PRESSURE,
-				  .ask = ask,
-				  .pressure = {.evicted = 5, .cookies = "own"}});
+	tell(&(struct keeper_msg){
+		.kind = KEEPER_PIECE_PRESSURE,
+		.ask = ask,
+		.pressure = {.evicted = 5, .cookies = "own", .cookies_test = "passed"}});
 	tell(&(struct keeper_msg){
 		.kind = KEEPER_PIECE_LIST, .ask = ask, .gauge = {.v4 = 5, .bytes = 640}});
 	tell(&(struct keeper_msg){.kind = KEEPER_PIECE_LIST,
@@ -644,7 +645,8 @@ TEST(control, the_pieces_of_the_status_become_one_answer)
 	assert_non_null(strstr(s, "\"pid\":9"));
 	assert_non_null(strstr(s, "}],\"rate\":{"));
 	assert_non_null(strstr(s, "\"evicted\":5"));
-	assert_non_null(strstr(s, "\"cookies\":{\"kind\":\"own\",\"reason\":\"\""));
+	assert_non_null(
+		strstr(s, "\"cookies\":{\"kind\":\"own\",\"test\":\"passed\",\"reason\":\"\""));
 	assert_begins(s + strlen(s) - 4, "}]}\n");
 	close(fd);
 	close_all();
