@@ -60,7 +60,7 @@ def change(edge, net, cookies):
     begin, end = text.index("shield = {"), text.index("};", text.index("cookies = {") + len("cookies = {")) + 2
     edge.conf.write_text(text[:begin] + shield(net, cookies)[:-3] + text[end:])
     edge.process.send_signal(signal.SIGHUP)
-    wait_for("the change is in force", 10, lambda: "policy" in edge.log()[seen:])
+    wait_for("the change is in force", 10, lambda: "is in force now" in edge.log()[seen:])
 
 
 def test_sluice_conf_says_when_cookies_answer_and_a_reload_changes_it(net):
