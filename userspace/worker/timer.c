@@ -86,7 +86,7 @@ static uint32_t open_deadline(const struct worker *w, const struct conn *c)
 	uint32_t due = w->tick + INT32_MAX / 2;
 	if (!(c->flags & CONN_F_READ_STOP))
 		due = heard_deadline(w, c);
-	if (c->tail && before(tail_deadline(w, c), due))
+	if (c->flags & CONN_F_TAIL_WAIT && before(tail_deadline(w, c), due))
 		due = tail_deadline(w, c);
 	return due;
 }
@@ -133,7 +133,7 @@ static void fire_tail(struct worker *w, struct conn *c)
 	conn_writable(w, c);
 	if (conn_deref(&w->slab, index, gen) == NULL)
 		return;
-	if (c->tail && !before(w->tick, tail_deadline(w, c)))
+	if (c->flags & CONN_F_TAIL_WAIT && !before(w->tick, tail_deadline(w, c)))
 		conn_close_slow(w, c);
 	else
 		timer_update(w, c);
@@ -142,7 +142,7 @@ static void fire_tail(struct worker *w, struct conn *c)
 static void fire_open(struct worker *w, struct conn *c)
 {
 	const struct config_endpoint *e = &w->cfg->endpoints[c->endpoint];
-	if (c->tail && !before(w->tick, tail_deadline(w, c))) {
+	if (c->flags & CONN_F_TAIL_WAIT && !before(w->tick, tail_deadline(w, c))) {
 		fire_tail(w, c);
 	} else if (c->flags & CONN_F_PARTIAL &&
 		   !before(w->tick, c->partial_ticks + worker_ticks(e->partial_timeout_ms))) {
