@@ -266,7 +266,7 @@ def test_the_name_is_what_the_listener_asks_for(edge, folder, ca, name, want):
                  (NameOID.COMMON_NAME, "z" * 20)], ()),
     ("dns", (), [x509.RFC822Name("only@a.mail")]),
     ("email", (), [x509.DNSName("only.a.host")]),
-    ("uri", (), [x509.UniformResourceIdentifier("x:" + "y" * 127)]),
+    ("uri", (), [x509.UniformResourceIdentifier("x:" + "y" * 94)]),
     ("uri", (), [x509.IPAddress(ipaddress.ip_address("192.0.2.1"))]),
     ("uri", (), ())])
 def test_a_name_that_is_none_is_refused(edge, folder, ca, name, subject, san):
@@ -274,20 +274,30 @@ def test_a_name_that_is_none_is_refused(edge, folder, ca, name, subject, san):
     assert "bad certificate" in refused(edge, name, folder / "odd.pem")
 
 
-def test_the_longest_name(edge, folder, ca):
-    uri = "x:" + "y" * 126
-    ca.issue(folder, "long", san=[x509.UniformResourceIdentifier(uri)])
-    s, _, hello = connected(edge, "uri", folder / "long.pem")
-    assert hello["userId"] == uri
-    ca.issue(folder, "quotes", subject=[(NameOID.COMMON_NAME, '"' * 64)])
-    t, frames, hello = connected(edge, "must", folder / "quotes.pem")
-    assert hello["userId"] == '"' * 64
-    t.sendall(wire.frame(1, b'{"type":"subscribe","channel":"long"}'))
-    assert json.loads(frames.next()[-1])["type"] == "subscribed"
-    t.sendall(wire.frame(1, b'{"type":"publish","channel":"long","data":1}'))
-    assert json.loads(frames.next()[-1])["userId"] == '"' * 64
-    s.close()
-    t.close()
+def test_the_longest_name(folder, ca):
+    """To whatever worker the channels belong."""
+    names = {"uri": "x:" + "y" * 93, "must": '"' * 64}
+    ca.issue(folder, "uri", san=[x509.UniformResourceIdentifier(names["uri"])])
+    ca.issue(folder, "must", subject=[(NameOID.COMMON_NAME, names["must"])])
+    channels = [f"room{i}" for i in range(8)]
+    with edge_of(folder, workers=2, uri=listener(folder, "required", "uri"), must=listener(folder, "required")) as edge:
+        for listens, name in names.items():
+            s, frames, hello = connected(edge, listens, folder / f"{listens}.pem")
+            assert hello["userId"] == name
+
+            def hears(kind):
+                while (heard := json.loads(frames.next()[-1]))["type"] != kind:
+                    assert heard["type"] == "join" and heard["userId"] == name, heard
+                return heard
+
+            for channel in [*channels, f"user:{name}"]:
+                s.sendall(wire.frame(1, json.dumps({"type": "subscribe", "channel": channel, "joinLeave": True}).encode()))
+                hears("subscribed")
+            for channel in channels:
+                s.sendall(wire.frame(1, json.dumps({"type": "publish", "channel": channel, "data": 1}).encode()))
+                assert hears("message")["userId"] == name
+            s.close()
+        assert "killed" not in edge.log()
 
 
 # ---- sessions -------------------------------------------------------------------------------------
@@ -450,10 +460,18 @@ def test_without_tls_there_are_no_certificates(folder, ca):
 def test_nobody_keeps_a_name_after_the_last_one(edge, folder, ca):
     """The slot and the pool: who comes next to a freed slot is nobody."""
     ca.issue(folder, "mona")
+
+    def names():
+        memory = json.loads(edge.ctl("-j", "worker", "show"))[0]["memory"]
+        assert memory["partials"]["lent"] == 0  # a name is nothing unfinished, and takes no room from what is
+        return memory["identities"]["lent"]
+
+    wait_for("all others have gone", 10, lambda: names() == 0)
     for _ in range(3):
         s, _, hello = connected(edge, "may", folder / "mona.pem")
-        assert hello["userId"] == "mona"
+        assert hello["userId"] == "mona" and names() == 1
         s.close()
+        wait_for("it is forgotten", 10, lambda: names() == 0)
         s, _, hello = connected(edge, "may")
         assert "userId" not in hello and "user" not in row(edge, hello)
         s.close()

@@ -74,6 +74,7 @@ static void put_memory(struct json_out *o, const struct worker *w)
 	put_pool(o, BYTES_LIT("partials"), w->pool);
 	put_pool(o, BYTES_LIT("tails"), w->tails);
 	put_pool(o, BYTES_LIT("subscriptions"), w->subs);
+	put_pool(o, BYTES_LIT("identities"), w->identities);
 	json_put_close(o, '}');
 }
 

@@ -366,7 +366,7 @@ static const struct option listener_options[] = {
 		 "clients; watched likewise. Without a list that is in date nobody of that authority gets in."},
 	{"client_identity", OPT_ENUM, AT(config_listener, client_identity),
 	 .choices = client_identities, .def = "\"cn\"", .sample = "\"uri\"",
-	 .help = "What of it is the user id: 1 to 128 bytes of UTF-8 without control characters and, but "
+	 .help = "What of it is the user id: 1 to 95 bytes of UTF-8 without control characters and, but "
 		 "for \"subject\" and \"uri\", without a colon."},
 	{"endpoints", OPT_REFS, LIST_AT(config_listener, endpoints), .group = &endpoint_group,
 	 .unset = "all", .sample = "[\"/ws\"]",

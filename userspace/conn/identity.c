@@ -18,14 +18,15 @@ bool identity_set(struct worker *w, struct conn *c, const uint8_t certificate[32
 	assert(c->identity == 0 && name_valid(user, IDENTITY_USER_MAX));
 	memcpy(both, certificate, DIGEST);
 	memcpy(both + DIGEST, user.p, user.n);
-	return buffer_append(w->pool, &c->identity, BYTES(both, DIGEST + user.n), sizeof(both));
+	return buffer_append(w->identities, &c->identity, BYTES(both, DIGEST + user.n),
+			     sizeof(both));
 }
 
 bool identity_get(const struct worker *w, const struct conn *c, struct identity *out)
 {
 	if (c->identity == 0)
 		return false;
-	struct bytes both = buffer_bytes(w->pool, c->identity);
+	struct bytes both = buffer_bytes(w->identities, c->identity);
 	out->certificate = both.p;
 	out->user = BYTES(both.p + DIGEST, both.n - DIGEST);
 	return true;
@@ -33,5 +34,5 @@ bool identity_get(const struct worker *w, const struct conn *c, struct identity 
 
 void identity_forget(struct worker *w, struct conn *c)
 {
-	buffer_free(w->pool, &c->identity);
+	buffer_free(w->identities, &c->identity);
 }

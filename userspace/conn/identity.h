@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* identity.h - whose connection it is, once something has proved that.
  *
- * Behind c->identity, a buffer of the worker's pool: who is anonymous costs nothing, who is known
- * some 100 bytes. What a user may do is session.h's business. */
+ * Behind c->identity, a buffer of a pool of its own (what is known of people must not take the room of what is
+ * unfinished): who is anonymous costs nothing, who is known 256 bytes. What a user may do is session.h's business. */
 #ifndef SLUICE_CONN_IDENTITY_H
 #define SLUICE_CONN_IDENTITY_H
 
@@ -11,7 +11,9 @@
 struct worker;
 struct conn;
 
-#define IDENTITY_USER_MAX 128 /* bytes of a user id; valid by base/name.h */
+/* Bytes of a user id, which is valid by base/name.h. Behind "user:" it is the name of a channel, whose bound
+ * is 100; publications and messages between workers have room for as many. */
+#define IDENTITY_USER_MAX 95
 
 struct identity {
 	struct bytes user;          /* good until the next change of any identity of this worker */

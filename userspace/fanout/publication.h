@@ -12,11 +12,12 @@
 #include "base/bytes.h"
 #include "config/config.h"
 #include "conn/conn.h"
+#include "conn/identity.h"
 
 #define CHANNEL_NAME_MAX     100
-#define PUBLICATION_FROM_MAX 64  /* a user id or the text of a client id */
-#define PUBLICATION_TYPE_MAX 64  /* a relay's name */
-#define PUBLICATION_ASK_MAX  128 /* a request's id, raw JSON */
+#define PUBLICATION_FROM_MAX IDENTITY_USER_MAX /* a user id or the text of a client id */
+#define PUBLICATION_TYPE_MAX 64                /* a relay's name */
+#define PUBLICATION_ASK_MAX  128               /* a request's id, raw JSON */
 #define PUBLICATION_DATA_MAX CONFIG_MAX_MESSAGE
 
 enum pub_kind {

@@ -11,6 +11,8 @@
 #include "fanout/publication.h"
 #include "worker/worker.h"
 
+static_assert(sizeof("user:") - 1 + IDENTITY_USER_MAX == CHANNEL_NAME_MAX, "all users have one");
+
 bool session_channel_valid(struct bytes channel)
 {
 	return name_valid(channel, CHANNEL_NAME_MAX);

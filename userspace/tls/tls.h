@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "base/bytes.h"
+#include "conn/identity.h"
 #include "config/config.h"
 #include "tls/fingerprint.h"
 #include "tls/ticket.h"
@@ -112,7 +113,7 @@ void tls_output_clear(struct worker *w);
  * next call of tls_open) has shown, and proved to be his. */
 struct tls_client {
 	uint8_t sha256[32];
-	uint8_t user[128];
+	uint8_t user[IDENTITY_USER_MAX];
 	size_t n; /* of user; 0: he has shown none */
 };
 const struct tls_client *tls_client(const struct worker *w);

@@ -433,6 +433,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->pool = pool_new(w->cfg->memory.partial_bytes);
 	w->tails = pool_new(w->cfg->memory.queue_bytes);
 	w->subs = pool_new(SIZE_MAX);
+	w->identities = pool_new(SIZE_MAX);
 	w->partials = conn_list_new(w->slab.max);
 	w->waiting = conn_list_new(w->slab.max);
 	w->site = http_site_new(w->cfg);
@@ -451,8 +452,8 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 			tls_log_keys(w, start->keylog_fd);
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
-	       w->subs && w->partials && w->waiting && w->site && w->fanout && w->batch && w->hub &&
-	       (w->is_admin || (w->engine && w->tls));
+	       w->subs && w->identities && w->partials && w->waiting && w->site && w->fanout &&
+	       w->batch && w->hub && (w->is_admin || (w->engine && w->tls));
 }
 
 static bool init(struct worker *w, const struct worker_start *start)

@@ -93,9 +93,10 @@ struct worker {
 	uint32_t tick;    /* WORKER_TICK_MS since the worker began, from 1 */
 
 	struct conn_slab slab;
-	struct pool *pool;  /* unfinished things */
-	struct pool *subs;  /* long subscription lists; max_subscriptions bounds each */
-	struct pool *tails; /* what sockets did not take; bounded on its own */
+	struct pool *pool;       /* unfinished things */
+	struct pool *subs;       /* long subscription lists; max_subscriptions bounds each */
+	struct pool *identities; /* who is a user: one buffer for each that is */
+	struct pool *tails;      /* what sockets did not take; bounded on its own */
 	struct wheel wheel;
 	struct mailbox *mailbox;
 	struct hub *hub;

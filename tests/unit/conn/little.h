@@ -195,6 +195,7 @@ static inline void little_free_worker(struct worker *w)
 	pool_free(w->pool);
 	pool_free(w->tails);
 	pool_free(w->subs);
+	pool_free(w->identities);
 	conn_slab_fini(&w->slab);
 	free(w->scratch_in - WORKER_HEADROOM);
 	free(w->scratch_plain - WORKER_HEADROOM);

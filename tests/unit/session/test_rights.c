@@ -77,7 +77,7 @@ TEST(rights, nobody_anonymous_touches_a_users_channel)
 TEST(rights, a_user_hears_what_is_his_and_publishes_there_no_more_than_others)
 {
 	static const uint8_t certificate[32] = {1};
-	struct worker w = {.pool = pool_new(1 << 20)};
+	struct worker w = {.identities = pool_new(1 << 20)};
 	struct conn c = {0};
 
 	assert_true(identity_set(&w, &c, certificate, BYTES_LIT("alice")));
@@ -88,7 +88,7 @@ TEST(rights, a_user_hears_what_is_his_and_publishes_there_no_more_than_others)
 	may_all(&w, &c, "lobby", SESSION_OK, SESSION_OK);
 	identity_forget(&w, &c);
 	may_all(&w, &c, "user:alice", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
-	pool_free(w.pool);
+	pool_free(w.identities);
 }
 
 TEST_MAIN()
