@@ -39,7 +39,8 @@ class Authority:
                      .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), True)
                      .sign(key, hashes.SHA256()))
 
-    def issue(self, folder, name, subject=(), san=(), usage=ExtendedKeyUsageOID.CLIENT_AUTH, begin=-1, end=30, more=b""):
+    def issue(self, folder, name, subject=(), san=(), usage=ExtendedKeyUsageOID.CLIENT_AUTH, begin=-1, end=30, more=b"",
+              bulk=0, digest=hashes.SHA256()):
         """folder/NAME.pem: certificate, `more`, key. Returns its serial number."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = subject or [(NameOID.COMMON_NAME, name)]
@@ -51,7 +52,10 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(list(san)), False)
         if usage:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
-        cert = builder.sign(self.key, hashes.SHA256())
+        if bulk:
+            builder = builder.add_extension(
+                x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), bytes(bulk)), False)
+        cert = builder.sign(self.key, digest)
         (folder / f"{name}.pem").write_bytes(pem(cert) + more + key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         return cert.serial_number
@@ -97,6 +101,7 @@ def edge(folder, ca):
 def context_of(edge, shows=None, version=None):
     context = edge.ssl_context()
     if shows:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else it would not show what is weak
         context.load_cert_chain(shows)
     if version:
         context.minimum_version = context.maximum_version = version
@@ -199,6 +204,29 @@ def test_a_chain_that_the_client_brings_along(edge, folder, ca):
     s.close()
     below.issue(folder, "alone")
     assert "unknown ca" in refused(edge, "must", folder / "alone.pem")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_signature_that_can_be_forged_is_none(edge, folder, ca, version):
+    ca.issue(folder, "weak", digest=hashes.SHA1())
+    assert "bad certificate" in refused(edge, "must", folder / "weak.pem", version)
+
+
+def test_hundreds_of_authorities(folder, ca, tmp_path):
+    """Their names are more than a handshake can hold: then the client picks by himself."""
+    key, many = ec.generate_private_key(ec.SECP256R1()), b""
+    for i in range(1000):
+        name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "x" * 60), x509.NameAttribute(NameOID.COMMON_NAME, f"CA {i}")])
+        many += pem(x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(i + 1)
+                    .not_valid_before(NOW - DAY).not_valid_after(NOW + DAY)
+                    .add_extension(x509.BasicConstraints(ca=True, path_length=None), True).sign(key, hashes.SHA256()))
+    (tmp_path / "ca.pem").write_bytes(many + pem(ca.cert))
+    ca.issue(tmp_path, "one")
+    with edge_of(tmp_path) as edge:
+        for version in VERSIONS:
+            s, _, hello = connected(edge, "must", tmp_path / "one.pem", version)
+            assert hello["userId"] == "one"
+            s.close()
 
 
 def test_a_chain_without_end_is_refused(edge, folder, ca):
@@ -338,6 +366,38 @@ def test_a_session_is_resumed_with_its_name_and_only_where_it_was_made(edge, fol
     assert '"status":"ok"' not in text, text
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_the_longest_chain_fits_into_a_ticket_that_comes_back(edge, folder, ca, tmp_path, version):
+    ca.issue(folder, "fat", bulk=11600)
+    begin(edge, folder, "fat", tmp_path / "session", version)
+    text = talk(edge, "must", "-sess_in", str(tmp_path / "session"), version)
+    assert "\nReused, TLSv1" in text and '"status":"ok"' in text
+    ca.issue(folder, "fatter", bulk=12400)
+    text = talk(edge, "must", "-cert", str(folder / "fatter.pem"), "-key", str(folder / "fatter.pem"), version)
+    assert '"status":"ok"' not in text and "bad certificate" in text, text
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_all_that_a_session_rests_on_must_still_be_good(ca, tmp_path, version):
+    """Here the authority between runs out, not the client's own."""
+    session = tmp_path / "session"
+    (tmp_path / "ca.pem").write_bytes(pem(ca.cert))
+    with edge_of(tmp_path) as edge:
+        for seconds in (6, 30, 120):  # how fast this machine is decides which of them is long enough
+            end = datetime.datetime.utcnow() + datetime.timedelta(seconds=seconds)
+            below = Authority("below", ca, end=(end - NOW) / DAY)
+            below.issue(tmp_path, "nora", more=pem(below.cert))
+            file = str(tmp_path / "nora.pem")
+            text = talk(edge, "must", "-sess_out", str(session), "-cert", file, "-cert_chain", file, "-key", file, version)
+            if '"status":"ok"' in text and "\nReused, TLSv1" in talk(edge, "must", "-sess_in", str(session), version):
+                break
+        else:
+            pytest.skip("two handshakes take longer than two minutes")
+        wait_for("it has run out", 150, lambda: datetime.datetime.utcnow() > end + datetime.timedelta(seconds=1))
+        text = talk(edge, "must", "-sess_in", str(session), version)
+        assert '"status":"ok"' not in text and "certificate expired" in text, text
+
+
 def test_a_resumed_one_is_the_same_user(edge, folder, ca):
     ca.issue(folder, "kate")
     context = context_of(edge, folder / "kate.pem", ssl.TLSVersion.TLSv1_3)
@@ -423,6 +483,38 @@ def test_revoked(ca, tmp_path):
         (tmp_path / "crl.pem").write_bytes(ca.revoke(gone, until=-1))
         assert "out of date" in edge.ctl("cert", "reload")
         assert refused(edge, "must", tmp_path / "stays.pem")
+
+
+def test_an_authority_between_can_be_revoked_too(ca, tmp_path):
+    (tmp_path / "ca.pem").write_bytes(pem(ca.cert))
+    below = Authority("below", ca)
+    below.issue(tmp_path, "olga", more=pem(below.cert))
+    ca.issue(tmp_path, "paul")
+    more = f'client_crl_file = "{tmp_path}/crl.pem";'
+
+    def anew(edge, lists):
+        (tmp_path / "crl.pem").write_bytes(lists)
+        edge.ctl("cert", "reload")
+        wait_for("all have it", 20, lambda: not json.loads(edge.ctl("-j", "cert", "show"))[0]["differs"])
+
+    (tmp_path / "crl.pem").write_bytes(ca.revoke() + below.revoke())
+    with edge_of(tmp_path, extra="tls = { watch = false; };", must=listener(tmp_path, "required", more=more)) as edge:
+        for name in ("olga", "paul"):
+            s, _, hello = connected(edge, "must", tmp_path / f"{name}.pem")
+            assert hello["userId"] == name
+            s.close()
+        anew(edge, ca.revoke(below.cert.serial_number) + below.revoke())
+        assert "certificate revoked" in refused(edge, "must", tmp_path / "olga.pem")
+        anew(edge, ca.revoke())  # nobody says anything about hers
+        assert "unknown ca" in refused(edge, "must", tmp_path / "olga.pem")
+        s, _, _ = connected(edge, "must", tmp_path / "paul.pem")
+        s.close()
+        # one that is trusted by itself needs no list about itself
+        (tmp_path / "ca.pem").write_bytes(pem(below.cert))
+        anew(edge, below.revoke())
+        s, _, hello = connected(edge, "must", tmp_path / "olga.pem")
+        assert hello["userId"] == "olga"
+        s.close()
 
 
 # ---- mistakes -------------------------------------------------------------------------------------

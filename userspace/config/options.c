@@ -363,7 +363,9 @@ static const struct option listener_options[] = {
 	{"client_crl_file", OPT_PATH, AT(config_listener, client_crl_file), .unset = "none",
 	 .sample = "\"/etc/sluice/clients-crl.pem\"",
 	 .help = "PEM: lists of certificates that were revoked, one of each authority that issues to "
-		 "clients; watched likewise. Without a list that is in date nobody of that authority gets in."},
+		 "clients, those that the clients bring along among them; watched likewise. Without a list that is "
+		 "in date nobody of that authority gets in.",
+	 .price = "the signature of a list is checked in each handshake, over all of its bytes"},
 	{"client_identity", OPT_ENUM, AT(config_listener, client_identity),
 	 .choices = client_identities, .def = "\"cn\"", .sample = "\"uri\"",
 	 .help = "What of it is the user id: 1 to 95 bytes of UTF-8 without control characters and, but "

@@ -2,7 +2,9 @@
 /* clients.c - see clients.h. */
 #include "tls/clients.h"
 
+#include <openssl/err.h>
 #include <openssl/mem.h>
+#include <openssl/obj.h>
 #include <openssl/pool.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
@@ -12,7 +14,12 @@
 #include "base/name.h"
 #include "tls/internal.h"
 
-#define CHAIN_MAX 6 /* authorities between a client's certificate and one of ours */
+#define CHAIN_MAX   6 /* authorities between a client's certificate and one of ours */
+/* All that he shows. The ticket of his session holds it, and comes back in a ClientHello, of which the library
+ * takes 16 KiB: with a longer one he would be locked out until he forgets the ticket. */
+#define CHAIN_BYTES 12288
+/* Of our authorities' names; a CertificateRequest has room for 64 KiB, and every handshake carries them. */
+#define NAMES_BYTES 8192
 
 /* ── the listener's side ── */
 
@@ -20,6 +27,7 @@ static bool add_authorities(struct tls_clients *k, struct bytes pem)
 {
 	STACK_OF(X509) *all = tls_pem_chain(pem);
 	bool ok = all != NULL;
+	size_t sum = 0;
 	k->names = sk_CRYPTO_BUFFER_new_null();
 	for (size_t i = 0; ok && i < sk_X509_num(all); i++) {
 		X509 *x = sk_X509_value(all, i);
@@ -31,7 +39,11 @@ static bool add_authorities(struct tls_clients *k, struct bytes pem)
 		     sk_CRYPTO_BUFFER_push(k->names, name);
 		if (!ok)
 			CRYPTO_BUFFER_free(name);
+		sum += n > 0 ? (size_t)n + 2 : 0;
 	}
+	/* Too many: none is named, which means any (RFC 8446 4.2.4), and he picks by himself. */
+	while (ok && sum > NAMES_BYTES && sk_CRYPTO_BUFFER_num(k->names) > 0)
+		CRYPTO_BUFFER_free(sk_CRYPTO_BUFFER_pop(k->names));
 	sk_X509_pop_free(all, X509_free);
 	return ok;
 }
@@ -43,7 +55,8 @@ static bool add_revocations(struct tls_clients *k, struct bytes pem)
 	for (size_t i = 0; ok && i < sk_X509_CRL_num(all); i++)
 		ok = X509_STORE_add_crl(k->store, sk_X509_CRL_value(all, i));
 	sk_X509_CRL_pop_free(all, X509_CRL_free);
-	return ok && X509_STORE_set_flags(k->store, X509_V_FLAG_CRL_CHECK);
+	return ok &&
+	       X509_STORE_set_flags(k->store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 }
 
 static bool clients_init(struct tls_clients *k, const struct config_listener *l,
@@ -54,7 +67,8 @@ static bool clients_init(struct tls_clients *k, const struct config_listener *l,
 	k->store = X509_STORE_new();
 	/* Whoever names an authority below a root means that one, not all of the root's. */
 	if (k->store == NULL || !X509_STORE_set_flags(k->store, X509_V_FLAG_PARTIAL_CHAIN) ||
-	    !add_authorities(k, trust->ca) || (trust->crl.n > 0 && !add_revocations(k, trust->crl)))
+	    !X509_STORE_set_depth(k->store, CHAIN_MAX) || !add_authorities(k, trust->ca) ||
+	    (trust->crl.n > 0 && !add_revocations(k, trust->crl)))
 		return false;
 	SHA256_Init(&h);
 	SHA256_Update(&h, how, sizeof(how));
@@ -115,7 +129,7 @@ bool tls_clients_ask(const struct tls_clients *k, const struct config_listener *
 		return false;
 	SSL_set0_client_CAs(ssl, names);
 	SSL_set_verify(ssl, SSL_VERIFY_PEER | (must ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
-	SSL_set_verify_depth(ssl, CHAIN_MAX);
+	SSL_set_max_cert_list(ssl, CHAIN_BYTES);
 	return SSL_set1_verify_cert_store(ssl, k->store) &&
 	       SSL_set_session_id_context(ssl, k->context, sizeof(k->context));
 }
@@ -180,47 +194,112 @@ static bool alternative(X509 *leaf, int type, struct tls_client *who)
 	return ok;
 }
 
-static bool read_who(const struct config_listener *l, X509 *leaf, struct tls_client *who)
+bool tls_clients_name(X509 *leaf, enum config_client_identity how, struct tls_client *who)
 {
-	unsigned n;
+	bool ok = false;
 	who->n = 0;
-	X509_digest(leaf, EVP_sha256(), who->sha256, &n);
-	switch (l->client_identity) {
-	case CONFIG_CLIENT_CN: return common_name(leaf, who);
-	case CONFIG_CLIENT_SUBJECT: return subject(leaf, who);
-	case CONFIG_CLIENT_DNS: return alternative(leaf, GEN_DNS, who);
-	case CONFIG_CLIENT_EMAIL: return alternative(leaf, GEN_EMAIL, who);
-	case CONFIG_CLIENT_URI: return alternative(leaf, GEN_URI, who);
+	switch (how) {
+	case CONFIG_CLIENT_CN: ok = common_name(leaf, who); break;
+	case CONFIG_CLIENT_SUBJECT: ok = subject(leaf, who); break;
+	case CONFIG_CLIENT_DNS: ok = alternative(leaf, GEN_DNS, who); break;
+	case CONFIG_CLIENT_EMAIL: ok = alternative(leaf, GEN_EMAIL, who); break;
+	case CONFIG_CLIENT_URI: ok = alternative(leaf, GEN_URI, who); break;
 	}
+	if (!ok || !X509_digest(leaf, EVP_sha256(), who->sha256, NULL))
+		who->n = 0;
+	ERR_clear_error();
+	return who->n > 0;
+}
+
+/* ── is it good ── */
+
+/* For X509_STORE_CTX_set_verify_cb(): one of ours is believed, whatever lists there are of those above it. */
+static int excuse(int ok, X509_STORE_CTX *ctx)
+{
+	size_t n = sk_X509_num(X509_STORE_CTX_get0_chain(ctx));
+	return ok || (X509_STORE_CTX_get_error(ctx) == X509_V_ERR_UNABLE_TO_GET_CRL && n > 1 &&
+		      (size_t)X509_STORE_CTX_get_error_depth(ctx) + 1 == n);
+}
+
+/* By a digest that allows forgery; the library would take it. */
+static bool weakly_signed(X509 *x)
+{
+	int digest = NID_undef, key = NID_undef;
+	return OBJ_find_sigid_algs(X509_get_signature_nid(x), &digest, &key) &&
+	       (digest == NID_md4 || digest == NID_md5 || digest == NID_sha1);
+}
+
+static size_t shown_bytes(const SSL *ssl)
+{
+	const STACK_OF(CRYPTO_BUFFER) *all = SSL_get0_peer_certificates(ssl);
+	size_t sum = 0;
+	for (size_t i = 0; all && i < sk_CRYPTO_BUFFER_num(all); i++)
+		sum += CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(all, i));
+	return sum;
+}
+
+/* Refuses with `why`, which is logged, and with the alert of `error`. */
+static bool refuse(X509_STORE_CTX *ctx, int error, const char *why)
+{
+	log_debug("tls: a client's certificate is refused: %s",
+		  why ? why : X509_verify_cert_error_string(error));
+	ERR_clear_error(); /* what the library adds is enough */
+	X509_STORE_CTX_set_error(ctx, error);
 	return false;
+}
+
+static bool judge(X509_STORE_CTX *ctx, SSL *ssl, struct tls_client *who)
+{
+	if (shown_bytes(ssl) > CHAIN_BYTES)
+		return refuse(ctx, X509_V_ERR_CERT_REJECTED, "the chain is too long");
+	X509_STORE_CTX_set_verify_cb(ctx, excuse);
+	if (X509_verify_cert(ctx) <= 0)
+		return refuse(ctx, X509_STORE_CTX_get_error(ctx), NULL);
+	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+	for (size_t i = 0; i + 1 < sk_X509_num(chain); i++)
+		if (weakly_signed(sk_X509_value(chain, i)))
+			return refuse(ctx, X509_V_ERR_CERT_REJECTED, "signed by a weak digest");
+	const struct config_listener *l = SSL_get_app_data(ssl);
+	if (!tls_clients_name(X509_STORE_CTX_get0_cert(ctx), l->client_identity, who))
+		return refuse(ctx, X509_V_ERR_CERT_REJECTED,
+			      "no name that client_identity asks for");
+	return true;
 }
 
 int tls_clients_verify(X509_STORE_CTX *ctx, void *arg)
 {
-	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls_client who;
-	if (X509_verify_cert(ctx) <= 0) {
-		log_debug("tls: a client's certificate is refused: %s",
-			  X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
-		return 0;
-	}
-	if (read_who(SSL_get_app_data(ssl), X509_STORE_CTX_get0_cert(ctx), &who))
-		return 1;
-	log_debug("tls: a client's certificate is refused: no name that client_identity asks for");
-	X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_REJECTED);
-	return 0;
+	return judge(ctx, X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx()),
+		     &who);
 }
 
-bool tls_clients_who(SSL *ssl, struct tls_client *who)
+/* What the session that is resumed rests on: everything, as at first. */
+static bool judge_again(const struct tls_clients *k, SSL *ssl, struct tls_client *who)
 {
-	X509 *leaf = SSL_get_peer_certificate(ssl);
-	bool late = leaf && X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0;
-	bool ok = leaf == NULL || (!late && read_who(SSL_get_app_data(ssl), leaf, who));
-	if (leaf == NULL)
-		who->n = 0;
-	if (!ok) /* a session that outlives its certificate */
-		SSL_send_fatal_alert(ssl,
-				     late ? SSL_AD_CERTIFICATE_EXPIRED : SSL_AD_BAD_CERTIFICATE);
-	X509_free(leaf);
+	STACK_OF(X509) *chain = SSL_get_peer_full_cert_chain(ssl);
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	int alert = SSL_AD_INTERNAL_ERROR;
+	bool ok = ctx && X509_STORE_CTX_init(ctx, k->store, sk_X509_value(chain, 0), chain) &&
+		  X509_STORE_CTX_set_default(ctx, "ssl_client");
+	if (ok && !judge(ctx, ssl, who)) {
+		ok = false;
+		alert = SSL_alert_from_verify_result(X509_STORE_CTX_get_error(ctx));
+	}
+	if (!ok)
+		SSL_send_fatal_alert(ssl, (uint8_t)alert);
+	X509_STORE_CTX_free(ctx);
 	return ok;
+}
+
+bool tls_clients_who(const struct tls_clients *k, SSL *ssl, struct tls_client *who)
+{
+	const struct config_listener *l = SSL_get_app_data(ssl);
+	who->n = 0;
+	if (k->store == NULL || shown_bytes(ssl) == 0)
+		return true;
+	if (SSL_session_reused(ssl))
+		return judge_again(k, ssl, who);
+	/* judged when it came, and by the same bytes */
+	return tls_clients_name(sk_X509_value(SSL_get_peer_full_cert_chain(ssl), 0),
+				l->client_identity, who);
 }

@@ -2,9 +2,9 @@
 /* clients.h - certificates that clients show: who must, whom we believe, and whose name it is.
  *
  * A listener has its own authorities, so the question is put to the handshake (hello.c), not to the
- * context of a certificate, which several listeners may share. A session that is resumed is as good as
- * its first handshake was, as long as the authorities and the revocation list are the same to the byte
- * (they are digested into the session's context) and the certificate has not expired meanwhile. */
+ * context of a certificate, which several listeners may share. A session is resumed only while the
+ * authorities and the revocation list are the same to the byte (they are digested into its context); and
+ * since certificates and lists run out by themselves, the chain that its ticket holds is judged anew. */
 #ifndef SLUICE_TLS_CLIENTS_H
 #define SLUICE_TLS_CLIENTS_H
 
@@ -35,8 +35,10 @@ void tls_clients_free(struct tls_clients *all, uint32_t n);
 bool tls_clients_ask(const struct tls_clients *k, const struct config_listener *l, SSL *ssl);
 /* For SSL_CTX_set_cert_verify_callback(). */
 int tls_clients_verify(X509_STORE_CTX *ctx, void *arg);
-/* The handshake is over: who it was (client_n 0: nobody has said). False: not any more, an alert is
- * on its way. */
-bool tls_clients_who(SSL *ssl, struct tls_client *who);
+/* The handshake is over: who it was (who->n 0: nobody has said). False: a session's certificate is not
+ * good any more, an alert is on its way. */
+bool tls_clients_who(const struct tls_clients *k, SSL *ssl, struct tls_client *who);
+/* Whose certificate it is: fills `who`. False: it has no name of that kind that could be a user id. */
+bool tls_clients_name(X509 *leaf, enum config_client_identity how, struct tls_client *who);
 
 #endif

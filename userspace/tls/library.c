@@ -136,6 +136,11 @@ static bool gives_up(const struct tls *t)
 	return t->in.n == TLS_HEAD + 2 && t->in.p[0] == SSL3_RT_ALERT && t->in.p[TLS_HEAD] == fatal;
 }
 
+static const struct tls_clients *clients_of(const struct tls *t, const struct conn *c)
+{
+	return &t->certs->clients[c->listener];
+}
+
 static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 {
 	if (gives_up(w->tls)) {
@@ -151,7 +156,8 @@ static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 	int r = SSL_do_handshake(ssl);
 	if (r == 1) {
 		enum tls_outcome o = taken(w, c, TLS_HANDSHAKEN);
-		if (o == TLS_HANDSHAKEN && !tls_clients_who(ssl, &w->tls->client)) {
+		if (o == TLS_HANDSHAKEN &&
+		    !tls_clients_who(clients_of(w->tls, c), ssl, &w->tls->client)) {
 			w->stats.handshakes_failed++;
 			return bad(w, c, "a client's certificate is not good any more");
 		}
