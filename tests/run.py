@@ -19,7 +19,7 @@
     T=head/request_line     likewise by TEST()'s first word, or by the file test_head.c
     T=net/backpressure      files of tests/net whose path contains it, else tests
     T=net/backpressure/slow tests named so in those files
-    T=vm/6.12               one kernel; T=vm/6.12/bpf or vm/6.12/pair one of its machines' jobs,
+    T=vm/6.12               one kernel; T=vm/6.12/bpf, /pair or /net one of its machines' jobs,
                             T=vm/6.12/bpf/shield those of its tests
 
 A test that lacks something (root, a tool, a kernel feature) is skipped and says what. The last
@@ -348,7 +348,7 @@ class Run:
         wanted = rest.split("/", 2)
         jobs = [("vm/load", [light, "load"], 330)] if wanted[0] in ("", "load") else []
         for kernel in ("6.1", "6.12"):
-            for job in ("bpf", "pair"):
+            for job in ("bpf", "pair", *(["net"] if self.select else [])):
                 if wanted[0] in ("", kernel) and (len(wanted) < 2 or wanted[1] == job):
                     few = ["env", "SLUICE_VM_FEW=1"] if not self.select else []
                     jobs.append((f"vm/{kernel}/{job}", [*few, light, job, kernel, *wanted[2:]], VM_S))

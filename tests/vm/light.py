@@ -4,6 +4,7 @@
 
     light.py load [NAME]          the verifier of the running kernel and every BPF object (no machine)
     light.py bpf KERNEL [NAME]    one boot: all programs of tests/bpf, then every BPF object loaded
+    light.py net KERNEL [NAME]     one machine: tests/net of what this host's kernel has not got
     light.py pair KERNEL [NAME]   sluiced on one machine, friends and attackers on another, and on a third
                                   the app server that it stands before
 
@@ -126,12 +127,38 @@ def pair(kernel, select):
         return scenario.run(edge, client, app, "eth0", BUILD, select)
 
 
+def net(kernel, select):
+    """What this host's kernel has not got: kTLS."""
+    bad = False
+    with machine.Lab() as lab:
+        guest = lab.machine("guest", kernel, cpus=2, memory_mb=2048)
+        lab.boot()
+        guest.do("ip link set lo up; modprobe -a tls", limit=120)
+        command = f"exec python3 -m pytest -p no:cacheprovider -q -rA --tb=short tests/net/test_ktls.py -k '{select or 'test'}'"
+        code, said = guest.sh(command, limit=PROGRAM_S, env={"SLUICE_BUILD": str(BUILD), "SLUICE_VM": kernel.name,
+                                                             "PYTHONDONTWRITEBYTECODE": "1"})
+        _, sealed = guest.sh("awk '/^TlsTxSw/ {print $2}' /proc/net/tls_stat", limit=30)
+    for line in said.splitlines():
+        word, _, test = line.partition(" ")
+        if word in ("PASSED", "FAILED", "ERROR"):
+            name = "net/" + test.split(" ")[0].split("::")[-1]
+            result("RUN", name)
+            result("OK" if word == "PASSED" else "FAILED", name)
+            bad = bad or word != "PASSED"
+    result("RUN", "net/the_kernel_has_sealed")
+    print(f"connections that the kernel sealed: {sealed.strip()}")
+    result("OK" if sealed.strip().isdigit() and int(sealed) > 0 or select else "FAILED", "net/the_kernel_has_sealed")
+    if code or bad:
+        print(said)
+    return code
+
+
 def main():
     what, *rest = sys.argv[1:]
     if what == "load":
         load("".join(rest))
         return
-    job, name, select = {"bpf": bpf, "pair": pair}[what], rest[0], "".join(rest[1:])
+    job, name, select = {"bpf": bpf, "pair": pair, "net": net}[what], rest[0], "".join(rest[1:])
     def prepare():  # what needs the host's network
         lack = machine.lacking()
         if lack:
