@@ -3,6 +3,7 @@
  *
  * Content and length of a message follow from its number alone, so nothing is kept to compare with.
  * What is sent (ciphertext, with TLS) can be cut at random places: each piece is a write of its own. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <netinet/tcp.h>
@@ -106,8 +107,11 @@ static void later(struct peer *p, const uint8_t *b, size_t n)
 	if (p->wait_n + n > p->wait_cap) {
 		p->wait_cap = (p->wait_n + n) * 2;
 		p->wait = realloc(p->wait, p->wait_cap);
+		if (p->wait == NULL)
+			abort();
 	}
-	memcpy(p->wait + p->wait_n, b, n);
+	if (n > 0)
+		memcpy(p->wait + p->wait_n, b, n);
 	p->wait_n += n;
 }
 
@@ -139,6 +143,7 @@ static bool make_messages(struct echo *e, struct peer *p)
 	       p->wait_n - p->wait_at < SOON_BYTES) {
 		uint64_t key = message_key(p, p->sent);
 		size_t n = message_size(e->o, key);
+		assert(e->message != NULL); /* whoever has a share has a peer, and so room */
 		fill(key, e->message, n);
 		p->when[p->sent++ % e->o->window] = now_ns();
 		if (!say_frame(e, p, WS_BINARY, BYTES(e->message, n)))

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "conn/io.h"
@@ -34,7 +35,14 @@ struct door *door_new(struct worker *w)
 	d->first = d->last = CONN_NONE;
 	d->fd = epoll_create1(EPOLL_CLOEXEC);
 	d->event = d->fd < 0 ? NULL : event_new(w->base, d->fd, EV_READ | EV_PERSIST, on_knock, d);
-	return d->event != NULL && event_add(d->event, NULL) == 0 ? d : NULL;
+	if (d->event != NULL && event_add(d->event, NULL) == 0)
+		return d;
+	if (d->event != NULL)
+		event_free(d->event);
+	if (d->fd >= 0)
+		close(d->fd);
+	free(d);
+	return NULL;
 }
 
 int door_fd(const struct worker *w)

@@ -25,7 +25,7 @@ static int open_plain(const char *path, off_t *size, char why[LIST_SOURCE_WHY_MA
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	const char *what = NULL;
-	struct stat st;
+	struct stat st = {0};
 
 	if (fd < 0 || fstat(fd, &st))
 		what = strerror(errno);

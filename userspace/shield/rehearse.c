@@ -87,8 +87,8 @@ static void sysctls_put(const struct sysctls *s)
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		if (write(fd, s->text[i], strlen(s->text[i])) < 0)
-			; /* then both kinds are compared under what there is */
+		ssize_t n = write(fd, s->text[i], strlen(s->text[i]));
+		(void)n; /* if it cannot be: both kinds are compared under what there is */
 		close(fd);
 	}
 }
@@ -212,7 +212,7 @@ static bool hears(int from, int to)
 
 static bool shake(int listener, struct handshake *h)
 {
-	struct sockaddr_storage at;
+	struct sockaddr_storage at = {0};
 	socklen_t n = sizeof(at);
 	int client = -1, server = -1;
 	bool ok = getsockname(listener, (struct sockaddr *)&at, &n) == 0;
@@ -223,8 +223,10 @@ static bool shake(int listener, struct handshake *h)
 		server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	ok = ok && server >= 0 && info(client, &h->client) && info(server, &h->server) &&
 	     hears(client, server) && hears(server, client);
-	close(client);
-	close(server);
+	if (client >= 0)
+		close(client);
+	if (server >= 0)
+		close(server);
 	return ok;
 }
 
