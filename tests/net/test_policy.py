@@ -74,6 +74,39 @@ def test_a_manager_reaches_his_ports_whatever_is_denied_and_only_those(net):
     ssh.close()
 
 
+def test_sighup_opens_the_managers_door_to_others_and_no_trial_does(net):
+    with net.inside(net.edge):
+        ssh = socket.create_server((EDGE4, 22))
+    rest = 'deny = ["0.0.0.0/0"]; protect = ( { prefix = "0.0.0.0/0"; port = "1-65535"; } );'
+
+    def knocks(source):
+        try:
+            connect(net, source, 22).close()
+            return True
+        except (TimeoutError, socket.timeout):
+            return False
+    with edge_with(net, f'manage = {{ prefixes = "192.0.2.77"; }}; {rest}') as edge:
+        assert knocks("192.0.2.77") and not knocks(GOOD4)
+        other = file_with(edge, net, f'manage = {{ prefixes = "{GOOD4}"; }}; {rest}')
+        for args in (("check", other), ("try", other, "for", "1m")):
+            code, said = ctl(edge, "policy", *args)
+            assert code == 0 and any("shield.manage differs" in n and "SIGHUP" in n for n in said["notes"]), said
+        assert knocks("192.0.2.77") and not knocks(GOOD4)
+        edge.ctl("policy", "confirm")
+        assert knocks("192.0.2.77") and not knocks(GOOD4)
+        assert ctl(edge, "policy", "check", edge.conf)[1]["text"].endswith("the policy that is in force")
+        edge.conf.write_text(other.read_text())
+        edge.process.send_signal(signal.SIGHUP)
+        edge.wait_log("is in force now")
+        assert knocks(GOOD4) and not knocks("192.0.2.77")
+        done = subprocess.run([str(sluice.BUILD / "sluicectl"), "-c", str(edge.control), "deny", "add", GOOD4],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        assert done.returncode != 0 and "of shield.manage.prefixes" in done.stderr, done  # the new ones are guarded
+        edge.ctl("deny", "add", "192.0.2.77")  # and the old ones no more
+        assert ctl(edge, "policy", "check", edge.conf)[1]["text"].endswith("the policy that is in force")
+    ssh.close()
+
+
 # ---- while it runs ------------------------------------------------------------------------------------
 
 
@@ -237,7 +270,8 @@ def test_every_mistake_of_a_file_is_told_with_its_line_and_nothing_is_changed(ne
         other = file_with(edge, net, 'mode = "generic"; manage = { prefixes = "10.0.0.0/8"; };')
         other.write_text(other.read_text().replace(f'["{net.edge_if}"]', '["lo"]'))
         code, said = ctl(edge, "policy", "check", other)
-        assert code == 0 and len(said["notes"]) == 3 and all("restart" in n for n in said["notes"]), said
+        assert code == 0 and len(said["notes"]) == 3, said
+        assert [("restart" in n, "SIGHUP" in n) for n in said["notes"]] == [(True, False), (True, False), (False, True)], said
         assert ctl(edge, "policy", "check", edge.conf)[1]["text"].endswith("the policy that is in force")
         code, said = ctl(edge, "policy", "check", "/nonexistent")
         assert code == 1 and "No such file" in said["error"]

@@ -540,10 +540,10 @@ static const struct option_group protect_group = {
 
 static const struct option manage_options[] = {
 	{"prefixes", OPT_PREFIXES, LIST_AT(config_manage, prefixes), .max = 16, .def = "[]",
-	 .sample = "[\"192.0.2.0/28\", \"2001:db8:0:1::/64\"]",
+	 .reloadable = true, .sample = "[\"192.0.2.0/28\", \"2001:db8:0:1::/64\"]",
 	 .help = "Sources that pass to the ports below before any rule; none: nobody does."},
 	{"ports", OPT_PORTS, LIST_AT(config_manage, ports), .max = 64, .def = "[22]",
-	 .help = "TCP and UDP ports that they pass to.",
+	 .reloadable = true, .help = "TCP and UDP ports that they pass to.",
 	 .price = "who forges such a source reaches these ports unjudged: name ports that nothing "
 		  "but management uses"},
 };
@@ -552,7 +552,7 @@ static const struct option_group manage_group = {
 	.name = "manage",
 	OPTIONS(manage_options),
 	.help = "The door for whoever has to mend a policy. No policy shuts it, none on trial "
-		"either; it is read at start only.",
+		"either: of a file that is tried it is left out, and SIGHUP applies that of the file in use.",
 };
 
 static const struct option_choice rule_modes[] = {{"enforce", CONFIG_RULE_ENFORCE, NULL},

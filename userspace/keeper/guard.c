@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "keeper/plan.h"
 
 #define WARNINGS_MAX 10
 
@@ -81,6 +80,18 @@ void guards_of(const struct config *cfg, struct guards *out)
 	for (uint32_t l = 0; l < cfg->n_listeners; l++)
 		for (uint32_t i = 0; i < cfg->listeners[l].n_trusted_proxies; i++)
 			add_config(out, &cfg->listeners[l].trusted_proxies[i], GUARD_PROXY);
+}
+
+void guards_manage(struct guards *g, const struct plan_manage *now)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		if (g->list[i].why != GUARD_MANAGE)
+			g->list[n++] = g->list[i];
+	g->n = n;
+	for (uint32_t i = 0; i < now->n_who; i++)
+		add(g, &now->who[i], GUARD_MANAGE);
 }
 
 void guards_free(struct guards *g)

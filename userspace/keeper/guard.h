@@ -5,6 +5,7 @@
 #define SLUICE_KEEPER_GUARD_H
 
 #include "config/config.h"
+#include "keeper/plan.h"
 #include "shield/shield.h"
 
 enum guard_why {
@@ -27,6 +28,8 @@ struct guards {
 /* As they are now. Without memory or an answer of the kernel's there are fewer, which is logged. */
 void guards_of(const struct config *cfg, struct guards *out);
 void guards_free(struct guards *g);
+/* Who manages now, if it is not as that config says. */
+void guards_manage(struct guards *g, const struct plan_manage *now);
 
 /* The first that this prefix would hit; NULL: none. */
 const struct guard *guards_hit(const struct guards *g, const struct shield_prefix *p);

@@ -119,6 +119,7 @@ static void see_whom_it_hits(struct keeper *k, const struct lists_job *job, stru
 	if (job->list != LIST_DENY || job->force)
 		return;
 	guards_of(k->cfg, &g);
+	guards_manage(&g, &k->policy.in_force->manage);
 	hit = guards_hit_by_set(&g, &job->batch, &by);
 	if (hit)
 		snprintf(r->whom, sizeof(r->whom), "%s would lock out %s",

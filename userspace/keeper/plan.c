@@ -3,6 +3,7 @@
 #include "keeper/plan.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,18 @@ static void sort_denials(struct plan *p)
 	p->n_deny = n;
 }
 
+static void manage_of(struct plan_manage *out, const struct config_manage *m)
+{
+	assert(m->n_prefixes <= SHIELD_MANAGE_MAX && m->n_ports <= PLAN_MANAGE_PORTS_MAX);
+	for (uint32_t i = 0; i < m->n_prefixes; i++)
+		out->who[out->n_who++] = plan_prefix(&m->prefixes[i]);
+	for (uint32_t i = 0; i < m->n_ports; i++) {
+		out->ports[i].first = m->ports[i].first;
+		out->ports[i].last = m->ports[i].last;
+	}
+	out->n_ports = m->n_ports;
+}
+
 void plan_of_config(struct plan *out, const struct config *cfg)
 {
 	memset(out, 0, sizeof(*out));
@@ -122,6 +135,7 @@ void plan_of_config(struct plan *out, const struct config *cfg)
 	for (uint32_t i = 0; i < cfg->shield.n_deny; i++)
 		out->deny[out->n_deny++] = plan_prefix(&cfg->shield.deny[i]);
 	sort_denials(out);
+	manage_of(&out->manage, &cfg->shield.manage);
 }
 
 static bool prefix_is_sound(const struct shield_prefix *p)
@@ -145,13 +159,26 @@ static bool rates_are_sound(const struct plan *p)
 	return true;
 }
 
+static bool manage_is_sound(const struct plan_manage *m)
+{
+	if (m->n_who > SHIELD_MANAGE_MAX || m->n_ports > PLAN_MANAGE_PORTS_MAX)
+		return false;
+	for (uint32_t i = 0; i < m->n_who; i++)
+		if (!prefix_is_sound(&m->who[i]))
+			return false;
+	for (uint32_t i = 0; i < m->n_ports; i++)
+		if (!m->ports[i].first || m->ports[i].last < m->ports[i].first)
+			return false;
+	return true;
+}
+
 bool plan_is_sound(const struct plan *p)
 {
 	const enum shield_rule_mode *mode = &p->rules.malformed;
 
 	if (p->n_protect > PLAN_PROTECT_MAX || p->n_deny > CONFIG_MAX_DENY)
 		return false;
-	if (!rates_are_sound(p))
+	if (!rates_are_sound(p) || !manage_is_sound(&p->manage))
 		return false;
 	for (int i = 0; i < RULES; i++)
 		if ((unsigned)mode[i] > RULE_ENFORCE)
@@ -172,6 +199,31 @@ bool plan_is_sound(const struct plan *p)
 bool plan_equal(const struct plan *a, const struct plan *b)
 {
 	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+bool plan_manage_equal(const struct plan_manage *a, const struct plan_manage *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+int plan_manage_set(struct shield *s, const struct plan_manage *m)
+{
+	uint16_t *port;
+	size_t n = 0;
+	int err;
+
+	for (uint32_t i = 0; i < m->n_ports; i++)
+		n += m->ports[i].last - m->ports[i].first + 1u;
+	port = calloc(n + 1, sizeof(*port));
+	if (!port)
+		return -ENOMEM;
+	n = 0;
+	for (uint32_t i = 0; i < m->n_ports; i++)
+		for (uint32_t p = m->ports[i].first; p <= m->ports[i].last; p++)
+			port[n++] = (uint16_t)p;
+	err = shield_manage_set(s, m->who, m->n_who, port, n);
+	free(port);
+	return err;
 }
 
 struct shield_plan plan_for_shield(const struct plan *p)

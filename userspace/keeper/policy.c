@@ -79,26 +79,6 @@ static void report_mistakes(struct policy_result *r, const struct config_errors 
 	}
 }
 
-static bool same_prefixes(const struct config_prefix *a, uint32_t n_a,
-			  const struct config_prefix *b, uint32_t n_b)
-{
-	bool same = n_a == n_b;
-
-	for (uint32_t i = 0; same && i < n_a; i++)
-		same = memcmp(&a[i], &b[i], sizeof(a[i])) == 0;
-	return same;
-}
-
-static bool same_manage(const struct config_manage *a, const struct config_manage *b)
-{
-	bool same = same_prefixes(a->prefixes, a->n_prefixes, b->prefixes, b->n_prefixes) &&
-		    a->n_ports == b->n_ports;
-
-	for (uint32_t i = 0; same && i < a->n_ports; i++)
-		same = memcmp(&a->ports[i], &b->ports[i], sizeof(a->ports[i])) == 0;
-	return same;
-}
-
 static bool same_words(const char *const *a, uint32_t n_a, const char *const *b, uint32_t n_b)
 {
 	bool same = n_a == n_b;
@@ -132,6 +112,17 @@ static bool same_interfaces(const struct config *a, const struct config *b)
 	return same;
 }
 
+/* The door stands beside every policy: who tries one must not lose it by that. */
+static void report_manage(struct policy_result *r, const struct keeper *k)
+{
+	const struct plan_manage *now = &k->policy.in_force->manage;
+
+	if (k->policy.job.kind != POLICY_RELOAD && !plan_manage_equal(&r->plan.manage, now))
+		report(r, 'N',
+		       "shield.manage differs from what runs: no trial touches it, SIGHUP with that file in "
+		       "use does");
+}
+
 /* What a running shield cannot change, if it is other there. */
 static void report_fixed(struct policy_result *r, const struct config *now,
 			 const struct config *file)
@@ -146,8 +137,6 @@ static void report_fixed(struct policy_result *r, const struct config *now,
 		report(r, 'N', "shield.mode %s", needs);
 	if (now->shield.steer != file->shield.steer)
 		report(r, 'N', "shield.steer %s", needs);
-	if (!same_manage(&now->shield.manage, &file->shield.manage))
-		report(r, 'N', "shield.manage %s", needs);
 	if (memcmp(&now->shield.offences, &file->shield.offences, sizeof(now->shield.offences)) !=
 	    0)
 		report(r, 'N', "shield.offences %s", needs);
@@ -207,15 +196,19 @@ static _Noreturn void child(struct keeper *k, int fd, struct policy_result *r)
 	text = take_text(k, fd, &errs);
 	if (!text && errs.n == 0)
 		_exit(1);
-	guards_of(k->cfg, &guards); /* the door for managers is the one that we run with */
+	guards_of(k->cfg, &guards); /* while the kernel may be asked for our addresses */
 	if (give_up_all(k))
 		_exit(1);
 	cfg = text ? config_load_bundle(text, &errs) : NULL;
 	report_mistakes(r, &errs);
 	if (cfg) {
-		report_fixed(r, k->cfg, cfg);
-		guards_warn(&guards, cfg, say_note, r);
+		bool reload = k->policy.job.kind == POLICY_RELOAD;
+
 		plan_of_config(&r->plan, cfg);
+		report_fixed(r, k->cfg, cfg);
+		report_manage(r, k);
+		guards_manage(&guards, reload ? &r->plan.manage : &k->policy.in_force->manage);
+		guards_warn(&guards, cfg, say_note, r);
 	}
 	r->done = 1;
 	_exit(0);
@@ -338,6 +331,8 @@ static void try_plan(struct keeper *k, const struct policy_result *r)
 		return;
 	}
 	p->trial = copy_of(&r->plan);
+	if (p->trial)
+		p->trial->manage = p->in_force->manage; /* it is none of a trial's business */
 	err = p->trial ? deny_as(k, &r->plan, p->job.seconds) : -ENOMEM;
 	if (!err)
 		err = shield_policy_set(k->shield, &plan, p->job.seconds * 1000ull);
@@ -366,10 +361,30 @@ static void check_plan(struct keeper *k, const struct policy_result *r)
 						   "not the policy that is in force");
 }
 
+/* The door first: who is let in by it anew is let in whatever the policy does. */
+static int reload_all(struct keeper *k, const struct plan *next)
+{
+	struct shield_plan plan = plan_for_shield(next);
+	const struct plan *before = k->policy.in_force;
+	bool door = !plan_manage_equal(&next->manage, &before->manage);
+	int err = door ? plan_manage_set(k->shield, &next->manage) : 0;
+
+	if (!err)
+		err = shield_policy_set(k->shield, &plan, 0);
+	if (!err)
+		err = deny_as(k, next, 0);
+	if (err && door)
+		plan_manage_set(k->shield, &before->manage);
+	else if (door)
+		log_warn("policy: shield.manage: %u prefix%s pass%s to its ports now",
+			 next->manage.n_who, next->manage.n_who == 1 ? "" : "es",
+			 next->manage.n_who == 1 ? "es" : "");
+	return err;
+}
+
 static void reload_plan(struct keeper *k, const struct policy_result *r)
 {
 	struct policy *p = &k->policy;
-	struct shield_plan plan = plan_for_shield(&r->plan);
 	struct plan *next;
 	int err;
 
@@ -382,9 +397,7 @@ static void reload_plan(struct keeper *k, const struct policy_result *r)
 		return;
 	}
 	next = copy_of(&r->plan);
-	err = next ? shield_policy_set(k->shield, &plan, 0) : -ENOMEM;
-	if (!err)
-		err = deny_as(k, next, 0);
+	err = next ? reload_all(k, next) : -ENOMEM;
 	if (err) {
 		free(next);
 		answer(k, err, r, "the policy of %s cannot be had: %s", k->cfg->file,

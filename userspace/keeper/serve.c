@@ -59,6 +59,7 @@ static bool is_guarded(const struct keeper *k, const struct keeper_msg *m,
 	if (m->kind != KEEPER_DENY_ADD || m->list != LIST_DENY || m->force)
 		return false;
 	guards_of(k->cfg, &g);
+	guards_manage(&g, &k->policy.in_force->manage);
 	hit = guards_hit(&g, p);
 	if (hit)
 		snprintf(text, cap, "%s would lock out %s; `force yes` if that is meant",
@@ -157,13 +158,18 @@ static bool never_denied(const struct keeper *k, const struct addr *a)
 		{.family = AF_INET, .bits = 8, .addr = {127}},
 		{.family = AF_INET6, .bits = 128, .addr = {[15] = 1}},
 	};
+	const struct plan_manage *door = &k->policy.in_force->manage;
 	const struct config *cfg = k->cfg;
 	for (size_t i = 0; i < ARRAY_SIZE(here); i++)
 		if (config_prefix_has(&here[i], a))
 			return true;
-	for (uint32_t i = 0; i < cfg->shield.manage.n_prefixes; i++)
-		if (config_prefix_has(&cfg->shield.manage.prefixes[i], a))
+	for (uint32_t i = 0; i < door->n_who; i++) {
+		struct config_prefix who = {.family = door->who[i].family,
+					    .bits = door->who[i].bits};
+		memcpy(who.addr, door->who[i].addr, sizeof(who.addr));
+		if (config_prefix_has(&who, a))
 			return true;
+	}
 	for (uint32_t l = 0; l < cfg->n_listeners; l++)
 		for (uint32_t i = 0; i < cfg->listeners[l].n_trusted_proxies; i++)
 			if (config_prefix_has(&cfg->listeners[l].trusted_proxies[i], a))

@@ -106,7 +106,7 @@ static void all_documented(const struct option_group *g)
 		assert_msg(o->def || o->sample, "%s: nothing to show in the sample", o->name);
 		/* what keeper/plan.c takes out of the group shield, and no more */
 		bool of_plan = strcmp(g->name, "rules") == 0 || strcmp(g->name, "cookies") == 0 ||
-			       strcmp(o->name, "protect") == 0 ||
+			       strcmp(g->name, "manage") == 0 || strcmp(o->name, "protect") == 0 ||
 			       strcmp(o->name, "rate_classes") == 0 || strcmp(o->name, "deny") == 0;
 		assert_msg(o->reloadable == of_plan, "%s.%s: reloaded or not?", g->name, o->name);
 		assert_msg(!o->price || o->price[strlen(o->price) - 1] != '.', "%s: price",

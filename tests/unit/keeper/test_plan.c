@@ -82,6 +82,25 @@ TEST(plan, the_same_file_makes_the_same_bytes_and_another_class_others)
 	free(b);
 }
 
+TEST(plan, another_door_for_managers_makes_another_plan)
+{
+	struct plan *a = plan_of("shield = { manage = { prefixes = \"192.0.2.0/28 2001:db8::/64\"; "
+				 "ports = (22, \"8000-8099\"); }; };");
+	struct plan *b = plan_of("");
+
+	assert_int_equal(a->manage.n_who, 2);
+	assert_int_equal(a->manage.who[1].bits, 64);
+	assert_int_equal(a->manage.n_ports, 2);
+	assert_int_equal(a->manage.ports[1].last, 8099);
+	assert_int_equal(b->manage.n_who, 0);
+	assert_true(plan_is_sound(a) && plan_is_sound(b));
+	assert_false(plan_equal(a, b) || plan_manage_equal(&a->manage, &b->manage));
+	b->manage = a->manage;
+	assert_true(plan_equal(a, b));
+	free(a);
+	free(b);
+}
+
 TEST(plan, of_a_reader_nothing_is_believed_that_no_file_says)
 {
 	struct plan *p = plan_of(CLASSES), *good = plan_of(CLASSES);
@@ -105,6 +124,18 @@ TEST(plan, of_a_reader_nothing_is_believed_that_no_file_says)
 	assert_false(plan_is_sound(p));
 	*p = *good;
 	p->protect[1].last = 7999;
+	assert_false(plan_is_sound(p));
+	*p = *good;
+	p->manage.n_who = SHIELD_MANAGE_MAX + 1;
+	assert_false(plan_is_sound(p));
+	*p = *good;
+	p->manage.n_ports = PLAN_MANAGE_PORTS_MAX + 1;
+	assert_false(plan_is_sound(p));
+	*p = *good;
+	p->manage.n_who = 1;
+	assert_false(plan_is_sound(p)); /* of no family */
+	*p = *good;
+	p->manage.ports[0].first = 23; /* to 22 */
 	assert_false(plan_is_sound(p));
 	*p = *good;
 	assert_true(plan_is_sound(p));
