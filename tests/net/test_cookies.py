@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """SYN cookies of a whole edge: switched by sluice.conf while it runs, and good across a change of keepers and workers.
 
-Generic XDP: what a veth's native program sends back is lost unless its other end has one too."""
+Generic XDP but for one: what a veth's native program sends back is lost unless its other end has one too."""
+import ctypes
 import json
 import os
+import platform
+import re
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import threading
 
@@ -13,9 +18,10 @@ import pytest
 
 import netns
 import sluice
+import wire
 from sluice import SLOW, wait_for
 from test_replace import Storm, ask_health
-from test_shield import EDGE4, ENDPOINTS, GOOD4, GOOD6, LISTENERS, connect, echo, works
+from test_shield import EDGE4, EDGE6, ENDPOINTS, GOOD4, GOOD6, LISTENERS, connect, echo, works
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for namespaces and BPF"),
@@ -136,3 +142,85 @@ def test_a_storm_of_connects_by_cookie_over_replacements_and_a_killed_worker(net
         # the kernel has the rest: a SYN from a port whose last connection is in TIME_WAIT here is its business
         assert n["answered"] >= n["made"] >= 60 and n["refused"] == 0, n
         print(f"{storm.done} connections by cookie, {len(storm.lost)} lost to the killed worker")
+
+
+# ---- native, and over TLS -------------------------------------------------------------------------------
+
+def bpf(command, attributes):
+    number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+    buf = ctypes.create_string_buffer(attributes, 128)
+    fd = netns.LIBC.syscall(number, command, buf, len(buf))
+    assert fd >= 0, os.strerror(ctypes.get_errno())
+    return fd
+
+
+def let_pass(net):
+    """An XDP program at the far end that passes everything; it is there until the descriptor is closed."""
+    code = ctypes.create_string_buffer(struct.pack("<BBhi", 0xb7, 0, 0, 2) + struct.pack("<BBhi", 0x95, 0, 0, 0))
+    free = ctypes.create_string_buffer(b"GPL")
+    program = bpf(5, struct.pack("=IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(free)))
+    with net.inside(net.far):
+        link = bpf(28, struct.pack("=IIII", program, socket.if_nametoindex(net.far_if), 37, 0))
+    os.close(program)
+    return link
+
+
+def terms(sock):
+    """What was agreed to, as the client's kernel has it: options, both window scales, both MSS."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    options, scales = info[5] & 0x0f, info[6]  # timestamps, SACK, window scale, ECN
+    snd_mss, = struct.unpack_from("=I", info, 16)
+    advmss, = struct.unpack_from("=I", info, 84)
+    return options, scales & 15, scales >> 4, snd_mss, advmss
+
+
+def terms_there(net, sock):
+    """As the edge's kernel has it."""
+    port = sock.getsockname()[1]
+    said = subprocess.run(["nsenter", f"--net=/run/netns/{net.edge}", "ss", "-tinH", f"dport = :{port}"],
+                          capture_output=True, text=True, timeout=20, check=True).stdout
+    words = said.split()
+    return ({w for w in words if w in ("ts", "sack", "ecn", "ecnseen")}, re.findall(r"\b(wscale:\S+|mss:\d+|advmss:\d+)", said))
+
+
+def over_tls(net, source):
+    """A client that has its answer."""
+    address = EDGE6 if ":" in source else EDGE4
+    with net.inside(net.far):
+        s = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET)
+        s.settimeout(20)
+        s.bind((source, 0))
+        s.connect((address, 8443))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = context.wrap_socket(s)
+    tls.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert wire.read_answer(tls)[0] == 200
+    return tls
+
+
+def test_tls_clients_by_cookie_through_native_xdp_have_the_terms_of_ordinary_ones(net):
+    listeners = {"v4": {"tls": True, "address": EDGE4, "port": 8443}, "v6": {"tls": True, "address": EDGE6, "port": 8443}}
+    link = let_pass(net)
+    try:
+        native = shield(net, 'mode = "off";').replace('"generic"', '"native"')
+        with sluice.Edge(listeners=listeners, endpoints=ENDPOINTS, netns=net.edge, extra=native) as edge:
+            own_cookies(edge)
+            status = json.loads(edge.ctl("-j", "status"))
+            assert [i["mode"] for i in status["interfaces"]] == ["native"], status["interfaces"]
+            assert status["cookies"]["kind"] == "own" and status["cookies"]["test"] in ("passed", "none"), status["cookies"]
+            ordinary = [over_tls(net, source) for source in (GOOD4, GOOD6)]
+            assert state(edge)["made"] == 0
+            edge.conf.write_text(edge.conf.read_text().replace('cookies = { mode = "off"; }', 'cookies = { mode = "always"; }'))
+            edge.process.send_signal(signal.SIGHUP)
+            edge.wait_log("is in force now")
+            by_cookie = [over_tls(net, source) for source in (GOOD4, GOOD6)]
+            assert state(edge)["made"] == 2 and state(edge)["refused"] == 0
+            for a, b in zip(ordinary, by_cookie):
+                assert terms(a) == terms(b)
+                there = terms_there(net, a)
+                assert there == terms_there(net, b) and len(there[1]) == 3, there
+                a.close()
+                b.close()
+    finally:
+        os.close(link)
