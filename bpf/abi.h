@@ -30,7 +30,7 @@
 
 enum drop_reason {
 	DROP_NONE,
-#define REASON(name, word, rule, points, text) DROP_##name,
+#define REASON(name, word, rule, text) DROP_##name,
 #include "drop_reason.def"
 #undef REASON
 	DROP_REASONS, /* one more than the last */
@@ -43,7 +43,7 @@ _Static_assert(DROP_REASONS <= 64, "a bit per reason in shield_ask.observed");
  * by index, people read it by name. */
 struct drop_count {
 	__u64 NONE; /* judged and passed */
-#define REASON(name, word, rule, points, text) __u64 name;
+#define REASON(name, word, rule, text) __u64 name;
 #include "drop_reason.def"
 #undef REASON
 };

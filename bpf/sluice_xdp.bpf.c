@@ -119,7 +119,7 @@ static __always_inline struct shield_iface *iface_find(struct packet *p, __u32 i
 }
 
 static const __u8 rule_of[64] = {
-#define REASON(name, word, rule, points, text) [DROP_##name] = RULE_##rule,
+#define REASON(name, word, rule, text) [DROP_##name] = RULE_##rule,
 #include "drop_reason.def"
 #undef REASON
 };

@@ -9,7 +9,7 @@
 static const struct {
 	const char *field, *word, *rule, *text;
 } reasons[] = {
-#define REASON(name, word, rule, points, text) {#name, word, #rule, text},
+#define REASON(name, word, rule, text) {#name, word, #rule, text},
 #include "bpf/drop_reason.def"
 #undef REASON
 };

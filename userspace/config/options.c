@@ -650,7 +650,11 @@ static const struct option_group offences_group = {
 	.finish = finish_offences,
 	.help = "Sources that have shaken hands (so they are not forged) and then misbehave are put on the "
 		"deny list for a time, IPv6 by /64. Never: manage.prefixes, trusted proxies, and what a "
-		"person has put on a list.",
+		"person has put on a list. What the shield drops does not count, whatever the reason: a packet's "
+		"source can be forged, and whoever forged it would have somebody else denied. Off unless "
+		"asked for, because what ends a connection is not always its client's doing: with an "
+		"expired certificate or an overload here honest handshakes fail as well, and behind a "
+		"carrier's NAT or a proxy that nobody named, one address is thousands of clients.",
 };
 
 static const struct option_choice list_actions[] = {

@@ -73,7 +73,7 @@ static const struct reason {
 	enum shield_rule rule;
 } reasons[DROP_REASONS] = {
 	[DROP_NONE] = {"none", "judged and passed", RULES},
-#define REASON(name, word, rule, points, text) [DROP_##name] = {(word), (text), RULE_##rule},
+#define REASON(name, word, rule, text) [DROP_##name] = {(word), (text), RULE_##rule},
 #include "bpf/drop_reason.def"
 #undef REASON
 };
