@@ -16,7 +16,7 @@
 
 /* Raised by hand whenever the meaning of a map changes and its size may not.
  * Pinned maps of another number are rebuilt at start, and a line says so. */
-#define SHIELD_ABI 3
+#define SHIELD_ABI 4
 
 #define SHIELD_GROUPS_MAX  256  /* listen addresses */
 #define SHIELD_WORKERS_MAX 1024 /* workers of one keeper; a power of two */

@@ -33,6 +33,7 @@
 #endif
 
 #define VLAN_TAGS_MAX 2 /* 802.1ad around 802.1Q */
+#define VLAN_WALK_MAX 8 /* so far the parser follows; with more than the two it is a fault */
 #define EXT_MAX       8 /* IPv6 extension headers; RFC 8200 knows no use for more than 7 */
 #define OFFSET_MAX    0x3fff
 
@@ -41,6 +42,7 @@ enum {
 	TYPE_IPV6 = 0x86dd,
 	TYPE_VLAN = 0x8100,
 	TYPE_QINQ = 0x88a8,
+	TYPE_QINQ_OLD = 0x9100, /* before 802.1ad; many switches still say so */
 };
 
 /* IPv6 next-header values (IANA), those that are headers and not payload */
@@ -81,7 +83,7 @@ struct packet {
 		struct {
 			__u8 fault;  /* enum drop_reason: the first contradiction; DROP_NONE */
 			__u8 proto;  /* enum l4_proto; L4_ANY: hidden behind a fault */
-			__u8 family; /* 4 or 6 */
+			__u8 family; /* 4 or 6; 0: hidden behind more tags than we follow */
 			__u8 iface;  /* its slot in the map iface; SHIELD_IFACES_MAX: none.
 				      * sluice_xdp.bpf.c fills it */
 		};
@@ -384,6 +386,36 @@ static __always_inline bool parse_v6(struct cursor *c, struct packet *p)
 	return parse_l4(c, p, next);
 }
 
+static __always_inline bool is_tag(__u32 type)
+{
+	return type == bpf_htons(TYPE_VLAN) || type == bpf_htons(TYPE_QINQ) ||
+	       type == bpf_htons(TYPE_QINQ_OLD);
+}
+
+/* A third tag, and those behind it. The kernel takes off tags of VLAN 0 as many as there are, so that behind
+ * three of them is the same packet as behind none; and an address has to be found before anything may
+ * be judged. Returns the type behind the last, a tag's own if there is no end, 0 if the frame ends first.
+ * A function of its own, so that the verifier takes the place of what follows for any number. */
+__noinline int parse_more_tags(struct xdp_md *ctx, struct packet *p)
+{
+	struct cursor c;
+	__u32 type = bpf_htons(TYPE_VLAN);
+
+	if (!ctx || !p)
+		return 0;
+	fault(p, DROP_VLAN_TAGS);
+	c = (struct cursor){ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end};
+	for (int i = VLAN_TAGS_MAX; i < VLAN_WALK_MAX && is_tag(type); i++) {
+		struct vlan_tag tag;
+
+		if (!cursor_read(&c, p->l3, &tag, sizeof(tag)))
+			return 0;
+		p->l3 += sizeof(tag);
+		type = tag.type;
+	}
+	return type;
+}
+
 /* Fills *p. False: not TCP or UDP over IP (ARP, ICMP, neighbour discovery and
  * all the rest), or too short to tell for whom it is: no rule may see it. */
 static __always_inline bool parse_packet(struct xdp_md *ctx, struct packet *p)
@@ -395,7 +427,7 @@ static __always_inline bool parse_packet(struct xdp_md *ctx, struct packet *p)
 	};
 	struct ethhdr eth;
 	struct vlan_tag tag;
-	__be16 type;
+	__u32 type;
 
 	__builtin_memset(p, 0, sizeof(*p));
 	if (c.data + sizeof(eth) > c.data_end)
@@ -403,18 +435,20 @@ static __always_inline bool parse_packet(struct xdp_md *ctx, struct packet *p)
 	type = ((struct ethhdr *)c.data)->h_proto;
 	p->l3 = sizeof(eth);
 	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
-		if (type != bpf_htons(TYPE_VLAN) && type != bpf_htons(TYPE_QINQ))
+		if (!is_tag(type))
 			break;
 		if (!cursor_read(&c, p->l3, &tag, sizeof(tag)))
 			return false;
 		p->l3 += sizeof(tag);
 		type = tag.type;
 	}
+	if (is_tag(type))
+		type = parse_more_tags(ctx, p);
 	if (type == bpf_htons(TYPE_IPV4))
 		return parse_v4(&c, p);
 	if (type == bpf_htons(TYPE_IPV6))
 		return parse_v6(&c, p);
-	return false;
+	return is_tag(type); /* whose it is stays unknown: then it is everybody's */
 }
 
 #endif

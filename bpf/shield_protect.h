@@ -4,7 +4,8 @@
  *   port ─► class (one byte) ─► any address? ─► else the class's prefixes
  *
  * Foreign traffic ends at the first arrow. What shows no port is looked up under
- * port 0, the union over all ports of its protocol. */
+ * port 0, the union over all ports of its protocol; what shows no address either is ours
+ * as soon as anything is. */
 #ifndef SLUICE_BPF_SHIELD_PROTECT_H
 #define SLUICE_BPF_SHIELD_PROTECT_H
 
@@ -70,6 +71,8 @@ static __always_inline bool shield_protects(struct packet *p, __u32 bank)
 	if (!class)
 		return false;
 	p->rate = class->rate & (SHIELD_RATES_MAX - 1);
+	if (!p->family)
+		return class->any_v4 | class->any_v6 | (class->prefixes != 0);
 	if (p->family == 4 ? class->any_v4 : class->any_v6)
 		return true;
 

@@ -163,6 +163,7 @@ static const char *const kinds[] = {
 	"ip4 tcp S dport=22",
 	"ip4 src=203.0.113.9 tcp S", /* on the allow list */
 	"ip6 hbh dopt tcp S",
+	"vlan vlan vlan ip4 tcp S",
 	"ip4 ihl=3 tcp S",
 	"ip6 ver=4 tcp S",
 	"ip4 len=9000 tcp S",

@@ -134,6 +134,8 @@ NET_TEST(shield, native_on_veth_drops_each_bad_kind_with_its_reason, 1500)
 		{DROP_BAD_IP_HEADER, "ip6 ver=4 tcp S"},
 		{DROP_BAD_LENGTH, "ip4 len=1000 tcp S"},
 		{DROP_BAD_LENGTH, "ip6 len=1000 tcp S"},
+		{DROP_VLAN_TAGS, "vlan vlan vlan ip4 tcp S"},
+		{DROP_VLAN_TAGS, "qinq qinq vlan ip6 tcp A"},
 		{DROP_IPV6_EXT, "ip6 rt left=1 tcp S"},
 		{DROP_TRUNCATED, "ip4 proto=6 data=8"},
 		{DROP_TRUNCATED, "ip6 next=60"},

@@ -137,7 +137,6 @@ static const struct row {
 	{BOTH, UNJUDGED, "type=0x8863 data=60"},    /* PPPoE */
 	{BOTH, UNJUDGED, "type=0x8847 data=60"},    /* MPLS */
 	{BOTH, UNJUDGED, "type=38 data=60"},        /* 802.3 length: spanning tree */
-	{BOTH, UNJUDGED, "qinq vlan vlan ip4 tcp -"}, /* three tags: nobody's */
 
 	/* other ports and addresses, however bad */
 	{BOTH, UNJUDGED, "ip4 tcp S dport=22"},
@@ -201,6 +200,36 @@ static const struct row {
 	{BOTH, DROP_IPV4_OPTIONS, "qinq ip4 opts=1 tcp S"},
 	{BOTH, DROP_BAD_LENGTH, "vlan ip4 len=2000 tcp S"},
 	{BOTH, UNJUDGED, "vlan ip4 tcp S dport=22"},
+	{BOTH, OK, "type=0x9100 vlan ip4 tcp S"},       /* before 802.1ad */
+	{BOTH, OK, "type=0x9100 vlan vlan ip6 tcp S"},
+	{BOTH, OK, "qinq type=0x9100 vlan ip4 tcp S"},
+	{BOTH, DROP_BAD_TCP_FLAGS, "type=0x9100 vlan ip4 tcp -"},
+	{BOTH, UNJUDGED, "type=0x9200 vlan ip4 tcp -"}, /* no tag to anybody here */
+
+	/* ---- vlan-tags: a third one, and what may be behind it all the same ---- */
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan ip4 tcp S"},
+	{BOTH, DROP_VLAN_TAGS, "qinq vlan vlan ip4 tcp -"},
+	{BOTH, DROP_VLAN_TAGS, "qinq qinq qinq ip6 tcp A"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan type=0x9100 vlan ip4 tcp S"},
+	{BOTH, DROP_VLAN_TAGS, "type=0x9100 vlan type=0x9100 vlan type=0x9100 vlan ip6 tcp S"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan ip4 udp data=9"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan ip4 mf=1 tcp S"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan ip4 src=100.66.3.4 len=9000 tcp S"}, /* the first fault */
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan ip6 hbh dopt rt left=1 tcp S"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan vlan vlan vlan vlan vlan ip4 tcp S"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan vlan vlan vlan vlan vlan ip6 tcp S"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan vlan vlan vlan vlan vlan vlan ip4 tcp S"},
+	{BOTH, UNJUDGED, "vlan vlan vlan ip4 tcp - dport=22"},
+	{BOTH, UNJUDGED, "vlan vlan vlan ip4 dst=192.0.2.2 tcp S"},
+	{BOTH, UNJUDGED, "vlan vlan vlan arp"},
+	{BOTH, UNJUDGED, "vlan vlan vlan ip4 icmp"},
+	{BOTH, UNJUDGED, "vlan vlan vlan ip6 icmp6"},
+	{BOTH, UNJUDGED, "vlan vlan vlan vlan vlan vlan vlan vlan ip4 tcp - dport=22"},
+	{BOTH, UNJUDGED, "vlan vlan vlan cut=25"},
+	{BOTH, UNJUDGED, "vlan vlan vlan vlan vlan vlan vlan vlan vlan cut=45"},
+	/* nobody looks behind a ninth, so it may be anybody's */
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan vlan vlan vlan vlan vlan vlan cut=46"},
+	{BOTH, DROP_VLAN_TAGS, "vlan vlan vlan vlan vlan vlan vlan vlan vlan ip4 tcp S dport=22"},
 
 	/* ---- bad-ip-header ---- */
 	{BOTH, DROP_BAD_IP_HEADER, "ip4 ver=0 tcp S"},

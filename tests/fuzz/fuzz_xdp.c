@@ -143,10 +143,11 @@ static int expect_l4(const struct view *v, size_t src, size_t dst, bool v6, int 
 	return DROP_NONE;
 }
 
-static int expect_v4(struct view *v, size_t at)
+/* `why`: what was wrong before the IP header. */
+static int expect_v4(struct view *v, size_t at, int why)
 {
 	size_t room = v->n - at, header, total;
-	int why = DROP_NONE;
+	int wrong = DROP_NONE;
 	unsigned proto;
 
 	if (room < 20)
@@ -160,13 +161,15 @@ static int expect_v4(struct view *v, size_t at)
 		total = room;
 	v->end = at + MIN(total, room);
 	if (u8(v, at) >> 4 != 4 || header < 20) {
-		why = DROP_BAD_IP_HEADER;
+		wrong = DROP_BAD_IP_HEADER;
 		v->end = at;
 	} else if (total < header || total > room) {
-		why = DROP_BAD_LENGTH;
+		wrong = DROP_BAD_LENGTH;
 	} else if (header > 20) {
-		why = DROP_IPV4_OPTIONS;
+		wrong = DROP_IPV4_OPTIONS;
 	}
+	if (why == DROP_NONE)
+		why = wrong;
 	return expect_l4(v, at + 12, at + 16, false, (int)proto, at + header,
 			 (u16(v, at + 6) & 0x3fff) != 0, why);
 }
@@ -176,10 +179,10 @@ static bool is_extension(unsigned next)
 	return next == 0 || next == 43 || next == 44 || next == 51 || next == 60;
 }
 
-static int expect_v6(struct view *v, size_t at)
+static int expect_v6(struct view *v, size_t at, int why)
 {
 	size_t room, payload, l4 = at + 40;
-	int why = DROP_NONE, seen = 0;
+	int wrong = DROP_NONE, seen = 0;
 	bool piece = false, lost = false;
 	unsigned next;
 
@@ -192,12 +195,14 @@ static int expect_v6(struct view *v, size_t at)
 		payload = room;
 	v->end = l4 + MIN(payload, room);
 	if (u8(v, at) >> 4 != 6) {
-		why = DROP_BAD_IP_HEADER;
+		wrong = DROP_BAD_IP_HEADER;
 		v->end = at;
 		lost = true; /* no header behind this one can be believed */
 	} else if (payload > room) {
-		why = DROP_BAD_LENGTH;
+		wrong = DROP_BAD_LENGTH;
 	}
+	if (why == DROP_NONE)
+		why = wrong;
 	while (is_extension(next) && !lost) {
 		size_t bytes;
 		int fault = DROP_NONE;
@@ -250,13 +255,20 @@ static int expect(const uint8_t *frame, size_t n, bool lo)
 	size_t at = 14;
 	unsigned type = u16(&v, 12);
 
-	for (int tags = 0; tags < 2 && (type == 0x8100 || type == 0x88a8); tags++) {
+	int tags = 0, why;
+
+	for (; type == 0x8100 || type == 0x88a8 || type == 0x9100; tags++) {
+		if (tags == 8) /* beyond, nobody's address is looked for: it is everybody's */
+			return DROP_VLAN_TAGS;
 		if (n < at + 4)
 			return UNJUDGED;
 		type = u16(&v, at + 2);
 		at += 4;
 	}
-	return type == 0x0800 ? expect_v4(&v, at) : type == 0x86dd ? expect_v6(&v, at) : UNJUDGED;
+	why = tags > 2 ? DROP_VLAN_TAGS : DROP_NONE;
+	return type == 0x0800 ? expect_v4(&v, at, why) :
+	       type == 0x86dd ? expect_v6(&v, at, why) :
+				UNJUDGED;
 }
 
 /* ---- the two beside each other ------------------------------------------------------ */
@@ -332,7 +344,7 @@ static void mend(uint8_t *f, size_t n)
 	size_t at = 14;
 	unsigned type = load_be16(f + 12);
 
-	for (int tags = 0; tags < 2 && (type == 0x8100 || type == 0x88a8) && n >= at + 4; tags++) {
+	while ((type == 0x8100 || type == 0x88a8 || type == 0x9100) && n >= at + 4) {
 		type = load_be16(f + at + 2);
 		at += 4;
 	}

@@ -45,6 +45,9 @@ def malformed(from4, to4, from6, to6):
     yield "bad-ip-header", 0x86dd, b"\x40" + ip6(good6, a6, e6)[1:]
     yield "bad-length", 0x0800, ip4(good4, a4, e4, length=9000)
     yield "bad-length", 0x86dd, ip6(good6, a6, e6, length=9000)
+    # a third tag of VLAN 0, which the kernel would take off as it takes off two
+    yield "vlan-tags", 0x8100, struct.pack(">HHHHHH", 0, 0x8100, 0, 0x8100, 0, 0x0800) + ip4(good4, a4, e4)
+    yield "vlan-tags", 0x88a8, struct.pack(">HHHHHH", 0, 0x9100, 0, 0x8100, 0, 0x86dd) + ip6(good6, a6, e6)
     yield "ipv6-ext", 0x86dd, ip6(routing + good6, a6, e6, next_header=43)
     yield "truncated", 0x0800, ip4(tcp(a4, e4, cut=12), a4, e4)
     yield "truncated", 0x86dd, ip6(tcp(a6, e6, cut=12), a6, e6)

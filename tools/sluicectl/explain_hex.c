@@ -39,7 +39,7 @@ static bool begins_frame(struct bytes b)
 	unsigned type = b.n >= EXPLAIN_FRAME_MIN ? (unsigned)b.p[12] << 8 | b.p[13] : 0;
 
 	return type == ETH_P_IP || type == ETH_P_IPV6 || type == ETH_P_ARP || type == ETH_P_8021Q ||
-	       type == ETH_P_8021AD;
+	       type == ETH_P_8021AD || type == ETH_P_QINQ1;
 }
 
 /* Every line's bytes, one behind the other, into `bytes`. The number of lines; -1: `*bad` is no hex. */

@@ -567,7 +567,7 @@ static const struct option_choice rule_modes[] = {{"enforce", CONFIG_RULE_ENFORC
 static const struct option rules_options[] = {
 	{"malformed", RULE(malformed),
 	 .help = "What no honest stack sends: lying lengths, impossible TCP flags, TCP in fragments, "
-		 "sources that cannot be answered."},
+		 "sources that cannot be answered, a third VLAN tag."},
 	{"allow", RULE(allow),
 	 .help = "The allow list: its sources skip the rules deny and rate, and no other."},
 	{"deny", RULE(deny), .help = "The deny list."},

@@ -143,7 +143,7 @@ const char *shield_frame_str(struct bytes frame, char buf[SHIELD_FRAME_TEXT_MAX]
 		return buf;
 	}
 	type = load_be16(frame.p + 12);
-	while ((type == 0x8100 || type == 0x88a8) && frame.n >= at + 4) {
+	while ((type == 0x8100 || type == 0x88a8 || type == 0x9100) && frame.n >= at + 4) {
 		say(&w, "VLAN %u, ", load_be16(frame.p + at) & 0xfff);
 		type = load_be16(frame.p + at + 2);
 		at += 4;
