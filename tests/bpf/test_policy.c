@@ -324,6 +324,85 @@ TEST(policy, a_manager_passes_to_his_port_through_any_denial)
 	run_close(&run);
 }
 
+/* They show no port. */
+TEST(policy, a_manager_may_come_in_pieces)
+{
+	static const struct {
+		const char *packet;
+		int why; /* if somebody else had sent it */
+	} list[] = {
+		{"ip4 src=%s mf=1 tcp S dport=22", DROP_TCP_FRAGMENT},
+		{"ip4 src=%s frag=100 mf=1 proto=6 data=800", DROP_TCP_FRAGMENT},
+		{"ip4 src=%s frag=200 proto=6 data=8", DROP_TCP_FRAGMENT},
+		{"ip4 src=%s mf=1 udp data=800", DROP_DENIED},
+		{"vlan ip4 src=%s frag=9 proto=6 data=8", DROP_TCP_FRAGMENT},
+		{"ip6 src=%s frag mf=1 tcp S dport=22", DROP_TCP_FRAGMENT},
+		{"ip6 src=%s frag off=100 next=6 data=80", DROP_TCP_FRAGMENT},
+		{"ip6 src=%s hbh frag off=9 next=60 data=80", DROP_TCP_FRAGMENT},
+		{"ip6 src=%s frag mf=1 udp data=800", DROP_DENIED},
+	};
+	struct shield_protect protect[] = {
+		{.to = run_prefix("0.0.0.0/0"), .port = 22, .proto = L4_TCP},
+		{.to = run_prefix("0.0.0.0/0"), .port = 4433, .proto = L4_UDP},
+		{.to = run_prefix("::/0"), .port = 22, .proto = L4_TCP},
+		{.to = run_prefix("::/0"), .port = 4433, .proto = L4_UDP},
+	};
+	char text[128];
+
+	begin();
+	manage("198.51.100.0/28", "2001:db8:1::/64", 22);
+	assert_int_equal(run_policy(&run, protect, ARRAY_SIZE(protect)), 0);
+	deny("0.0.0.0/0");
+	deny("::/0");
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		bool v6 = strstr(list[i].packet, "ip6");
+
+		snprintf(text, sizeof(text), list[i].packet, v6 ? "2001:db8:1::9" : "198.51.100.9");
+		assert_msg(run_text(&run, text) == UNJUDGED, "%s: judged", text);
+		snprintf(text, sizeof(text), list[i].packet,
+			 v6 ? "2001:db8:2::9" : "198.51.100.16");
+		assert_msg(run_text(&run, text) == list[i].why, "%s: not %s", text,
+			   run_word(list[i].why));
+	}
+	/* cut short is no fragment */
+	assert_int_equal(run_text(&run, "ip4 len=24 tcp S dport=22"), DROP_TRUNCATED);
+	run_close(&run);
+}
+
+TEST(policy, a_third_tag_falls_or_is_observed_or_passes_as_the_rule_says)
+{
+	struct shield_protect list = {.to = run_prefix("192.0.2.1"), .port = 443, .proto = L4_TCP};
+	struct shield_plan plan = {.protect = &list, .n_protect = 1, .rules = run_rules()};
+	static const char *const texts[] = {
+		"vlan vlan vlan ip4 tcp S",
+		"vlan vlan vlan vlan vlan vlan vlan vlan vlan ip4 tcp S"};
+	static uint8_t frame[PACKET_MAX];
+	struct shield_ask a;
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		size_t n = packet_make(texts[i], frame);
+
+		plan.rules.malformed = RULE_ENFORCE;
+		assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
+		assert_int_equal(run_frame(&run, frame, n), DROP_VLAN_TAGS);
+		plan.rules.malformed = RULE_OBSERVE;
+		assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
+		assert_int_equal(run_explain(&run, frame, n, &a), DROP_NONE);
+		assert_int_equal(a.observed, 1ull << DROP_VLAN_TAGS);
+		assert_int_equal(run_frame(&run, frame, n), DROP_NONE);
+		plan.rules.malformed = RULE_OFF;
+		assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
+		assert_int_equal(run_explain(&run, frame, n, &a), DROP_NONE);
+		assert_int_equal(a.observed, 0);
+		assert_int_equal(run_frame(&run, frame, n), DROP_NONE);
+	}
+	plan.n_protect = 0;
+	assert_int_equal(shield_policy_set(&run.shield, &plan, 0), 0);
+	assert_int_equal(run_text(&run, texts[1]), UNJUDGED); /* nothing is protected: nobody's */
+	run_close(&run);
+}
+
 TEST(policy, nobody_manages_by_default_and_seventeen_are_too_many)
 {
 	struct shield_prefix who[SHIELD_MANAGE_MAX + 1] = {};

@@ -541,7 +541,8 @@ static const struct option_group protect_group = {
 static const struct option manage_options[] = {
 	{"prefixes", OPT_PREFIXES, LIST_AT(config_manage, prefixes), .max = 16, .def = "[]",
 	 .reloadable = true, .sample = "[\"192.0.2.0/28\", \"2001:db8:0:1::/64\"]",
-	 .help = "Sources that pass to the ports below before any rule; none: nobody does."},
+	 .help = "Sources that pass to the ports below before any rule, and in IP fragments, which show no "
+		 "port, to all; none: nobody does."},
 	{"ports", OPT_PORTS, LIST_AT(config_manage, ports), .max = 64, .def = "[22]",
 	 .reloadable = true, .help = "TCP and UDP ports that they pass to.",
 	 .price = "who forges such a source reaches these ports unjudged: name ports that nothing "
