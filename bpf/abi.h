@@ -337,8 +337,12 @@ struct shield_rate {
 	char name[16];
 	struct shield_limit packets, syns, connections;
 	struct shield_limit net_packets, net_syns, net_connections;
+	/* A number made of all the above, never 0, the map's copy alone has it: where it is another, times that
+	 * were counted mean nothing. The same rates in another policy have the same. */
+	__u32 units;
+	__u32 _zero;
 };
-_Static_assert(sizeof(struct shield_rate) == 208, "shield_rate");
+_Static_assert(sizeof(struct shield_rate) == 216, "shield_rate");
 
 /* A bucket is the time at which it will be full again, in its limit's ticks. They wrap: a time that lies further
  * ahead than a burst is an old one. Small, because a flood from everywhere reads another cell for
@@ -347,7 +351,8 @@ struct shield_cell {
 	__u32 packets, syns, connections;
 	union {
 		__u32 refused; /* a source's: when it last cost somebody a packet, in 2^30 ns; 0: never */
-		__u32 synacks; /* a net's, for rule 6: 12 bits of 2^30 ns, and 20 of SYNs in it */
+		__u32 synacks; /* a net's and a validated source's, for rule 6: 12 bits of 2^30 ns, and
+				* 20 of SYNs in it */
 	};
 };
 _Static_assert(sizeof(struct shield_cell) == 16, "shield_cell");
@@ -374,11 +379,13 @@ struct shield_source {
 _Static_assert(sizeof(struct shield_source) == 16, "shield_source");
 
 /* validated, an LRU: who has proved to be where he says, with buckets of his own. Cores share
- * them without a lock, so a token may be lost now and then. */
+ * them without a lock, so a token may be lost now and then. Policies share the entries, for who is real
+ * stays so; the buckets are emptied by whoever finds them counted in another class's units. */
 struct shield_validated {
 	struct shield_cell
 		buckets; /* first: clang would compute its address before the null check */
-	__u64 since_ns;
+	__u32 since_s;   /* CLOCK_MONOTONIC */
+	__u32 units;     /* of the buckets: shield_rate.units */
 };
 _Static_assert(sizeof(struct shield_validated) == 24, "shield_validated");
 
@@ -514,6 +521,7 @@ enum {
 
 #define SYN_CALM_S          10
 #define SYNACKS_MAX         0xfffff /* a bound of that many is none */
+#define SYNACK_HOST_SHARE   8       /* what one validated source may take of its net's: 1 in so many */
 #define COOKIE_KEYS         4
 #define COOKIE_WINDOW_SHIFT 36 /* a window is 2^36 ns, 69 s; a cookie holds for this and the next */
 

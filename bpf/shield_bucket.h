@@ -122,22 +122,33 @@ static __always_inline void cells_charge(const struct shield_rate *r, struct shi
 	take(&r->net_syns, &net->syns, now);
 }
 
-static __always_inline struct shield_validated *validated_find(const struct packet *p, __u64 source,
+/* What another policy's class has charged to the buckets is no time in this one's ticks: they begin anew. Also
+ * for somebody who only asks, since nobody can tell whether it was done now or by the next packet. */
+static __always_inline struct shield_validated *validated_find(const struct packet *p,
+							       const struct shield_rate *r,
+							       __u64 source,
 							       enum shield_source_kind kind)
 {
 	struct shield_source s = {.kind = kind, .class = p->rate};
+	struct shield_validated *v;
 
 	__builtin_memcpy(s.addr, &source, sizeof(s.addr));
-	return bpf_map_lookup_elem(&validated, &s);
+	v = bpf_map_lookup_elem(&validated, &s);
+	if (v && v->units != r->units) {
+		__builtin_memset(&v->buckets, 0, sizeof(v->buckets));
+		v->units = r->units;
+	}
+	return v;
 }
 
 /* The source is real: what it sent could only come from somebody who hears what is sent there.
  * The one place where a packet makes an entry. */
-static __always_inline void validated_make(const struct packet *p, __u64 source,
-					   enum shield_source_kind kind, __u64 now)
+static __always_inline void validated_make(const struct packet *p, const struct shield_rate *r,
+					   __u64 source, enum shield_source_kind kind, __u64 now)
 {
 	struct shield_source s = {.kind = kind, .class = p->rate};
-	struct shield_validated fresh = {.since_ns = now};
+	struct shield_validated fresh = {.since_s = (__u32)(now / 1000000000),
+					 .units = r->units};
 	struct appeal_count *count;
 	__u32 zero = 0;
 
@@ -149,6 +160,19 @@ static __always_inline void validated_make(const struct packet *p, __u64 source,
 		count->validated++;
 }
 
+/* One SYN more in this second, of so many? Beyond them it goes on counting. */
+static __always_inline bool synack_take(struct shield_cell *c, __u32 limit, const struct packet *p,
+					__u64 now)
+{
+	__u32 second = (__u32)(now >> 30) & (~0u / (SYNACKS_MAX + 1)), n = 0;
+
+	if (c->synacks / (SYNACKS_MAX + 1) == second)
+		n = c->synacks & SYNACKS_MAX;
+	if (!p->asked && n < SYNACKS_MAX)
+		c->synacks = second * (SYNACKS_MAX + 1) + n + 1;
+	return n < limit;
+}
+
 static __always_inline const struct shield_rate *rate_of(const struct packet *p)
 {
 	__u32 class = p->bank * SHIELD_RATES_MAX + p->rate;
@@ -157,15 +181,15 @@ static __always_inline const struct shield_rate *rate_of(const struct packet *p)
 }
 
 /* This source, or net, is real, and `connection`: has one more. */
-static __always_inline void validate_one(const struct packet *p, __u64 source,
-					 enum shield_source_kind kind, const struct shield_limit *l,
-					 bool connection, __u64 now)
+static __always_inline void validate_one(const struct packet *p, const struct shield_rate *r,
+					 __u64 source, enum shield_source_kind kind,
+					 const struct shield_limit *l, bool connection, __u64 now)
 {
-	struct shield_validated *v = validated_find(p, source, kind);
+	struct shield_validated *v = validated_find(p, r, source, kind);
 	struct shield_cell *c;
 
 	if (!v)
-		validated_make(p, source, kind, now);
+		validated_make(p, r, source, kind, now);
 	if (!connection)
 		return;
 	if (v)
@@ -188,60 +212,65 @@ __noinline int shield_validate(const struct packet *p, bool connection)
 	if (!r)
 		return 0;
 	now = p->now;
-	validate_one(p, host_of(p), SOURCE_HOST, &r->connections, connection, now);
-	validate_one(p, net_of(p), SOURCE_NET, &r->net_connections, connection, now);
+	validate_one(p, r, host_of(p), SOURCE_HOST, &r->connections, connection, now);
+	validate_one(p, r, net_of(p), SOURCE_NET, &r->net_connections, connection, now);
 	return 0;
 }
 
-/* Somebody has filled the cell. If the source is known to be real, its own buckets decide. */
-static __always_inline bool appeal(const struct packet *p, const struct shield_rate *r, bool begins,
-				   __u64 now)
+/* Somebody has filled the cell. If the source is known to be real, its own buckets decide: rule 4's, or the
+ * SYN-ACKs of rule 6 if `synacks` is not 0, which is how many its net may have. A function of its own, so that the
+ * verifier walks it once for both rules. Returns 1 or 0. */
+__noinline int shield_appeal(const struct packet *p, bool begins, __u32 synacks, __u64 now)
 {
 	struct shield_validated *host, *net;
+	const struct shield_rate *r;
 	struct appeal_count *count;
 	__u32 zero = 0;
 	bool good;
 
+	if (!p)
+		return 0;
+	r = rate_of(p);
 	count = bpf_map_lookup_elem(&appeal_count, &zero);
-	if (!count)
-		return false;
-	host = validated_find(p, host_of(p), SOURCE_HOST);
+	if (!r || !count)
+		return 0;
+	host = validated_find(p, r, host_of(p), SOURCE_HOST);
 	if (!host) {
 		count->strangers += !p->asked;
-		return false;
+		return 0;
 	}
-	net = validated_find(p, net_of(p), SOURCE_NET);
+	net = validated_find(p, r, net_of(p), SOURCE_NET);
 	if (!net && !p->asked) { /* evicted; the source is real, and so is its net */
-		validated_make(p, net_of(p), SOURCE_NET, now);
-		net = validated_find(p, net_of(p), SOURCE_NET);
+		validated_make(p, r, net_of(p), SOURCE_NET, now);
+		net = validated_find(p, r, net_of(p), SOURCE_NET);
 	}
 	if (!net)
-		return false;
-	good = !cells_refuse(r, &host->buckets, &net->buckets, begins, now);
+		return 0;
+	if (synacks)
+		good = synack_take(&host->buckets, synacks / SYNACK_HOST_SHARE + 1, p, now) &&
+		       synack_take(&net->buckets, synacks, p, now);
+	else
+		good = !cells_refuse(r, &host->buckets, &net->buckets, begins, now);
 	if (p->asked)
 		return good;
 	count->granted += good;
 	count->refused += !good;
-	if (good)
+	if (good && !synacks)
 		cells_charge(r, &host->buckets, &net->buckets, begins, now);
 	return good;
 }
 
-/* Some limit has nothing left: an enum drop_reason, unless the appeal is granted. A function of its
- * own: few packets come here, and a call costs ten nanoseconds where returns are guarded. */
-__noinline int shield_refused(const struct packet *p, __u64 why, bool begins, __u64 now)
+/* Some limit has nothing left, and the appeal is lost: an enum drop_reason. A function of its own, as the appeal
+ * is: few packets come here, and a call costs ten nanoseconds where returns are guarded. Neither calls
+ * the other: a whole chain of calls has 512 bytes of stack. */
+__noinline int shield_refused(const struct packet *p, __u64 why, __u64 now)
 {
-	const struct shield_rate *r;
-	struct shield_cell *host, *net;
+	struct shield_cell *host;
 
 	if (!p)
 		return DROP_NONE;
-	r = rate_of(p);
 	host = cell_of(p, host_of(p), SOURCE_HOST);
-	net = cell_of(p, net_of(p), SOURCE_NET);
-	if (!r || !host || !net || appeal(p, r, begins, now))
-		return DROP_NONE;
-	if (!p->asked)
+	if (host && !p->asked)
 		host->refused = (__u32)(now >> 30);
 	for (int i = 0; i < 6; i++)
 		if (why >> i & 1)
@@ -264,7 +293,7 @@ static __always_inline enum drop_reason shield_bucket(const struct packet *p)
 	begins = p->proto == L4_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	why = cells_refuse(r, host, net, begins, now);
 	if (why)
-		return shield_refused(p, why, begins, now);
+		return shield_appeal(p, begins, 0, now) ? DROP_NONE : shield_refused(p, why, now);
 	if (!p->asked)
 		cells_charge(r, host, net, begins, now);
 	return DROP_NONE;

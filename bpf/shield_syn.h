@@ -2,11 +2,18 @@
 /* shield_syn.h - rule 6: who may begin a connection, and who answers him.
  *
  *   SYN ─► within the bound of its /24 or /48? ─► attack, or always? ─► a listener, and no
- *          │ no                                   │ no                  connection yet? ─► our
- *          └► drop                                └► the kernel's       SYN-ACK, by XDP_TX
+ *          │ no                            ▲      │ no                  connection yet? ─► our
+ *          ▼                               │      └► the kernel's       SYN-ACK, by XDP_TX
+ *          validated, and within his own? ─┤
+ *                                          └► drop
  *
  * A SYN-ACK goes to whom the SYN names, who may never have sent it: the bound is what makes us
  * a poor mirror for somebody who wants to flood him, and holds whoever answers.
+ *
+ * Whoever forges a net's addresses uses up its bound. So those of it who have proved to be real have another
+ * one, as large and for all cores together, of which each takes an eighth at most: to shut out a real
+ * client one has to know his address and forge that very one, and the net still never
+ * gets more than one bound on top of what each core gives.
  *
  * Attack is a rate that one core sees. Each decides for itself, in windows of an eighth of a
  * second, and gives up again after ten calm seconds; an answer by cookie is a full answer, so
@@ -42,19 +49,13 @@ enum { SYN_PASS = 0, SYN_ANSWERED = -1 }; /* else a drop reason */
 static __always_inline bool synack_within(const struct shield_rules *r, const struct packet *p,
 					  __u64 now)
 {
-	__u32 second = (__u32)(now >> 30) & (~0u / (SYNACKS_MAX + 1)), n = 0;
 	struct shield_cell *net;
 
 	if (!r->synack_limit || r->synack_limit >= SYNACKS_MAX || p->loopback)
 		return true;
 	net = cell_of(p, net_of(p), SOURCE_NET);
-	if (!net)
-		return true;
-	if (net->synacks / (SYNACKS_MAX + 1) == second)
-		n = net->synacks & SYNACKS_MAX;
-	if (!p->asked && n < SYNACKS_MAX)
-		net->synacks = second * (SYNACKS_MAX + 1) + n + 1;
-	return n < r->synack_limit;
+	return !net || synack_take(net, r->synack_limit, p, now) ||
+	       shield_appeal(p, true, r->synack_limit, now);
 }
 
 /* Counts this SYN; is this core under attack? */

@@ -86,7 +86,7 @@ static struct shield_source source(const char *text, enum shield_source_kind kin
 static void validate(const char *host, const char *net)
 {
 	struct shield_source s[] = {source(host, SOURCE_HOST), source(net, SOURCE_NET)};
-	struct shield_validated fresh = {.since_ns = 1};
+	struct shield_validated fresh = {.since_s = 1};
 
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(bpf_map__update_elem(run.shield.xdp->maps.validated, &s[i],
@@ -339,6 +339,31 @@ TEST(bucket, a_net_of_real_sources_still_has_the_limit_of_a_net)
 	assert_int_equal(run_text(&run, "ip6 src=2001:db8:1:2::1 tcp A"), DROP_NONE);
 	assert_int_equal(run_text(&run, "ip6 src=2001:db8:1:1::1 tcp A"), DROP_NET_PACKETS);
 	assert_int_equal(run_text(&run, "ip6 src=2001:db8:1:2::1 tcp A"), DROP_NET_PACKETS);
+	run_close(&run);
+}
+
+TEST(bucket, what_one_policy_has_charged_means_nothing_to_another)
+{
+	static const struct shield_limit other = {.interval_ns = HOUR / 6 * 5,
+						  .ahead_ns = HOUR / 5};
+	struct shield_rate r = wide("test");
+
+	r.packets = one_an_hour;
+	begin(&r, 1);
+	validate("198.51.100.7", "198.51.100.0");
+	for (int i = 0; i < 2; i++) /* the cell's, and his own */
+		assert_int_equal(run_text(&run, "ip4 tcp A"), DROP_NONE);
+	assert_int_equal(run_text(&run, "ip4 tcp A"), DROP_RATE_PACKETS);
+	/* the same rates once more: cells of the other bank, his own are as empty as they were */
+	assert_int_equal(policy(&r, 1, RULE_ENFORCE), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp A"), DROP_NONE);
+	assert_int_equal(run_text(&run, "ip4 tcp A"), DROP_RATE_PACKETS);
+	/* other rates: an hour of theirs would lie far ahead in these */
+	r.packets = other;
+	assert_int_equal(policy(&r, 1, RULE_ENFORCE), 0);
+	assert_int_equal(run_text(&run, "ip4 tcp A"), DROP_NONE);
+	assert_int_equal(run_text(&run, "ip4 tcp A"), DROP_RATE_PACKETS);
+	assert_int_equal(gauges().granted, 2);
 	run_close(&run);
 }
 

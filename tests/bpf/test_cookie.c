@@ -811,4 +811,101 @@ TEST(syn, a_prefix_gets_so_many_answers_and_its_neighbour_others)
 	run_close(&run);
 }
 
+static void validate(const char *host, const char *net)
+{
+	const char *const text[] = {host, net};
+
+	for (int i = 0; i < 2; i++) {
+		struct shield_prefix p = run_prefix(text[i]);
+		struct shield_source s = {.kind = i ? SOURCE_NET : SOURCE_HOST};
+		struct shield_validated fresh = {.since_s = 1};
+
+		memcpy(p.family == AF_INET ? s.addr + 4 : s.addr, p.addr,
+		       p.family == AF_INET ? 4 : 8);
+		assert_int_equal(bpf_map__update_elem(run.shield.xdp->maps.validated, &s, sizeof(s),
+						      &fresh, sizeof(fresh), BPF_ANY),
+				 0);
+	}
+}
+
+/* Forged SYNs of a net use up its bound; who is real there has a share that they cannot take. */
+TEST(syn, who_is_known_to_be_real_has_a_share_that_forged_syns_cannot_use_up)
+{
+	static const struct {
+		const char *forged, *real, *second, *net;
+	} list[] = {
+		{"ip4 src=203.0.113.%u tcp S", "203.0.113.250", "203.0.113.251", "203.0.113.0"},
+		{"ip6 src=2001:db8:9:%x::1 tcp S", "2001:db8:9:fff0::", "2001:db8:9:fff1::",
+		 "2001:db8:9::"},
+	};
+	struct shield_rules r = strict();
+
+	begin();
+	pin_to(0);
+	r.cookies = COOKIES_OFF;
+	r.synack_limit = 16;
+	policy(r);
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		char text[64], real[64], second[64];
+		unsigned strangers, first, other, again;
+		uint64_t began;
+
+		snprintf(real, sizeof(real), "%s src=%s tcp S", i ? "ip6" : "ip4", list[i].real);
+		snprintf(second, sizeof(second), "%s src=%s tcp S", i ? "ip6" : "ip4",
+			 list[i].second);
+		validate(list[i].real, list[i].net);
+		validate(list[i].second, list[i].net);
+		do { /* again, should the second turn over */
+			began = coarse_ns() >> 30;
+			strangers = first = other = again = 0;
+			for (unsigned k = 0; k < 24; k++) {
+				snprintf(text, sizeof(text), list[i].forged, k + 1);
+				strangers += run_text(&run, text) == DROP_NONE;
+			}
+			for (unsigned k = 0; k < 5; k++) {
+				first += run_text(&run, real) == DROP_NONE;
+				other += run_text(&run, second) == DROP_NONE;
+			}
+			snprintf(text, sizeof(text), list[i].forged, 1);
+			again = run_text(&run, text) == DROP_NONE;
+		} while (coarse_ns() >> 30 != began);
+		assert_msg(strangers == 16, "%u forged ones passed", strangers);
+		assert_msg(first == 3 && other == 3, "of the real ones %u and %u", first, other);
+		assert_int_equal(again, 0);
+	}
+	run_close(&run);
+}
+
+/* It stays a bound: of a net there is never more than the cores' shares and one besides. */
+TEST(syn, real_sources_together_get_no_more_than_their_net_may)
+{
+	struct shield_rules r = strict();
+	unsigned passed;
+	uint64_t began;
+
+	begin();
+	pin_to(0);
+	r.cookies = COOKIES_OFF;
+	r.synack_limit = 16;
+	policy(r);
+	for (unsigned host = 1; host <= 10; host++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "203.0.113.%u", host);
+		validate(text, "203.0.113.0");
+	}
+	do {
+		began = coarse_ns() >> 30;
+		passed = 0;
+		for (unsigned k = 0; k < 60; k++) {
+			char text[64];
+
+			snprintf(text, sizeof(text), "ip4 src=203.0.113.%u tcp S", k % 10 + 1);
+			passed += run_text(&run, text) == DROP_NONE;
+		}
+	} while (coarse_ns() >> 30 != began);
+	assert_int_equal(passed, 2 * 16);
+	run_close(&run);
+}
+
 TEST_MAIN()

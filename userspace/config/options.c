@@ -606,7 +606,8 @@ static const struct option cookies_options[] = {
 	{"answers", OPT_INT, AT(config_cookies, answers), .min = 1, .max = 1000000000,
 	 .zero = "no bound", .def = "2000", .reloadable = true,
 	 .help = "SYNs per second and core that are answered, or left to the kernel to answer, from one "
-		 "/24 or /48. Sources can be forged: this bounds what can be made to rain on somebody."},
+		 "/24 or /48. Sources can be forged: this bounds what can be made to rain on somebody. Sources "
+		 "there that have proved to be real get as many again, all cores together, an eighth at most each."},
 	{"refusals", OPT_INT, AT(config_cookies, refusals), .min = 1, .max = 1000000000,
 	 .zero = "none", .def = "100", .reloadable = true,
 	 .help = "Packets per second and core that belong to no connection and pass the rule \"flow\" "

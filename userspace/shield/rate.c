@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/random.h"
 #include "bpf/sluice_xdp.skel.h"
 #include "shield/state.h"
@@ -71,6 +72,16 @@ void rate_prepare(struct shield *s)
 	random_bytes(&s->xdp->rodata->cell_seed, sizeof(s->xdp->rodata->cell_seed));
 }
 
+/* See struct shield_rate. No key: nobody but the operator writes rates. */
+static __u32 units_of(const struct shield_rate *r)
+{
+	static const uint8_t key[HASH_KEY_BYTES];
+
+	return (__u32)hash_keyed(key, (struct bytes){(const uint8_t *)r,
+						     offsetof(struct shield_rate, units)}) |
+	       1;
+}
+
 int rate_store(struct shield *s, __u32 bank, const struct shield_plan *plan)
 {
 	int err = 0;
@@ -87,6 +98,8 @@ int rate_store(struct shield *s, __u32 bank, const struct shield_plan *plan)
 			r = shield_rate_default();
 		for (struct shield_limit *l = &r.packets; l <= &r.net_connections; l++)
 			count_in_ticks(l);
+		r.units = units_of(&r);
+		r._zero = 0;
 		err = bpf_map__update_elem(s->xdp->maps.rates, &at, sizeof(at), &r, sizeof(r),
 					   BPF_ANY);
 		if (!err)
