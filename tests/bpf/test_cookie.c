@@ -2,15 +2,12 @@
 /* test_cookie.c - rules 5 and 6 by prog run: SYNs and what answers them, cookies that come back.
  *
  * The process stands in a network namespace of its own, where 192.0.2.1 and 2001:db8::1 are at
- * home and somebody listens on port 443. SYN-ACKs are read by code that shares nothing with the
- * program's, and cookies are made here a second time, from the description in shield_cookie.h. */
+ * home and somebody listens on port 443. synack.h reads SYN-ACKs and makes cookies a second time. */
 #include "test.h"
 
-#include <time.h>
-
-#include "base/hash.h"
 #include "net.h"
 #include "run.h"
+#include "synack.h"
 
 #define LINUX   "020405b40402080a00bc614e0000000001030307"
 #define WINDOWS "020405b40103030801010402"
@@ -31,14 +28,6 @@ static void put(struct bpf_map *map, const void *value, size_t bytes)
 	__u32 zero = 0;
 
 	assert_int_equal(bpf_map__update_elem(map, &zero, sizeof(zero), value, bytes, BPF_ANY), 0);
-}
-
-static uint64_t coarse_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static void cookies_are(enum shield_cookie_how how, __u32 offer)
@@ -98,49 +87,12 @@ static void begin(void)
 	policy(strict());
 }
 
-/* ---- a SYN-ACK, read ------------------------------------------------------------- */
-
-struct synack {
-	size_t l3, l4, bytes; /* of the frame */
-	bool v6;
-	uint32_t seq, ack, window, flags;
-	uint32_t mss, wscale, tsval, tsecr;
-	bool has_wscale, sack, timestamps;
-	char options[81]; /* in hex */
-};
-
-static void read_options(struct synack *s, const uint8_t *o, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		sprintf(s->options + 2 * i, "%02x", o[i]);
-	for (size_t i = 0; i < n && o[i];) {
-		if (o[i] == 1) {
-			i++;
-			continue;
-		}
-		assert(i + 1 < n && o[i + 1] >= 2 && i + o[i + 1] <= n);
-		if (o[i] == 2)
-			s->mss = load_be16(o + i + 2);
-		else if (o[i] == 3)
-			s->has_wscale = true, s->wscale = o[i + 2];
-		else if (o[i] == 4)
-			s->sack = true;
-		else if (o[i] == 8)
-			s->timestamps = true, s->tsval = load_be32(o + i + 2),
-			s->tsecr = load_be32(o + i + 6);
-		else
-			assert(!"an option that nobody asked for");
-		i += o[i + 1];
-	}
-}
-
 /* Of the reply to `text`, if it is one; checks both checksums and that the way back is the way in. */
 static bool answer(const char *text, struct synack *s)
 {
 	static uint8_t in[PACKET_MAX], out[PACKET_MAX];
-	size_t n = packet_make(text, in), got, ip, bytes;
+	size_t n = packet_make(text, in), got;
 	int action = run_reply(&run, in, n, out, &got);
-	const uint8_t *h;
 
 	memset(s, 0, sizeof(*s));
 	if (action != XDP_TX) {
@@ -148,42 +100,7 @@ static bool answer(const char *text, struct synack *s)
 		assert_memory_equal(in, out, n);
 		return false;
 	}
-	assert_memory_equal(out, in + 6, 6);
-	assert_memory_equal(out + 6, in, 6);
-	s->l3 = load_be16(in + 12) == 0x8100 || load_be16(in + 12) == 0x88a8 ? 18 : 14;
-	assert_memory_equal(out + 12, in + 12, s->l3 - 12);
-	h = out + s->l3;
-	s->v6 = h[0] >> 4 == 6;
-	ip = s->v6 ? 40 : 20;
-	s->l4 = s->l3 + ip;
-	bytes = s->v6 ? load_be16(h + 4) : (size_t)load_be16(h + 2) - 20;
-	s->bytes = s->l4 + bytes;
-	assert_true(got == s->bytes || (got == 60 && s->bytes < 60));
-	for (size_t i = s->bytes; i < got; i++)
-		assert_int_equal(out[i], 0);
-	if (s->v6) {
-		assert_int_equal(h[6], 6);
-		assert_memory_equal(h + 8, in + s->l3 + 24, 16);
-		assert_memory_equal(h + 24, in + s->l3 + 8, 16);
-	} else {
-		assert_int_equal(h[0], 0x45);
-		assert_int_equal(h[9], 6);
-		assert_int_equal(packet_fold(packet_sum(0, h, 20)), 0);
-		assert_memory_equal(h + 12, in + s->l3 + 16, 4);
-		assert_memory_equal(h + 16, in + s->l3 + 12, 4);
-	}
-	assert_int_equal(packet_fold(packet_sum(packet_sum((uint32_t)bytes + 6,
-							   h + (s->v6 ? 8 : 12), s->v6 ? 32 : 8),
-						out + s->l4, bytes)),
-			 0);
-	h = out + s->l4;
-	s->seq = load_be32(h + 4);
-	s->ack = load_be32(h + 8);
-	s->flags = h[13];
-	s->window = load_be16(h + 14);
-	assert_int_equal(h[12], bytes << 2);
-	assert_int_equal(load_be16(h), 443);
-	read_options(s, h + 20, bytes - 20);
+	synack_read(s, in, out, got);
 	return true;
 }
 
@@ -197,36 +114,21 @@ struct made {
 	bool form; /* timestamps */
 };
 
-static uint32_t mac(const struct made *m, uint64_t window)
-{
-	uint8_t msg[48] = {}, key[16], *at = msg;
-	bool v6 = strchr(m->from, ':');
-	size_t n = v6 ? 16 : 4;
-	uint32_t last = (uint32_t)((window & 0x7fffff) << 1 | m->form);
-
-	inet_pton(v6 ? AF_INET6 : AF_INET, m->from, at);
-	inet_pton(v6 ? AF_INET6 : AF_INET, m->to, at + n);
-	at += 2 * n;
-	memcpy(at, &(uint32_t){(uint32_t)m->sport << 16 | m->dport}, 4);
-	memcpy(at + 4, &m->isn, 4);
-	memcpy(at + 8, &last, 3);
-	memcpy(at + 11, &m->data, 4);
-	memcpy(key, keys.at[window % COOKIE_KEYS].key, 16);
-	return (uint32_t)hash_keyed(key, (struct bytes){msg, 2 * n + 15});
-}
-
 static uint32_t isn_of(const struct made *m, uint64_t window)
 {
-	uint32_t parity = (uint32_t)(window & 1) << 31;
+	uint8_t from[16], to[16];
+	struct cookie_made again = {.from = from,
+				    .to = to,
+				    .v6 = strchr(m->from, ':'),
+				    .sport = m->sport,
+				    .dport = m->dport,
+				    .isn = m->isn,
+				    .data = m->data,
+				    .form = m->form};
 
-	if (m->form)
-		return parity | (mac(m, window) & 0x7fffffff);
-	return parity | m->data << 23 | (mac(m, window) & 0x7fffff);
-}
-
-static uint64_t window_now(void)
-{
-	return coarse_ns() >> COOKIE_WINDOW_SHIFT;
+	inet_pton(again.v6 ? AF_INET6 : AF_INET, m->from, from);
+	inet_pton(again.v6 ? AF_INET6 : AF_INET, m->to, to);
+	return cookie_again(&keys, &again, window);
 }
 
 /* The clock may step into the next window between there and here. */
