@@ -521,7 +521,7 @@ enum {
 
 #define SYN_CALM_S          10
 #define SYNACKS_MAX         0xfffff /* a bound of that many is none */
-#define SYNACK_HOST_SHARE   8       /* what one validated source may take of its net's: 1 in so many */
+#define SYNACK_HOST_SHARE   8 /* what one validated source may take of its net's: 1 in so many */
 #define COOKIE_KEYS         4
 #define COOKIE_WINDOW_SHIFT 36 /* a window is 2^36 ns, 69 s; a cookie holds for this and the next */
 

@@ -147,8 +147,7 @@ static __always_inline void validated_make(const struct packet *p, const struct 
 					   __u64 source, enum shield_source_kind kind, __u64 now)
 {
 	struct shield_source s = {.kind = kind, .class = p->rate};
-	struct shield_validated fresh = {.since_s = (__u32)(now / 1000000000),
-					 .units = r->units};
+	struct shield_validated fresh = {.since_s = (__u32)(now / 1000000000), .units = r->units};
 	struct appeal_count *count;
 	__u32 zero = 0;
 

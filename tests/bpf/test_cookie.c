@@ -737,8 +737,8 @@ TEST(syn, who_is_known_to_be_real_has_a_share_that_forged_syns_cannot_use_up)
 		const char *forged, *real, *second, *net;
 	} list[] = {
 		{"ip4 src=203.0.113.%u tcp S", "203.0.113.250", "203.0.113.251", "203.0.113.0"},
-		{"ip6 src=2001:db8:9:%x::1 tcp S", "2001:db8:9:fff0::", "2001:db8:9:fff1::",
-		 "2001:db8:9::"},
+		{"ip6 src=2001:db8:9:%x::1 tcp S",
+		 "2001:db8:9:fff0::", "2001:db8:9:fff1::", "2001:db8:9::"},
 	};
 	struct shield_rules r = strict();
 

@@ -111,6 +111,53 @@ def test_a_key_that_no_client_takes_is_said_at_the_start(tmp_path):
         edge.__exit__(None, None, None)
 
 
+class Chain:
+    """A root, one below it, and leaves of either, written in any order."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.root, self.root_key = self._make("root", None, None, ca=True)
+        self.mid, self.mid_key = self._make("mid", self.root, self.root_key, ca=True)
+        self.late, _ = self._make("mid", self.root, self.root_key, ca=True, key=self.mid_key, days=-1)
+        self.leaf, self.leaf_key = self._make("chain.example", self.mid, self.mid_key)
+
+    @staticmethod
+    def _make(name, above, above_key, ca=False, key=None, days=9):
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
+        now = datetime.datetime.utcnow()
+        cert = (x509.CertificateBuilder().subject_name(subject).issuer_name(above.subject if above else subject)
+                .public_key(key.public_key()).serial_number(x509.random_serial_number())
+                .not_valid_before(now - datetime.timedelta(days=30)).not_valid_after(now + datetime.timedelta(days=days))
+                .add_extension(x509.BasicConstraints(ca=ca, path_length=None), True)
+                .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+                .sign(above_key or key, hashes.SHA256()))
+        return cert, key
+
+    def write(self, *certs):
+        (self.folder / "one.crt").write_bytes(b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certs))
+        (self.folder / "one.key").write_bytes(self.leaf_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+
+
+@pytest.mark.parametrize("order,code,want", [
+    (("leaf", "mid"), 0, ""), (("leaf", "mid", "root"), 0, ""),
+    (("leaf",), 0, "its issuer is not in the file"),
+    (("leaf", "root"), 2, "none of the others in the file has issued the first"),
+    (("leaf", "root", "mid"), 0, "number 1 is not issued by number 2"),
+    (("leaf", "late"), 0, "number 2 has expired")])
+def test_a_chain_that_leads_nowhere_is_said_at_the_start(tmp_path, order, code, want):
+    chain = Chain(tmp_path)
+    chain.write(*(getattr(chain, name) for name in order))
+    edge = sluice.Edge(listeners={"tls": {"tls": True}}, extra=config(tmp_path, "one"))
+    try:
+        done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
+        assert done.returncode == code and want in done.stderr, done.stderr
+        assert (f"{tmp_path}/one.crt" in done.stderr) == (want != ""), done.stderr
+    finally:
+        edge.__exit__(None, None, None)
+
+
 # ---- anew -----------------------------------------------------------------------------------------
 
 @pytest.fixture

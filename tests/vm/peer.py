@@ -130,6 +130,8 @@ def malformed(dev, mac, from4, to4, from6, to6, port):
     assert int(port) == 8080, "the port of frames.py"
     sent = {}
     for reason, ethertype, packet in frames.malformed(from4, to4, from6, to6):
+        if ethertype == 0x8100:
+            continue  # of VLAN 0: the bridge between the machines takes it off; tests/net sends it over a veth
         raw.send(link + struct.pack(">H", ethertype) + packet)
         sent[reason] = sent.get(reason, 0) + 1
         time.sleep(0.002)

@@ -48,10 +48,16 @@ CONF = "/run/sluice-vm.conf"
 LOG = "/run/sluice-vm.log"
 
 TESTS = []
+LONG = []  # minutes under emulation: `make vm-kernels` and `make vm-test` run them, `make test` does not
 
 
 def test(function):
     TESTS.append(function)
+    return function
+
+
+def long(function):
+    LONG.append(function)
     return function
 
 
@@ -176,6 +182,7 @@ def a_client_is_heard_on_both_families_and_over_tls(pair):
 
 
 @test
+@long
 def five_megabytes_come_and_go_through_the_program(pair):
     for source in (FRIEND4, FRIEND6):
         assert pair.echo(source, PLAIN, 5_000_000) == "echoed"
@@ -183,6 +190,7 @@ def five_megabytes_come_and_go_through_the_program(pair):
 
 
 @test
+@long
 def an_app_server_behind_the_edge_answers_clients_that_cannot_reach_its_door(pair):
     for source in (FRIEND4, FRIEND6):
         assert pair.ask(source, 5) == [n * n for n in range(5)]
@@ -219,6 +227,7 @@ def a_denied_address_is_cut_off_and_its_neighbour_is_not(pair):
 
 
 @test
+@long
 def a_friend_connects_while_syns_flood_in_from_forged_sources(pair):
     assert pair.flood("syn", FRIEND4, PLAIN, 15)["connects"] > 0
 
@@ -234,6 +243,7 @@ def a_websocket_over_tls_is_made_of_a_cookie_on_both_families(pair):
 
 
 @test
+@long
 def cookies_let_a_friend_in_by_tls_while_syns_flood_in_from_forged_sources(pair):
     pair.always_by_cookie()
     for friend in (FRIEND4, FRIEND6):
@@ -276,7 +286,8 @@ def an_edge_that_stops_leaves_no_program_behind(pair):
 def run(edge, client, app, dev, build, select=""):
     """Prints cmocka's lines; 0 if nothing failed. Later tests build on earlier ones: the first
     failure ends it."""
-    wanted = [t for t in TESTS if select in f"pair/{t.__name__}"]
+    few = os.environ.get("SLUICE_VM_FEW")
+    wanted = [t for t in TESTS if select in f"pair/{t.__name__}" and not (few and t in LONG)]
     pair = Pair(edge, client, app, dev, build)
     pair.prepare()
     for number, function in enumerate(wanted):

@@ -210,6 +210,41 @@ static bool check_ocsp(const char *file, struct bytes der, X509 *leaf)
 	return why == NULL;
 }
 
+/* A chain that does not lead away from the leaf is refused by every client: an error. Where there is none the
+ * issuer may be a root that they have, and order and age of what is behind the second
+ * certificate matter to some only: warnings. */
+static bool check_chain(const char *file, STACK_OF(X509) * chain)
+{
+	size_t n = sk_X509_num(chain);
+	X509 *leaf = sk_X509_value(chain, 0);
+	bool leads = X509_check_issued(leaf, leaf) == X509_V_OK;
+	if (n == 1 && !leads)
+		log_warn(
+			"tls: certificate %s: its issuer is not in the file: unless that is a root that "
+			"clients have, they refuse it: append the chain",
+			file);
+	for (size_t i = 1; i < n; i++)
+		leads |= X509_check_issued(sk_X509_value(chain, i), leaf) == X509_V_OK;
+	if (n > 1 && !leads) {
+		log_error(
+			"tls: certificate %s: none of the others in the file has issued the first: "
+			"append the chain that came with it",
+			file);
+		return false;
+	}
+	for (size_t i = 1; i < n; i++) {
+		X509 *x = sk_X509_value(chain, i);
+		if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0)
+			log_warn("tls: certificate %s: number %zu has expired", file, i + 1);
+		if (X509_check_issued(x, sk_X509_value(chain, i - 1)) != X509_V_OK)
+			log_warn(
+				"tls: certificate %s: number %zu is not issued by number %zu: some "
+				"clients refuse the chain",
+				file, i, i + 1);
+	}
+	return true;
+}
+
 static bool check_pem(const char *cert_file, const char *key_file, const char *ocsp_file,
 		      const struct tls_pem *pem)
 {
@@ -234,12 +269,7 @@ static bool check_pem(const char *cert_file, const char *key_file, const char *o
 		ok = check_dates(cert_file, sk_X509_value(chain, 0));
 		if (pem->ocsp.p)
 			ok &= check_ocsp(ocsp_file, pem->ocsp, sk_X509_value(chain, 0));
-		for (size_t i = 0; i + 1 < sk_X509_num(chain); i++)
-			if (X509_check_issued(sk_X509_value(chain, i + 1),
-					      sk_X509_value(chain, i)) != X509_V_OK)
-				log_warn("tls: certificate %s: number %zu is not issued by number "
-					 "%zu: clients may refuse the chain",
-					 cert_file, i + 1, i + 2);
+		ok &= check_chain(cert_file, chain);
 	}
 	sk_X509_pop_free(chain, X509_free);
 	EVP_PKEY_free(key);
