@@ -155,9 +155,11 @@ enum shield_event_kind {
 	EVENT_CAPTURE,     /* somebody gets dropped packets to see; number: at most so many */
 	/* the keeper's own */
 	EVENT_START,
-	EVENT_POLICY,    /* set, tried, confirmed, reverted */
-	EVENT_LIST,      /* a set of a list is another one now */
-	EVENT_INTERFACE, /* one is not protected any more */
+	EVENT_POLICY,       /* set, tried, confirmed, reverted */
+	EVENT_LIST,         /* a set of a list is another one now */
+	EVENT_INTERFACE,    /* one is not protected any more */
+	EVENT_FLOOD_BEGINS, /* so many packets without a connection that XDP knows them by itself */
+	EVENT_FLOOD_ENDS,
 };
 
 /* events: from the program */
@@ -582,6 +584,32 @@ struct syn_state {
 	__u64 refused;  /* good cookies that the kernel would not take */
 };
 _Static_assert(sizeof(struct syn_state) == 80, "syn_state");
+
+/* ---- connections, as the program knows them by itself: flow_filter.h ----------------- */
+
+#define FLOW_SHIFT_MIN 15 /* 2^15 words: 256 KiB, good for some 100,000 connections */
+#define FLOW_SHIFT_MAX 18 /* 2 MiB */
+#define FLOW_WORDS     (1u << FLOW_SHIFT_MAX)
+
+enum flow_filter_is {
+	FILTER_OFF,
+	FILTER_FILLING, /* the program adds to it and does not believe it */
+	FILTER_ON,
+};
+
+/* flow_filter, one entry; the bits are the map flow_bits. The keeper's to write. */
+struct flow_filter {
+	enum flow_filter_is is;
+	__u32 bank;  /* of the policy for which it is complete */
+	__u32 shift; /* its size: 2^shift words of flow_bits */
+	__u32 _zero;
+	__u64 seed[2];
+};
+_Static_assert(sizeof(struct flow_filter) == 32, "flow_filter");
+
+struct flow_bits {
+	__u64 word[FLOW_WORDS];
+};
 
 /* ---- interfaces ------------------------------------------------------------- */
 

@@ -186,6 +186,23 @@ struct {
 	__type(value, struct appeal_count);
 } appeal_count SEC(".maps");
 
+/* flow_filter.h */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_filter);
+} flow_filter SEC(".maps");
+
+/* megabytes of bits: nobody wants to see them in a dump, and they have no type */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct flow_bits));
+} flow_bits SEC(".maps");
+
 /* ---- seeing: sample.h, talker.h, event.h ---- */
 
 struct {

@@ -100,6 +100,7 @@ struct packet {
 	__u8 asked;      /* explain.h: look and touch nothing. No hit, token, count or entry */
 	__u8 bank;       /* of the policy it is judged by */
 	__u8 rate;       /* its class in rule 4; shield_protect.h */
+	__u8 absent;     /* enum flow_absent */
 	__u64 observed;  /* see struct shield_ask */
 	__u32 entry;     /* of the list that holds it, and 1 */
 	__u64 now;       /* CLOCK_MONOTONIC_COARSE; from rule 4 on */

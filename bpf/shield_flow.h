@@ -14,6 +14,7 @@
 #ifndef SLUICE_BPF_SHIELD_FLOW_H
 #define SLUICE_BPF_SHIELD_FLOW_H
 
+#include "flow_filter.h"
 #include "maps.h"
 #include "parse.h"
 #include "shield_bucket.h"
@@ -36,21 +37,25 @@ static __always_inline bool flow_can_be_told(const struct packet *p)
 	       p->tcp_header <= p->end - p->l4 && !(tagged && link_local);
 }
 
-/* The socket that the kernel would take, or NULL; to be released. */
-static __always_inline struct bpf_sock *flow_find(struct xdp_md *ctx, const struct packet *p)
+/* The socket that the kernel would take, or NULL; to be released. `anybody`: there is no connection, and only
+ * the listener is wanted. With a source of zeros the kernel looks for it behind one and the same line of its table
+ * of connections, which a core's cache holds. */
+static __always_inline struct bpf_sock *flow_find(struct xdp_md *ctx, const struct packet *p,
+						  bool anybody)
 {
 	struct bpf_sock_tuple t = {};
 
 	if (p->family == 4) {
-		t.ipv4.saddr = p->src.word[0];
+		t.ipv4.saddr = anybody ? 0 : p->src.word[0];
 		t.ipv4.daddr = p->dst.word[0];
-		t.ipv4.sport = bpf_htons(p->src_port);
+		t.ipv4.sport = anybody ? 0 : bpf_htons(p->src_port);
 		t.ipv4.dport = bpf_htons(p->dst_port);
 		return bpf_skc_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
 	}
-	__builtin_memcpy(t.ipv6.saddr, &p->src, sizeof(t.ipv6.saddr));
+	if (!anybody)
+		__builtin_memcpy(t.ipv6.saddr, &p->src, sizeof(t.ipv6.saddr));
 	__builtin_memcpy(t.ipv6.daddr, &p->dst, sizeof(t.ipv6.daddr));
-	t.ipv6.sport = bpf_htons(p->src_port);
+	t.ipv6.sport = anybody ? 0 : bpf_htons(p->src_port);
 	t.ipv6.dport = bpf_htons(p->dst_port);
 	return bpf_skc_lookup_tcp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
 }
@@ -176,6 +181,68 @@ enum flow {
 	FLOW_COOKIE,  /* to be known: it brings a cookie */
 };
 
+/* ---- without asking for the socket: flow_filter.h ---- */
+
+static __always_inline const struct flow_filter *flow_filter_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&flow_filter, &zero);
+}
+
+static __always_inline __u64 *flow_word_of(const struct flow_filter *f, __u64 hash)
+{
+	struct flow_bits *bits;
+	__u32 zero = 0, at = flow_word(f, hash);
+
+	bits = bpf_map_lookup_elem(&flow_bits, &zero);
+	barrier_var(at);
+	return bits && at < FLOW_WORDS ? &bits->word[at] : NULL;
+}
+
+static __always_inline __u64 flow_hash_of(const struct flow_filter *f, const struct packet *p)
+{
+	__u32 ports = p->src_port << 16 | p->dst_port;
+
+	/* an IPv4 address was stored as a word: read as a half it would wait for the store */
+	return p->family == 4 ? flow_hash_v4(f, p->src.word[0], p->dst.word[0], ports) :
+				flow_hash_v6(f, p->src.half, p->dst.half, ports);
+}
+
+/* From now on its packets are known. */
+static __always_inline void flow_add(const struct packet *p)
+{
+	const struct flow_filter *f = flow_filter_here();
+	__u64 hash, bits, *word;
+
+	if (!f || f->is == FILTER_OFF || p->asked)
+		return;
+	hash = flow_hash_of(f, p);
+	bits = flow_mask(hash);
+	word = flow_word_of(f, hash);
+	if (word && (*word & bits) != bits)
+		__sync_fetch_and_or(word, bits);
+}
+
+enum flow_absent {
+	FLOW_MAY_BE, /* nobody has said that it is not there */
+	FLOW_ABSENT, /* it has no socket */
+	FLOW_STALE,  /* nor anything else, and the kernel may refuse it */
+};
+
+/* Has it surely none? What answers a SYN of ours may be older than the filter, which does not see those. */
+static __always_inline bool flow_is_absent(const struct flow_filter *f, const struct packet *p)
+{
+	__u64 hash, bits, *word;
+
+	if (!flow_can_be_told(p) || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
+		return false;
+	hash = flow_hash_of(f, p);
+	bits = flow_mask(hash);
+	word = flow_word_of(f, hash);
+	return word && (*word & bits) != bits;
+}
+
 /* Rule 4 is to know whom it may trust. */
 static __always_inline enum flow flow_known(struct xdp_md *ctx, const struct packet *p,
 					    struct bpf_sock *sk, struct syn_scratch *s)
@@ -202,7 +269,8 @@ __noinline int flow_find_out(struct xdp_md *ctx, const struct packet *p, __u64 n
 	cookies = bpf_map_lookup_elem(&cookie, &zero);
 	if (!cookies || !s)
 		return FLOW_KNOWN;
-	sk = flow_find(ctx, p);
+	/* the kernel's cookies are asked of the listener */
+	sk = p->absent && cookies->how != COOKIE_KERNEL ? NULL : flow_find(ctx, p, false);
 	listener = !sk || sk->state == BPF_TCP_LISTEN;
 	can = listener && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK &&
 	      cookies->how != COOKIE_NONE && cookies_are_out(now) &&
@@ -243,6 +311,25 @@ static __always_inline bool stale_within(struct syn_state *here, __u32 limit, __
 	return true;
 }
 
+/* Ahead of rules 2 and 3 while the filter is in force: what surely has no connection, nor can bring a cookie, need
+ * not be looked for on any list. */
+static __always_inline enum drop_reason flow_early(const struct shield_rules *r, struct packet *p)
+{
+	const struct shield_cookie *cookies;
+	struct syn_state *here;
+	__u32 zero = 0;
+
+	cookies = bpf_map_lookup_elem(&cookie, &zero);
+	if (!cookies || (cookies->how != COOKIE_NONE && cookies_are_out(p->now) &&
+			 (p->tcp_flags & (TCP_ACK | TCP_RST)) == TCP_ACK))
+		return DROP_NONE;
+	here = syn_state_here();
+	if (!here || !stale_within(here, r->stale_limit, p->now, p->asked))
+		return DROP_NO_FLOW;
+	p->absent = FLOW_STALE;
+	return DROP_NONE;
+}
+
 static __always_inline enum drop_reason
 shield_flow(struct xdp_md *ctx, const struct shield_rules *r, const struct packet *p)
 {
@@ -250,10 +337,12 @@ shield_flow(struct xdp_md *ctx, const struct shield_rules *r, const struct packe
 	__u64 now;
 	int flow;
 
-	if (!flow_can_be_told(p) || tcp_begins(p))
+	if (!flow_can_be_told(p) || tcp_begins(p) || p->absent == FLOW_STALE)
 		return DROP_NONE;
 	now = p->now;
 	flow = flow_find_out(ctx, p, now);
+	if (flow != FLOW_UNKNOWN)
+		flow_add(p);
 	if (flow == FLOW_KNOWN)
 		return DROP_NONE;
 	here = syn_state_here();

@@ -294,18 +294,49 @@ static __always_inline bool syn_write(struct xdp_md *ctx, const struct packet *p
 	return true;
 }
 
+static __always_inline struct syn_listens *listens_at(struct syn_scratch *s, const struct packet *p)
+{
+	__u32 at = p->dst_port ^ p->dst.word[0] >> 24 ^ p->dst.word[3] >> 24;
+
+	return &s->listens[at % LISTENS];
+}
+
+static __always_inline bool listens_is(const struct syn_listens *l, const struct packet *p,
+				       __u64 now)
+{
+	return (__s64)(l->until_ns - now) > 0 && l->port == p->dst_port && l->family == p->family &&
+	       l->dst.half[1] == p->dst.half[1] && l->dst.half[0] == p->dst.half[0];
+}
+
+/* Who was there an eighth of a second ago still is, as far as a flood is concerned; should he have gone,
+ * the kernel refuses the ACK as it would have refused the SYN. */
+static __always_inline void listens_keep(struct syn_listens *l, const struct packet *p, __u64 now)
+{
+	l->dst = p->dst;
+	l->port = p->dst_port;
+	l->family = p->family;
+	l->until_ns = now + LISTENS_LAST;
+}
+
 /* Does the SYN go to a listener of ours, and to nothing else? For the kernel's kind of cookie
  * the listener is asked for it, too; it has none while its queue is not full. */
 static __always_inline bool syn_for_listener(struct xdp_md *ctx, const struct packet *p,
-					     struct syn_scratch *s, bool ask)
+					     struct syn_scratch *s, bool ask, __u64 now)
 {
-	struct bpf_sock *sk = flow_find(ctx, p);
+	bool anybody = p->absent && !ask;
+	struct syn_listens *l = listens_at(s, p);
+	struct bpf_sock *sk;
 	__s64 cookie = -1;
 	bool ours;
 
+	if (anybody && listens_is(l, p, now))
+		return true;
+	sk = flow_find(ctx, p, anybody);
 	if (!sk)
 		return false;
 	ours = sk->state == BPF_TCP_LISTEN;
+	if (ours && anybody && !p->asked)
+		listens_keep(l, p, now);
 	if (ours && ask) {
 		__u32 ip = ip_for_helper(s, p);
 		__u64 bytes = p->tcp_header;
@@ -359,7 +390,7 @@ __noinline int syn_answer(struct xdp_md *ctx, const struct packet *p, __u64 now)
 	    (p->end - p->l4 == p->tcp_header && !tcp_sum_holds(p, &s->head)))
 		return DROP_BAD_CHECKSUM;
 	s->isn = s->tsval = 0;
-	if (!syn_for_listener(ctx, p, s, ours->how == COOKIE_KERNEL))
+	if (!syn_for_listener(ctx, p, s, ours->how == COOKIE_KERNEL, now))
 		return SYN_PASS;
 	tcp_syn_options(&s->head, p->tcp_header, &s->said);
 	syn_agree(s, p, ours);

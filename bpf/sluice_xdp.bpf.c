@@ -60,20 +60,35 @@ static __always_inline enum drop_reason holds(struct packet *p, enum shield_rule
  * afterwards, and a lookup in an array is no call: two instructions or three. */
 static __always_inline void forget_constants(struct packet *p)
 {
+	__u32 known = p->fault | p->proto << 8 | p->family << 16 | (__u32)p->iface << 24;
+
+	/* in one piece: read as a word after four stores of bytes it would wait for them */
+	barrier_var(known);
+	p->known = known;
 	bpf_map_lookup_elem(&policy, &p->known);
 }
 
 /* The order of judgement, cheapest first; but rule 5 before rule 4. Who has no connection falls by rule 5
  * whatever his rate, and a flood of such from forged sources would fetch two cells for each packet, from beyond
- * the core's cache, to no end: a third of what it costs. Nor can it fill the cells of others then. */
+ * the core's cache, to no end: a third of what it costs. Nor can it fill the cells of others then. During such a
+ * flood most of it is cheaper than even rules 2 and 3, and speaks before them. */
 static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct shield_rules *r,
 					      struct packet *p)
 {
+	const struct flow_filter *filter = flow_filter_here();
 	enum drop_reason why;
 	bool allowed;
 
 	if (r->malformed != RULE_OFF) {
 		why = holds(p, r->malformed, shield_malformed(p));
+		if (why)
+			return why;
+	}
+	if (filter && filter->is == FILTER_ON && filter->bank == p->bank) {
+		p->now = bpf_ktime_get_coarse_ns();
+		p->absent = flow_is_absent(filter, p) ? FLOW_ABSENT : FLOW_MAY_BE;
+		why = p->absent && !tcp_begins(p) && r->flow == RULE_ENFORCE ? flow_early(r, p) :
+									       DROP_NONE;
 		if (why)
 			return why;
 	}
@@ -94,8 +109,13 @@ static __always_inline enum drop_reason judge(struct xdp_md *ctx, const struct s
 		if (why)
 			return why;
 	}
-	if (r->syn != RULE_OFF)
-		return holds(p, r->syn, shield_syn(ctx, r, p));
+	if (r->syn != RULE_OFF) {
+		why = holds(p, r->syn, shield_syn(ctx, r, p));
+		if (why)
+			return why;
+	}
+	if (filter && filter->is != FILTER_OFF && p->ports && tcp_begins(p) && !p->answered)
+		flow_add(p);
 	return DROP_NONE;
 }
 

@@ -52,6 +52,16 @@ struct cookie_flow {
 };
 
 /* What one packet of rules 5 and 6 is read into, and the SYN-ACK made in. */
+/* Somebody listens there, as was found a moment ago; shield_syn.h. */
+#define LISTENS      32 /* remembered, by address and port */
+#define LISTENS_LAST (1ull << 27)
+struct syn_listens {
+	union addr dst;
+	__u64 until_ns; /* CLOCK_MONOTONIC_COARSE */
+	__u32 port;
+	__u32 family;
+};
+
 struct syn_scratch {
 	union tcp_head head;
 	struct tcp_options said;
@@ -64,6 +74,7 @@ struct syn_scratch {
 	__u32 isn, tsval; /* ours */
 	__u32 words;      /* of our header */
 	__u32 known;      /* packets of established connections; shield_flow.h */
+	struct syn_listens listens[LISTENS];
 };
 
 #define WORD(a, b, c, d) bpf_htonl((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))

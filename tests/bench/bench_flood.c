@@ -137,6 +137,43 @@ static void routes(void)
 		      "ip -6 route replace default via 2001:db8::9 dev edge0 onlink") == 0);
 }
 
+/* ---- connections known by heart, as a second into a flood ------------------------------------ */
+
+static uint64_t now_ns;
+
+static void second(void)
+{
+	struct pollfd p;
+
+	now_ns += SHIELD_FLOWS_NS;
+	shield_flows_tick(shield, now_ns);
+	while ((p.fd = shield_flows_fd(shield)) >= 0) {
+		p.events = POLLIN;
+		assert(poll(&p, 1, 5000) == 1);
+		shield_flows_hear(shield);
+	}
+}
+
+static bool is_by_heart(void)
+{
+	struct shield_flow_stats f;
+
+	assert(shield_flows_read(shield, &f) == 0);
+	return f.is == FILTER_ON;
+}
+
+static void by_heart(const char *text, bool v6)
+{
+	if (!now_ns)
+		now_ns = clock_mono_ns();
+	second();
+	for (int i = 0; i < 4 && !is_by_heart(); i++) {
+		flood(text, v6);
+		second();
+	}
+	assert(is_by_heart());
+}
+
 /* ---- the table --------------------------------------------------------------------------- */
 
 #define LINUX "o=020405b40402080a00bc614e0000000001030307"
@@ -163,7 +200,8 @@ static void measure(size_t f)
 	const char *syn = families[f].syn, *ack = families[f].ack;
 	bool v6 = families[f].v6;
 	struct shield_cookie_stats before, after;
-	double syn_base, ack_base, kernel2, kernel1, reset, ours, ours_ack;
+	double syn_base, ack_base, kernel2, kernel1, reset, syn_first, ack_first, ours, ours_ack,
+		busy_ack;
 	struct shield_stats s0, s1;
 	int link;
 
@@ -180,11 +218,18 @@ static void measure(size_t f)
 	close(link);
 
 	shield_up();
-	assert(shield_cookies_read(shield, &before) == 0 && shield_stats_read(shield, &s0) == 0);
+	ack_first = flood(ack, v6);
+	by_heart(ack, v6);
+	assert(shield_stats_read(shield, &s0) == 0);
+	ours_ack = flood(ack, v6);
+	assert(shield_cookies_read(shield, &before) == 0 && shield_stats_read(shield, &s1) == 0);
 	ours = flood(syn, v6);
 	assert(shield_cookies_read(shield, &after) == 0);
-	ours_ack = flood(ack, v6);
-	assert(shield_stats_read(shield, &s1) == 0);
+	busy_ack = flood(ack, v6);
+	for (int i = 0; i < 12; i++)
+		second();
+	assert(!is_by_heart());
+	syn_first = flood(syn, v6);
 	printf("%s: %.3f of the SYNs answered, %.3f of the ACKs dropped\n", families[f].name,
 	       (double)(after.answered - before.answered) / (PACKETS * (RUNS + 1.0)),
 	       (double)(s1.drop[DROP_NO_FLOW] - s0.drop[DROP_NO_FLOW]) / (PACKETS * (RUNS + 1.0)));
@@ -193,11 +238,14 @@ static void measure(size_t f)
 	line("SYN: generated, dropped by two instructions", syn_base, syn_base, 0);
 	line("SYN: kernel, tcp_syncookies=2", kernel2, syn_base, 0);
 	line("SYN: kernel, tcp_syncookies=1, queue full", kernel1, syn_base, 0);
+	line("SYN: shield, first second of a flood, against =2", syn_first, syn_base, kernel2);
 	line("SYN: shield, against =2", ours, syn_base, kernel2);
 	line("SYN: shield, against =1", ours, syn_base, kernel1);
 	line("ACK: generated, dropped", ack_base, ack_base, 0);
 	line("ACK: kernel answers with RST", reset, ack_base, 0);
+	line("ACK: shield, first second of a flood", ack_first, ack_base, reset);
 	line("ACK: shield, against it", ours_ack, ack_base, reset);
+	line("ACK: shield, while cookies are out", busy_ack, ack_base, reset);
 }
 
 /* ---- upload ------------------------------------------------------------------------------- */

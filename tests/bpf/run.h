@@ -120,6 +120,7 @@ static inline void run_open(struct run *r)
 	rate_prepare(&r->shield);
 	assert(sluice_xdp_bpf__load(r->shield.xdp) == 0);
 	r->shield.policy = r->shield.xdp->maps.policy;
+	flows_open(&r->shield);
 	r->prog = bpf_program__fd(r->shield.xdp->progs.sluice_xdp);
 	assert(policy_write(&r->shield, &now) == 0);
 }

@@ -39,6 +39,8 @@ static const char *kind_of(enum shield_event_kind kind)
 	case EVENT_POLICY: return "policy";
 	case EVENT_LIST: return "list";
 	case EVENT_INTERFACE: return "interface";
+	case EVENT_FLOOD_BEGINS: return "flood-begins";
+	case EVENT_FLOOD_ENDS: return "flood-ends";
 	case EVENT_NONE: break;
 	}
 	return "other";

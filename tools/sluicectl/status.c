@@ -53,7 +53,7 @@ static void print_policy(const json_t *shield)
 }
 
 /* What the rules remember, and whether they are pressed. */
-static void print_pressure(const json_t *rate, const json_t *cookies)
+static void print_pressure(const json_t *rate, const json_t *cookies, const json_t *filter)
 {
 	const char *why = ctl_str(cookies, "reason");
 	if (cookies == NULL)
@@ -70,6 +70,11 @@ static void print_pressure(const json_t *rate, const json_t *cookies)
 		       ctl_count(ctl_u64(cookies, "answered")),
 		       ctl_u64(cookies, "answered") == 1 ? "" : "s",
 		       ctl_count(ctl_u64(cookies, "returned")));
+	if (strcmp(ctl_str(filter, "is"), "on") == 0)
+		printf("\nFLOOD of %s packets/s without a connection; %s known by heart (%s)",
+		       ctl_count(ctl_u64(filter, "flood_per_s")),
+		       ctl_count(ctl_u64(filter, "connections")),
+		       ctl_bytes(ctl_u64(filter, "bytes")));
 	printf("\nknown to be real: %s of %s sources and nets, %s evicted; rates refused %s packets "
 	       "of others\n",
 	       ctl_count(ctl_u64(rate, "validated")), ctl_count(ctl_u64(rate, "validated_max")),
@@ -123,7 +128,8 @@ static int show(struct ctl *ctl, int argc, char **argv)
 			printf("  steering: %s: %s\n", ctl_str(e, "steer"),
 			       ctl_str(e, "steer_reason"));
 	}
-	print_pressure(json_object_get(a, "rate"), json_object_get(a, "cookies"));
+	print_pressure(json_object_get(a, "rate"), json_object_get(a, "cookies"),
+		       json_object_get(a, "flow_filter"));
 	json_array_foreach(json_object_get(a, "lists"), i, e) print_list(e);
 	json_decref(a);
 	return CTL_OK;

@@ -132,6 +132,14 @@ static void put_pressure(struct json_out *o, const struct keeper_piece_pressure 
 	json_key_u64(o, "connections", p->connections);
 	json_key_u64(o, "untaken", p->untaken);
 	json_put_close(o, '}');
+	json_key(o, "flow_filter");
+	json_put_open(o, '{');
+	json_key_str(o, "is",
+		     BYTES(p->flow_filter, strnlen(p->flow_filter, sizeof(p->flow_filter))));
+	json_key_u64(o, "connections", p->flow_connections);
+	json_key_u64(o, "flood_per_s", p->flow_per_s);
+	json_key_u64(o, "bytes", p->flow_bytes);
+	json_put_close(o, '}');
 }
 
 static void put_list(struct json_out *o, const struct keeper_piece_list *l)

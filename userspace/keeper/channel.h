@@ -123,7 +123,10 @@ struct keeper_piece_pressure {
 	uint64_t granted, refused, strangers;
 	/* rule 6: struct shield_cookie_stats */
 	uint64_t attacks, answered, returned, connections, untaken;
+	/* rule 5: struct shield_flow_stats */
+	uint64_t flow_connections, flow_per_s, flow_bytes;
 	uint32_t cores_under_attack;
+	char flow_filter[8];   /* "off", "filling", "on" */
 	char cookies[8];       /* "own", "kernel", "none" */
 	char cookies_test[12]; /* "none", "passed", "failed", "untested" */
 	char cookies_why[160]; /* why no better kind, or why untested; "" */
@@ -171,6 +174,6 @@ struct keeper_msg {
 		struct keeper_hello hello;
 	};
 };
-static_assert(sizeof(struct keeper_msg) == 312, "one size for all");
+static_assert(sizeof(struct keeper_msg) == 328, "one size for all");
 
 #endif

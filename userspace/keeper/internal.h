@@ -167,7 +167,7 @@ struct keeper {
 	int exit_code;
 	uint64_t asked_ns; /* the first signal to end; 0: none yet */
 	uint64_t shutdown_end_ns;
-	uint64_t reap_at_ns;
+	uint64_t reap_at_ns, flows_at_ns;
 };
 
 static inline bool member_is_admin(const struct keeper *k, uint32_t id)

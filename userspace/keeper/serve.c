@@ -258,6 +258,8 @@ static void piece_pressure(const struct keeper *k, struct keeper_msg *out)
 {
 	struct shield_rate_gauges rate;
 	struct shield_cookie_stats cookies;
+	struct shield_flow_stats flows;
+	shield_flows_read(k->shield, &flows);
 	shield_rate_read(k->shield, &rate);
 	shield_cookies_read(k->shield, &cookies);
 	out->kind = KEEPER_PIECE_PRESSURE;
@@ -275,7 +277,12 @@ static void piece_pressure(const struct keeper *k, struct keeper_msg *out)
 		.connections = cookies.made,
 		.untaken = cookies.refused,
 		.cores_under_attack = cookies.cores_under_attack,
+		.flow_connections = flows.connections,
+		.flow_per_s = flows.per_s,
+		.flow_bytes = flows.bytes,
 	};
+	snprintf(out->pressure.flow_filter, sizeof(out->pressure.flow_filter), "%s",
+		 shield_filter_word(flows.is));
 	snprintf(out->pressure.cookies, sizeof(out->pressure.cookies), "%s",
 		 shield_cookie_word(cookies.how));
 	snprintf(out->pressure.cookies_test, sizeof(out->pressure.cookies_test), "%s",

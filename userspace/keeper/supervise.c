@@ -200,7 +200,11 @@ static uint64_t do_what_is_due(struct keeper *k)
 			shield_tick(k->shield);
 			k->reap_at_ns = now + KEEPER_REAP_MS * 1000000ull;
 		}
-		next = MIN(next, k->reap_at_ns);
+		if (now >= k->flows_at_ns) {
+			shield_flows_tick(k->shield, now);
+			k->flows_at_ns = now + SHIELD_FLOWS_NS;
+		}
+		next = MIN(next, MIN(k->reap_at_ns, k->flows_at_ns));
 	}
 	return next;
 }
@@ -216,7 +220,7 @@ static int timeout_ms(uint64_t due_ns)
 
 int supervise(struct keeper *k)
 {
-	enum { SIGNALS, DOOR, PEER, SHIELD, CERTS, FIRST };
+	enum { SIGNALS, DOOR, PEER, SHIELD, FLOWS, CERTS, FIRST };
 	struct pollfd *p = calloc(FIRST + k->n_members, sizeof(*p));
 	if (!p)
 		return 1;
@@ -232,6 +236,7 @@ int supervise(struct keeper *k)
 				(struct pollfd){.fd = heard ? m->channel : -1, .events = POLLIN};
 		}
 		p[SHIELD] = (struct pollfd){.fd = shield_events_fd(k->shield), .events = POLLIN};
+		p[FLOWS] = (struct pollfd){.fd = shield_flows_fd(k->shield), .events = POLLIN};
 		p[CERTS] = (struct pollfd){.fd = k->certs.watch, .events = POLLIN};
 		if (poll(p, FIRST + k->n_members, timeout_ms(due)) < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
@@ -246,6 +251,8 @@ int supervise(struct keeper *k)
 		if (p[DOOR].fd >= 0 && p[DOOR].revents)
 			replace_knock(k);
 		shield_events_hear(k->shield);
+		if (!replace_hands_off(k))
+			shield_flows_hear(k->shield);
 		certs_hear(k);
 		hear_signals(k);
 	}

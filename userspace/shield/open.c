@@ -203,6 +203,7 @@ static void unload(struct shield *s)
 	events_close(s);
 	shield_lists_close(s);
 	cookies_close(s);
+	flows_close(s);
 	sluice_xdp_bpf__destroy(s->xdp);
 	sluice_reuseport_bpf__destroy(s->pick);
 	s->xdp = NULL;
@@ -257,6 +258,7 @@ static int load_all(struct shield *s, const struct shield_config *cfg)
 		rehearsal_end(&rehearsal);
 		return err;
 	}
+	flows_open(s);
 	err = shield_manage_set(s, cfg->manage, cfg->n_manage, cfg->manage_port,
 				cfg->n_manage_ports);
 	if (!err)

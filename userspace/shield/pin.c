@@ -256,7 +256,7 @@ void pin_remove_maps(struct shield *s)
 		"syn_scratch", "steer_to",     "steer_cpu",     "list_top",     "list_heap",
 		"list_entry",  "sample",       "samples",       "sample_xsk",   "talker_row",
 		"talker",      "events",       "event_log",     "rates",        "cell",
-		"validated",   "appeal_count",
+		"validated",   "appeal_count", "flow_filter",   "flow_bits",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -342,6 +342,7 @@ int shield_policy_set(struct shield *s, const struct shield_plan *plan, uint64_t
 	err = bank_build(s, b, plan);
 	if (!err && trial_ms)
 		now.trial_ends_ns = clock_mono_ns() + trial_ms * 1000000;
+	flows_off(s);
 	if (!err)
 		err = policy_write(s, &now);
 	if (!err)
@@ -392,6 +393,7 @@ int shield_policy_revert(struct shield *s)
 	over = now.trial_ends_ns <= clock_mono_ns();
 	now.bank = !now.bank;
 	now.trial_ends_ns = 0;
+	flows_off(s);
 	err = policy_write(s, &now);
 	if (!err)
 		shield_event(s, EVENT_POLICY, "the policy before is back: %s",
@@ -415,5 +417,6 @@ int shield_manage_set(struct shield *s, const struct shield_prefix *who, size_t 
 		prefix_make(&door.at[i], &who[i]);
 	for (size_t i = 0; i < n_ports; i++)
 		door.port[port[i] / 64] |= 1ull << port[i] % 64;
+	flows_off(s); /* who came by the old door is in nobody's filter */
 	return put(s->xdp->maps.manage, &zero, sizeof(zero), &door, sizeof(door));
 }

@@ -159,6 +159,7 @@ static bool set_up(struct shield *s, const struct shield_protect *list, size_t n
 		s->cookie = cookie_load(s->xdp, &err);
 	if (!err)
 		err = policy_write(s, &now);
+	flows_open(s);
 	plan.rules.cookies = COOKIES_ALWAYS;
 	plan.rules.allow = plan.rules.deny = plan.rules.rate = RULE_OFF; /* not what is tried */
 	if (!err)

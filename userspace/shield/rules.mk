@@ -6,3 +6,4 @@ userspace-src += userspace/shield/steer.c userspace/shield/stats.c userspace/shi
 userspace-src += userspace/shield/cookie.c userspace/shield/rehearse.c
 userspace-src += userspace/shield/rate.c userspace/shield/event.c
 userspace-src += userspace/shield/serve.c
+userspace-src += userspace/shield/flows.c

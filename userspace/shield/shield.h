@@ -87,6 +87,8 @@
  *   cookie_last       when the last cookie was given out
  *   syn_state         {"key":0,"values":[{"cpu":0,"value":{"window_ends_ns":0,"syns":0,"calm":0,
  *                     "attack":0,…}},…]}; synack_cell, syn_scratch: the program's own
+ *   flow_filter       {"key":0,"value":{"is":"FILTER_OFF","bank":0,"shift":0,"_zero":0,"seed":[0,0]}}; flow_bits: the
+ *                     bits, without a type
  *   tcx_IFINDEX       the link of the tc program that takes cookies back
  *   xdp               the program;  link_IFINDEX  the link that attaches it;
  *   serve, serve_link the sk_lookup program and its link, if listeners serve prefixes
@@ -427,6 +429,23 @@ struct shield_cookie_stats {
 int shield_cookies_read(const struct shield *s, struct shield_cookie_stats *out);
 const char *shield_cookie_word(enum shield_cookie_how how); /* "own", "kernel", "none" */
 const char *shield_test_word(enum shield_test is); /* "none", "passed", "failed", "untested" */
+
+/* flows.c: in a flood XDP knows by itself who has no connection. */
+struct shield_flow_stats {
+	enum flow_filter_is is;
+	uint64_t connections; /* that the kernel listed when it was filled; 0: never */
+	uint64_t per_s;       /* packets without a connection, and SYNs answered by cookie; the last second's */
+	uint64_t bytes;       /* of the filter; 0: off */
+};
+
+int shield_flows_read(const struct shield *s, struct shield_flow_stats *out);
+const char *shield_filter_word(enum flow_filter_is is); /* "off", "filling", "on" */
+/* To be called once a second, SHIELD_FLOWS_NS; `now` is CLOCK_MONOTONIC. */
+#define SHIELD_FLOWS_NS 1000000000ull
+void shield_flows_tick(struct shield *s, uint64_t now);
+/* Readable while the kernel lists its connections, another descriptor each time; -1: it does not. */
+int shield_flows_fd(const struct shield *s);
+void shield_flows_hear(struct shield *s);
 
 /* To be called every few seconds: turns the cookies' keys, follows MTUs, logs attacks, and looks whether
  * every interface still has its programs. */

@@ -49,6 +49,23 @@ struct rehearsal {
 	const struct shield_rehearsal *before; /* it is over already; NULL */
 };
 
+/* flows.c */
+struct flows {
+	struct flow_filter filter; /* what the map holds */
+	struct flow_bits *bits;    /* the map flow_bits; NULL unless it is wanted */
+	int fd;                    /* netlink, while the kernel lists its connections; -1 */
+	int family;                /* that it lists */
+	uint32_t asked;            /* the request's number */
+	uint64_t listed;           /* connections, the last time */
+	uint64_t set;              /* bits, when they were last counted */
+	uint64_t sum, at_ns;       /* the pressure, and when it was that */
+	uint64_t rate;             /* its growth a second */
+	uint32_t calm;             /* ticks in a row */
+	uint32_t since;            /* ticks since it was complete */
+	bool told;                 /* that there is a flood */
+	bool complained;
+};
+
 struct shield {
 	char pin_dir[SHIELD_PATH_MAX];
 	int lock_fd; /* the pin directory itself, flock'ed; -1 */
@@ -85,6 +102,8 @@ struct shield {
 	struct rehearsal rehearsal; /* goes on behind the start; fd -1: none does */
 	bool attacked;              /* when we last looked */
 	uint64_t attack_answered;   /* syn_state.answered when it began */
+
+	struct flows flows;
 
 	struct ring_buffer *said; /* events of the program; NULL: none are heard */
 	uint64_t events;          /* in event_log so far */
@@ -201,6 +220,14 @@ int cookie_keys_turn(const struct bpf_map *map);
 int cookie_probe(struct shield_cookie *out); /* all but `how` */
 struct sluice_cookie_bpf *cookie_load(const struct sluice_xdp_bpf *xdp, int *err);
 int cookie_link(const struct sluice_cookie_bpf *c, unsigned ifindex);
+
+/* ---- flows.c --------------------------------------------------------------------------- */
+
+/* Whatever an earlier keeper left: the filter is off. */
+void flows_open(struct shield *s);
+void flows_close(struct shield *s); /* forgets; nothing changes for packets */
+/* It is not believed from now on: packets may have passed, or will, that did not add what they belong to. */
+void flows_off(struct shield *s);
 
 /* ---- serve.c ----------------------------------------------------------------- */
 
