@@ -185,8 +185,8 @@ _Static_assert(sizeof(struct shield_event) == 128, "shield_event");
 
 /* ---- policy: what is protected -------------------------------------------- */
 
-/* The rules, in the order of judgement. Protection and the management door stand before
- * them and are no rules: nothing switches those off. */
+/* The rules, by number; sluice_xdp.bpf.c has the order of judgement, which is this one but for 5 before 4.
+ * Protection and the management door stand before them and are no rules: nothing switches those off. */
 enum shield_rule {
 	RULE_MALFORMED, /* 1: what no honest stack sends */
 	RULE_ALLOW,     /* 2: skips 3 and 4 */

@@ -162,8 +162,9 @@ struct line {
 	void (*set)(struct shield_rules *r);
 	const char *object; /* of xdp-filter, instead */
 	bool out;           /* a cookie has been given out just now */
-	int over;           /* the line, counted back, to which it adds; 0: to nothing */
-	int budget;         /* for what it adds */
+	bool heart; /* a second into a flood: connections are known by heart (flow_filter.h) */
+	int over;   /* the line, counted back, to which it adds; 0: to nothing */
+	int budget; /* for what it adds */
 };
 
 static const struct line lines[] = {
@@ -174,10 +175,16 @@ static const struct line lines[] = {
 	{"rules 1 to 6: a SYN that the kernel answers", "tcp S " LINUX, with_syn, .over = 1},
 	{"rules 1 to 6: a SYN answered by cookie", "tcp S " LINUX, with_answers, .over = 2,
 	 .budget = 220},
+	{"rules 1 to 6: the same, in a flood", "tcp S " LINUX, with_answers, .over = 3,
+	 .budget = 220, .heart = true},
 	{"rules 1 to 4, ACK", "tcp A " STAMPED, with_rates, .budget = 120},
 	{"rules 1 to 5: nobody's ACK", "tcp A " STAMPED, with_flow, .over = 1, .budget = 70},
-	{"rules 1 to 5: nobody's ACK, cookies are out", "tcp A " STAMPED, with_flow, .over = 2,
+	{"rules 1 to 5: the same, in a flood", "tcp A " STAMPED, with_flow, .over = 2, .budget = 70,
+	 .heart = true},
+	{"rules 1 to 5: nobody's ACK, cookies are out", "tcp A " STAMPED, with_flow, .over = 3,
 	 .out = true},
+	{"rules 1 to 5: the same, in a flood", "tcp A " STAMPED, with_flow, .over = 4, .budget = 70,
+	 .out = true, .heart = true},
 	{"xdp-filter, one of 1000 addresses: pass", "tcp S " LINUX, .object = "ip"},
 	{"xdp-filter, a port: pass", "tcp S dport=443 " LINUX, .object = "tcp"},
 	{"xdp-filter, a port: drop", "tcp S dport=80 " LINUX, .object = "tcp"},
@@ -206,6 +213,9 @@ static void rules(const struct line *l)
 				   .n_rates = 1};
 	struct timespec t;
 	struct cookie_last last = {};
+	struct flow_filter filter = {
+		.is = FILTER_ON, .shift = FLOW_SHIFT_MIN, .seed = {hash_mix(1), hash_mix(2)}};
+	struct shield_policy now;
 	__u32 zero = 0;
 
 	wide.packets = wide.syns = wide.connections = none;
@@ -214,6 +224,11 @@ static void rules(const struct line *l)
 	plan.rules.stale_limit = 0;
 	l->set(&plan.rules);
 	assert(shield_policy_set(&run.shield, &plan, 0) == 0);
+	assert(policy_read(&run.shield, &now) == 0);
+	filter.bank = now.bank;
+	if (l->heart)
+		assert(bpf_map__update_elem(run.shield.xdp->maps.flow_filter, &zero, sizeof(zero),
+					    &filter, sizeof(filter), 0) == 0);
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	if (l->out)
 		last.ns = (__u64)t.tv_sec * 1000000000 + (__u64)t.tv_nsec;

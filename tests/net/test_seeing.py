@@ -4,12 +4,14 @@ import functools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import struct
 import subprocess
 import time
+import traceback
 
 import pytest
 
@@ -17,7 +19,7 @@ import netns
 import sluice
 from frames import ip4, ip6, malformed, tcp
 from test_policy import file_with
-from test_shield import BAD4, EDGE4, EDGE6, ENDPOINTS, GOOD4, LISTENERS, drops
+from test_shield import BAD4, EDGE4, EDGE6, ENDPOINTS, GOOD4, LISTENERS, drops, echo, works
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for namespaces and BPF"),
@@ -624,3 +626,54 @@ def test_a_flood_of_syns_is_an_event_and_a_line_in_the_log(net, edge, wire):
     assert status["cores_under_attack"] >= 1 and status["attacks"] >= 1
     assert "; ATTACK on " in edge.ctl("status")
     assert "attack-begins" in {e["kind"] for e in json.loads(edge.ctl("-j", "event", "show"))}
+
+
+def storm(net, seconds, tell):
+    """Packets of nobody, from another source each, as fast as they go; how many."""
+    a, e = (socket.inet_aton(x) for x in (GOOD4, EDGE4))
+    frames = [link(net) + b"\x08\x00" + ip4(tcp(src, e, flags=0x10, sport=1024 + i), src, e)
+              for i in range(500) for src in [socket.inet_aton(f"198.51.100.{20 + i % 200}")]]
+    with net.inside(net.far), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((net.far_if, 0))
+        end, n = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            for f in frames:
+                raw.send(f)
+            n += len(frames)
+    os.write(tell, struct.pack("Q", n))
+
+
+def test_a_flood_of_nobodys_packets_is_met_by_heart(net, edge):
+    told, tell = os.pipe()
+    before = echo(net, GOOD4)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            storm(net, 8, tell)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.close(tell)
+    seen, deadline = None, time.monotonic() + 8
+    while seen is None and time.monotonic() < deadline:
+        now = json.loads(edge.ctl("-j", "status"))["flow_filter"]
+        seen = now if now["is"] == "on" else None
+        assert works(before, b"still here")
+        time.sleep(0.2)
+    if seen:
+        assert works(echo(net, GOOD4), b"new here")
+        assert re.search(r"FLOOD of \d+ packets/s without a connection; \d+ known by heart", edge.ctl("status").replace(",", ""))
+    os.waitpid(pid, 0)
+    sent = os.read(told, 8)
+    os.close(told)
+    assert len(sent) == 8, "the flood's sender failed"
+    rate = struct.unpack("Q", sent)[0] / 8
+    if rate < 25000:
+        pytest.skip(f"this machine sends no more than {rate:.0f} packets a second")
+    assert seen and seen["flood_per_s"] >= 20000 and seen["connections"] >= 1 and seen["bytes"] == 262144
+    assert "a flood of " in edge.log()
+    assert "flood-begins" in {e["kind"] for e in json.loads(edge.ctl("-j", "event", "show"))}
+    assert works(before, b"and still")
+    sluice.wait_for("the flood is over", 30, lambda: "shield: the flood is over" in edge.log())
+    assert works(before, b"and after")

@@ -223,7 +223,7 @@ struct config_rate {
 /* As enum shield_rule_mode of bpf/abi.h has them. */
 enum config_rule_mode { CONFIG_RULE_OFF, CONFIG_RULE_OBSERVE, CONFIG_RULE_ENFORCE };
 
-/* In the order of judgement, as enum shield_rule. */
+/* As enum shield_rule has them. */
 struct config_rules {
 	enum config_rule_mode malformed, allow, deny, rate, flow, syn;
 };

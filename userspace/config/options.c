@@ -581,7 +581,7 @@ static const struct option rules_options[] = {
 static const struct option_group rules_group = {
 	.name = "rules",
 	OPTIONS(rules_options),
-	.help = "How each rule is applied, in the order of judgement. \"enforce\" drops; \"observe\" "
+	.help = "How each rule is applied; flow is judged before rate. \"enforce\" drops; \"observe\" "
 		"counts what it would drop and passes it on to the next rule, see sluicectl drop show; "
 		"\"off\" does not even look.",
 };
