@@ -138,12 +138,12 @@ static void serve(struct worker *w, const struct epoll_event *e)
 		conn_end(w, c, CLOSE_PEER_RESET);
 }
 
-void door_run(struct worker *w)
+bool door_run(struct worker *w)
 {
 	struct door *d = w->door;
 	struct epoll_event e[DOOR_EVENTS];
 	if (d == NULL || !d->knocked)
-		return;
+		return false;
 	d->knocked = false;
 	uint64_t end = clock_mono_ns() + DOOR_NS;
 	int n;
@@ -152,4 +152,5 @@ void door_run(struct worker *w)
 		for (int i = 0; i < n; i++)
 			serve(w, &e[i]);
 	} while (n == DOOR_EVENTS && clock_mono_ns() < end);
+	return true;
 }

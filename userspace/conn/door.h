@@ -44,7 +44,8 @@ void door_leave(struct worker *w, struct conn *c);
 int door_fd(const struct worker *w);
 uint32_t door_count(const struct worker *w);
 
-/* The door's share of this turn. */
-void door_run(struct worker *w);
+/* The door's share of this turn. True: somebody was served, and may have asked for something with the last bytes of
+ * his handshake already; nothing of that has been sent, or fanned out, yet. */
+bool door_run(struct worker *w);
 
 #endif

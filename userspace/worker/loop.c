@@ -385,7 +385,7 @@ static bool work(struct worker *w)
 	conn_slab_release(&w->slab, fanout_oldest(w->fanout));
 	mailbox_flush(w->mailbox);
 	mailbox_kick_all(w->mailbox);
-	door_run(w); /* last: nobody inside waits for it */
+	busy |= door_run(w); /* last: nobody inside waits for it */
 	listener_door(w);
 	return busy;
 }
