@@ -424,11 +424,11 @@ enum shield_deny_reason {
 };
 
 /* One prefix of one set. Entry 0 is nobody: its `hits` hold the number of the build.
- * Times are CLOCK_MONOTONIC, so that nobody's clock setting frees or condemns. `hits` is
- * added to by XDP, atomically. `parent` is the entry around this one (or the same prefix
- * in a set of a lower number): it holds when this one has expired. */
+ * Times are CLOCK_MONOTONIC, so that nobody's clock setting frees or condemns. `parent` is the
+ * entry around this one (or the same prefix in a set of a lower number): it holds when this one
+ * has expired. */
 struct list_entry {
-	__u64 hits;       /* packets that it decided */
+	__u64 hits;       /* packets that it decided in earlier builds; list_hot has those since */
 	__u64 expires_ns; /* 0: never */
 	__u64 created_ns;
 	__u32 parent;  /* 0: none; in a free entry the next free one */
@@ -439,9 +439,27 @@ struct list_entry {
 	__u8 set;
 	__u8 _zero;
 	enum shield_deny_reason reason;
-	__u64 _line; /* a cache line each: whoever is listed waits for one and not for two */
+	__u64 _line; /* a cache line each */
 };
 _Static_assert(sizeof(struct list_entry) == 64, "list_entry");
+
+/* Of the entry of the same number, what a packet of an IPv4 source needs as a rule: four to a cache line, so that
+ * those of a million stay in the last-level cache, where a line of their own for each does not. */
+struct list_hot {
+	__u32 key;  /* the first 32 bits of the address, in host order */
+	__u32 meta; /* LIST_HOT_PARENT, the length, LIST_HOT_COLD; written in one piece */
+	__u64 hits; /* XDP adds to it, atomically */
+};
+_Static_assert(sizeof(struct list_hot) == 16, "list_hot");
+/* list_hot, by number / LIST_HOTS */
+#define LIST_HOTS 16
+struct list_hots {
+	struct list_hot at[LIST_HOTS];
+};
+#define LIST_HOT_PARENT 0x007fffffu
+#define LIST_HOT_LEN    23          /* bits from here on: of an IPv4 prefix, 0 to 32 */
+#define LIST_HOT_COLD   0x80000000u /* IPv6, or it expires: the entry itself says the rest */
+_Static_assert(LIST_ENTRIES_MAX <= LIST_HOT_PARENT, "an entry's number fits");
 
 struct list_note {
 	char text[64]; /* for people; NUL-terminated */
@@ -476,6 +494,7 @@ _Static_assert(sizeof(struct shield_set) == 136, "shield_set");
  *
  *   list_top   [bits: 64 for each /16, one per /22: is anything of it listed?]  } an element per family
  *              [dir: a ref for each /16]                                        }
+ *              [first: the first entry of each /16, of those that were built in order]  }
  *   list_heap  nodes, by 8 bits each, and skips, over 1 to 7 bytes where one alone differs
  *
  * A ref is an entry's number, or with a kind in its two highest bits the place of a node
@@ -488,7 +507,8 @@ _Static_assert(sizeof(struct shield_set) == 136, "shield_set");
 struct list_top {
 	__u64 bits[1 << 16];
 	__u32 dir[1 << 16];
-	__u64 build; /* in the first element: as in struct shield_list */
+	__u32 first[(1 << 16) + 2]; /* a hint as to what a packet will read; 0: none */
+	__u64 build;          /* in the first element: as in struct shield_list */
 };
 
 struct list_block {

@@ -89,11 +89,12 @@ struct {
 const volatile struct {
 	struct list_block heap;
 	struct list_entry entry;
+	struct list_hots hots;
 	struct list_note note;
 } list_types SEC("types") = {};
 
 /* What a list is searched in, at [id * 2 + bank]. Userspace makes the inner maps, of the
- * size that the list needs, and pins those in force as deny_heap, deny_entry, allow_heap, …
+ * size that the list needs, and pins those in force as deny_heap, deny_entry, deny_hot, allow_heap, …
  * Types and not sizes: 6.1 takes no inner map with types in the place of one without. The first is of
  * one size for all (an element per family), so that looking into it is no call; nobody wants to
  * see its four megabytes, and it has no type. */
@@ -138,6 +139,20 @@ struct {
 			__type(value, struct list_entry);
 		});
 } list_entry SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, LISTS * 2);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+			__uint(max_entries, 1);
+			__type(key, __u32);
+			__type(value, struct list_hots);
+		});
+} list_hot SEC(".maps");
 
 /* for people only */
 struct {

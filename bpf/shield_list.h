@@ -35,12 +35,40 @@ static __always_inline __u32 ones(__u64 w)
 	return w * 0x0101010101010101 >> 56;
 }
 
+/* Asks memory for a line, and waits for nothing: the core goes on while it comes. */
+static __always_inline void list_ask(const void *line)
+{
+	__u64 unused;
+
+	asm volatile("%[x] = *(u64 *)(%[p] + 0)" : [x] "=r"(unused) : [p] "r"(line));
+}
+
+/* What is told of the entries of a /16 lies together in the order of addresses, so that it can be guessed where that
+ * of this one is: it comes at the same time as the node that says so, and not after it. `first`: of
+ * this /16 and of the next. A function of its own, as the next one. */
+#define LIST_GUESS_OFF 2 /* entries: how far it may well be from there */
+__noinline int list_ask_ahead(__u32 slot, __u32 first, __u32 next, __u32 rest)
+{
+	void *pages = bpf_map_lookup_elem(&list_hot, &slot);
+	__u32 n = next > first && next - first < 65536 ? next - first : LIST_HOTS, at;
+
+	at = first + (n * (rest & 0xffff) >> 16) - LIST_GUESS_OFF;
+	for (int i = 0; pages && i < 2; i++, at += 2 * LIST_GUESS_OFF) {
+		__u32 page = at / LIST_HOTS;
+		const struct list_hots *hots = bpf_map_lookup_elem(pages, &page);
+
+		if (hots)
+			list_ask(&hots->at[at % LIST_HOTS]);
+	}
+	return 0;
+}
+
 /* The ref that the node at `place` has for a byte. A function of its own, so that the verifier
  * walks it once and not for every step and byte: it finds the heap again. */
 __noinline int list_node(__u32 slot, __u32 place, __u32 byte)
 {
 	void *heap = bpf_map_lookup_elem(&list_heap, &slot);
-	__u32 word = byte >> 6 & 3, at = place >> 2;
+	__u32 word = byte >> 6 & 3, at = place >> 2, second;
 	const struct list_block *b;
 	__u64 nth;
 
@@ -51,6 +79,10 @@ __noinline int list_node(__u32 slot, __u32 place, __u32 byte)
 		b = bpf_map_lookup_elem(heap, &at);
 		return b ? ((const __u32 *)b)[byte & 15] : 0;
 	}
+	second = at + 1;
+	b = bpf_map_lookup_elem(heap, &second);
+	if (b)
+		list_ask(b); /* most of its refs lie there, if it has one */
 	b = bpf_map_lookup_elem(heap, &at);
 	if (!b)
 		return 0;
@@ -116,27 +148,48 @@ static __always_inline bool list_entry_holds(const struct list_entry *e, __u64 h
 	return !hi && !(lo >> ((128 - e->len) & 63));
 }
 
+static __always_inline bool list_hot_holds(const struct list_hot *h, __u64 hi)
+{
+	__u32 len = h->meta >> LIST_HOT_LEN & 63;
+
+	/* 64 bits, so that a length of 0 shifts all of them out */
+	return !((hi >> 32 ^ h->key) >> ((32 - len) & 63));
+}
+
 /* The number of the innermost entry around the address that lives, its hit added, or 0. `at` is the
  * innermost that can be. A function of its own, so that the verifier walks its loop once and not for
  * every rule and family. */
 __noinline int list_find(__u32 slot, __u32 at, __u64 hi, __u64 lo, __u32 asked)
 {
 	void *entries = bpf_map_lookup_elem(&list_entry, &slot);
+	void *pages = bpf_map_lookup_elem(&list_hot, &slot);
 
-	if (!entries)
+	if (!entries || !pages)
 		return 0;
 	for (int i = 0; i < LIST_BESIDE_MAX + LIST_NESTED_MAX && at; i++) {
-		struct list_entry *entry = bpf_map_lookup_elem(entries, &at);
+		__u32 page = at / LIST_HOTS;
+		struct list_hots *hots = bpf_map_lookup_elem(pages, &page);
+		struct list_hot *hot;
+		bool holds;
 
-		if (!entry)
+		if (!hots)
 			return 0;
-		if (list_entry_holds(entry, hi, lo) &&
-		    (!entry->expires_ns || entry->expires_ns > bpf_ktime_get_coarse_ns())) {
+		hot = &hots->at[at % LIST_HOTS];
+		if (hot->meta & LIST_HOT_COLD) {
+			const struct list_entry *entry = bpf_map_lookup_elem(entries, &at);
+
+			holds = entry && list_entry_holds(entry, hi, lo) &&
+				(!entry->expires_ns ||
+				 entry->expires_ns > bpf_ktime_get_coarse_ns());
+		} else {
+			holds = list_hot_holds(hot, hi);
+		}
+		if (holds) {
 			if (!asked)
-				__sync_fetch_and_add(&entry->hits, 1);
+				__sync_fetch_and_add(&hot->hits, 1);
 			return at;
 		}
-		at = entry->parent;
+		at = hot->meta & LIST_HOT_PARENT;
 	}
 	return 0;
 }
@@ -169,6 +222,9 @@ static __always_inline bool shield_lists(enum shield_list_id id, struct packet *
 	top = bpf_map_lookup_elem(tops, &family);
 	if (!top || !(top->bits[hi >> 48] >> (hi >> 42 & 63) & 1))
 		return false;
+	at = top->first[hi >> 48];
+	if (at)
+		list_ask_ahead(slot, at, top->first[(hi >> 48) + 1], hi >> 32);
 	at = top->dir[hi >> 48];
 	if (at & LIST_REF_KIND)
 		at = list_walk(slot, at, hi, lo);

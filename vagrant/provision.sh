@@ -15,7 +15,7 @@ set -eu
 # what the tests call
 packages='libbpf1 libxdp1 libelf1 zlib1g libevent-core-2.1-7 libroaring0 libjansson4 libconfig9 libmaxminddb0
  bpftool ethtool iproute2 openssl python3 libcmocka0 python3-pytest python3-websockets python3-cryptography
- procps util-linux tcpdump'
+ procps util-linux tcpdump curl gnutls-bin'
 
 role=${1:-edge}
 if [ "$role" = --list ]; then

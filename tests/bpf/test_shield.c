@@ -659,7 +659,8 @@ NET_TEST(shield, bpftool_reads_every_map_that_can_carry_btf, 1500)
 	check(shield_worker_mark(s, 0, SHIELD_WORKER_UP) == 0);
 	net_send(n, "ip4 src=203.0.113.9 tcp S");
 	check(counts_to(s, DROP_DENIED, 1));
-	check(dump_shows("deny_entry", "{\"hits\":1,\"expires_ns\":0,"));
+	check(dump_shows("deny_entry", "{\"hits\":0,\"expires_ns\":0,"));
+	check(dump_shows("deny_hot", "{\"key\":3405803776,\"meta\":201326592,\"hits\":1}"));
 	check(dump_shows("deny_entry", "\"addr\":[203,0,113,0,0,0,0,0,0,0,0,0,0,0,0,0],\"len\":24,"
 				       "\"family\":4,\"set\":0,\"_zero\":0,"
 				       "\"reason\":\"SHIELD_DENY_OPERATOR\",\"_line\":0}"));

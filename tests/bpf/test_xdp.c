@@ -543,6 +543,7 @@ static void expire_in(enum shield_list_id id, const char *prefix)
 	at = list_table_find_any(&l->table, &want);
 	assert_int_not_equal(at, 0);
 	l->table.entry[at].expires_ns = 1;
+	list_table_renewed(&l->table, at);
 	l->next_expiry_ns = 1;
 }
 

@@ -20,6 +20,7 @@ static void build(const struct list_hand *h)
 		.top = calloc(2, sizeof(*t.top)),
 		.heap = calloc(blocks, sizeof(*t.heap)),
 		.entry = calloc(h->n + 1, sizeof(*t.entry)),
+		.hot = calloc(h->n + 1, sizeof(*t.hot)),
 		.blocks = (uint32_t)blocks,
 		.entries = (uint32_t)h->n + 1,
 	};
@@ -40,6 +41,7 @@ static void build(const struct list_hand *h)
 	free(t.top);
 	free(t.heap);
 	free(t.entry);
+	free(t.hot);
 	free(fill);
 	list_table_fini(&t);
 }

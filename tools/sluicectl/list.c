@@ -221,13 +221,13 @@ static const char *note_of(const json_t *entry)
 }
 
 /* One entry as people read it: prefix, reason, time left, hits, note. NULL: a free one. */
-static json_t *row_of(const struct ctl *ctl, const json_t *entry, const json_t *notes,
-		      const json_t *sets)
+static json_t *row_of(const struct ctl *ctl, const json_t *entry, unsigned long long since_build,
+		      const json_t *notes, const json_t *sets)
 {
 	const json_t *value = value_of(entry), *bytes = json_object_get(value, "addr");
 	unsigned long long family = ctl_u64(value, "family"), note = ctl_u64(value, "note");
 	struct list_row row = {
-		.hits = ctl_u64(value, "hits"),
+		.hits = ctl_u64(value, "hits") + since_build,
 		.expires_ns = ctl_u64(value, "expires_ns"),
 		.created_ns = ctl_u64(value, "created_ns"),
 		.family = (unsigned)family,
@@ -244,11 +244,18 @@ static json_t *row_of(const struct ctl *ctl, const json_t *entry, const json_t *
 	return list_row_json(&row);
 }
 
+/* Of entry `number`, in pages of the map of that. */
+static unsigned long long hits_since_build(const json_t *hots, size_t number)
+{
+	const json_t *page = value_of(json_array_get(hots, number / LIST_HOTS));
+	return ctl_u64(json_array_get(json_object_get(page, "at"), number % LIST_HOTS), "hits");
+}
+
 static int show_short(struct ctl *ctl, const char *dir)
 {
 	int code = CTL_OK;
 	char path[600];
-	json_t *notes = NULL, *entries = NULL, *sets = NULL, *rows = json_array(), *e;
+	json_t *notes = NULL, *entries = NULL, *hots = NULL, *sets = NULL, *rows = json_array(), *e;
 	size_t i;
 	snprintf(path, sizeof(path), "%s/%s_entry", dir, ctl->object);
 	bool never = !ctl->show_command && access(path, F_OK) != 0 && errno == ENOENT;
@@ -257,15 +264,18 @@ static int show_short(struct ctl *ctl, const char *dir)
 	if (sets)
 		notes = dump_own(ctl, dir, "note", &code);
 	if (notes)
+		hots = dump_own(ctl, dir, "hot", &code);
+	if (hots)
 		entries = dump_own(ctl, dir, "entry", &code);
 	json_array_foreach(entries, i, e)
 	{
-		json_t *row = row_of(ctl, e, notes, sets);
+		json_t *row = row_of(ctl, e, hits_since_build(hots, i), notes, sets);
 		if (row)
 			json_array_append_new(rows, row);
 	}
 	json_decref(sets);
 	json_decref(notes);
+	json_decref(hots);
 	json_decref(entries);
 	if (code == CTL_OK && !ctl->show_command) {
 		if (!ctl_print_json(ctl, json_incref(rows)))

@@ -71,21 +71,24 @@ static const void *map_own(struct ctl *ctl, const char *what, size_t each, uint3
  * Never unmapped: the process ends soon. */
 static bool open_list(struct ctl *ctl, struct pages *p, bool *alike, int *code)
 {
-	uint32_t n;
+	uint32_t n, hots = 0;
 	const void *top = map_own(ctl, "top", sizeof(*p->table.top), &n, code);
 	const void *heap =
 		top ? map_own(ctl, "heap", sizeof(*p->table.heap), &p->table.blocks, code) : NULL;
 	const void *entry =
 		heap ? map_own(ctl, "entry", sizeof(*p->table.entry), &p->table.entries, code) :
 		       NULL;
-	p->note = entry ? map_own(ctl, "note", sizeof(*p->note), &p->notes, code) : NULL;
+	const void *hot = entry ? map_own(ctl, "hot", sizeof(struct list_hots), &hots, code) : NULL;
+	p->note = hot ? map_own(ctl, "note", sizeof(*p->note), &p->notes, code) : NULL;
 	if (p->note == NULL)
 		return false;
 	p->table.top = (void *)top;
 	p->table.heap = (void *)heap;
 	p->table.entry = (void *)entry;
+	p->table.hot = (void *)hot;
 	uint64_t build = p->table.top[0].build;
 	*alike = p->table.blocks > LIST_POOL_BLOCK && p->table.entry[0].hits == build &&
+		 hots >= p->table.entries / LIST_HOTS && p->table.hot[0].hits == build &&
 		 p->table.heap[LIST_HEAD_BLOCK].w[7] == build;
 	return true;
 }
@@ -128,10 +131,15 @@ static const char *reason_word(unsigned reason)
 	return words[reason < sizeof(words) / sizeof(words[0]) ? reason : 0];
 }
 
+static uint64_t hits_of(const struct pages *p, const struct list_entry *e)
+{
+	return e->hits + p->table.hot[e - p->table.entry].hits;
+}
+
 static struct list_row row_of(const struct pages *p, const struct list_entry *e)
 {
 	struct list_row row = {
-		.hits = e->hits,
+		.hits = hits_of(p, e),
 		.expires_ns = e->expires_ns,
 		.created_ns = e->created_ns,
 		.family = e->family,
@@ -309,12 +317,14 @@ int list_around_show(struct ctl *ctl, int argc, char **argv)
 
 /* ── a long list ── */
 
-static void keep_busy(uint32_t best[BUSIEST], const struct list_entry *e, uint32_t at)
+static void keep_busy(const struct pages *p, uint32_t best[BUSIEST], uint32_t at)
 {
+	const struct list_entry *e = p->table.entry;
+	uint64_t hits = hits_of(p, &e[at]);
 	uint32_t i = BUSIEST;
-	if (e[at].hits == 0)
+	if (hits == 0)
 		return;
-	while (i > 0 && (!best[i - 1] || e[best[i - 1]].hits < e[at].hits)) {
+	while (i > 0 && (!best[i - 1] || hits_of(p, &e[best[i - 1]]) < hits)) {
 		if (i < BUSIEST)
 			best[i] = best[i - 1];
 		i--;
@@ -335,10 +345,11 @@ int list_long_show(struct ctl *ctl)
 		const struct list_entry *e = &p.table.entry[i];
 		if (!e->family)
 			continue;
-		hits += e->hits;
-		hit += e->hits != 0;
+		uint64_t its = hits_of(&p, e);
+		hits += its;
+		hit += its != 0;
 		timed += e->expires_ns != 0;
-		keep_busy(best, p.table.entry, i);
+		keep_busy(&p, best, i);
 	}
 	const struct shield_list *l = p.list;
 	unsigned bank = l->bank & 1;

@@ -99,9 +99,12 @@ static int add_new(struct shield *s, enum shield_list_id id, const struct list_e
 }
 
 /* What a packet reads of an entry goes there in one piece. */
-static void renew(struct list_entry *at, const struct list_entry *e)
+static void renew(struct list_table *t, uint32_t number, const struct list_entry *e)
 {
+	struct list_entry *at = &t->entry[number];
+
 	__atomic_store_n(&at->expires_ns, e->expires_ns, __ATOMIC_RELEASE);
+	list_table_renewed(t, number);
 	at->reason = e->reason;
 	at->note = e->note;
 }
@@ -130,7 +133,7 @@ static int add_at(struct shield *s, enum shield_list_id id, struct list_entry *e
 	}
 	if (!at)
 		return add_new(s, id, e);
-	renew(at, e);
+	renew(&l->table, number, e);
 	return 0;
 }
 
@@ -205,6 +208,7 @@ int shield_list_get(struct shield *s, enum shield_list_id id, const struct shiel
 	if (!number)
 		return -ENOENT;
 	*out = l->table.entry[number];
+	out->hits += __atomic_load_n(&l->table.hot[number].hits, __ATOMIC_RELAXED);
 	memset(note, 0, sizeof(struct list_note));
 	if (out->note && out->note < l->notes_max)
 		memcpy(note, l->note[out->note].text, sizeof(struct list_note) - 1);

@@ -36,10 +36,8 @@
 #define NOTES_SPARE   64
 
 static const char *const map_words[LIST_MAPS] = {
-	[LIST_MAP_TOP] = "top",
-	[LIST_MAP_HEAP] = "heap",
-	[LIST_MAP_ENTRY] = "entry",
-	[LIST_MAP_NOTE] = "note",
+	[LIST_MAP_TOP] = "top", [LIST_MAP_HEAP] = "heap", [LIST_MAP_ENTRY] = "entry",
+	[LIST_MAP_HOT] = "hot", [LIST_MAP_NOTE] = "note",
 };
 
 const char *list_word(enum shield_list_id id)
@@ -67,6 +65,11 @@ static void unmap_memory(void *p, size_t n, size_t each)
 {
 	if (p)
 		munmap(p, map_bytes(n, each));
+}
+
+static uint32_t hot_pages(uint32_t entries)
+{
+	return (entries + LIST_HOTS - 1) / LIST_HOTS;
 }
 
 /* `any_size`: it goes into an array whose maps need not be of one size. `type`: NULL for none. */
@@ -135,6 +138,7 @@ static void list_unmap(struct list *l)
 	unmap_memory(l->table.top, 2, sizeof(*l->table.top));
 	unmap_memory(l->table.heap, l->table.blocks, sizeof(*l->table.heap));
 	unmap_memory(l->table.entry, l->table.entries, sizeof(*l->table.entry));
+	unmap_memory(l->table.hot, hot_pages(l->table.entries), sizeof(struct list_hots));
 	unmap_memory(l->note, l->notes_max, sizeof(*l->note));
 	list_table_fini(&l->table);
 	close_maps(l->fd);
@@ -164,6 +168,7 @@ static int list_map(struct list *l, struct list_built *b)
 	if (!map_is(l->fd[LIST_MAP_TOP], sizeof(*l->table.top), 2) ||
 	    !map_is(l->fd[LIST_MAP_HEAP], sizeof(*l->table.heap), b->blocks) ||
 	    !map_is(l->fd[LIST_MAP_ENTRY], sizeof(*l->table.entry), b->entries) ||
+	    !map_is(l->fd[LIST_MAP_HOT], sizeof(struct list_hots), hot_pages(b->entries)) ||
 	    !map_is(l->fd[LIST_MAP_NOTE], sizeof(*l->note), b->notes) ||
 	    b->blocks <= LIST_POOL_BLOCK) {
 		close_maps(l->fd);
@@ -173,14 +178,17 @@ static int list_map(struct list *l, struct list_built *b)
 	l->table.top = map_memory(l->fd[LIST_MAP_TOP], 2, sizeof(*l->table.top));
 	l->table.heap = map_memory(l->fd[LIST_MAP_HEAP], b->blocks, sizeof(*l->table.heap));
 	l->table.entry = map_memory(l->fd[LIST_MAP_ENTRY], b->entries, sizeof(*l->table.entry));
+	l->table.hot =
+		map_memory(l->fd[LIST_MAP_HOT], hot_pages(b->entries), sizeof(struct list_hots));
 	l->note = map_memory(l->fd[LIST_MAP_NOTE], b->notes, sizeof(*l->note));
-	if (l->table.top && l->table.heap && l->table.entry && l->note) {
+	if (l->table.top && l->table.heap && l->table.entry && l->table.hot && l->note) {
 		l->next_expiry_ns = expiry_of(&l->table);
 		return 0;
 	}
 	unmap_memory(l->table.top, 2, sizeof(*l->table.top));
 	unmap_memory(l->table.heap, b->blocks, sizeof(*l->table.heap));
 	unmap_memory(l->table.entry, b->entries, sizeof(*l->table.entry));
+	unmap_memory(l->table.hot, hot_pages(b->entries), sizeof(struct list_hots));
 	unmap_memory(l->note, b->notes, sizeof(*l->note));
 	close_maps(l->fd);
 	memset(l, 0, sizeof(*l));
@@ -365,6 +373,12 @@ static void copy_notes(struct building *b)
 		       (b->batch->n_notes - 1) * sizeof(*b->note));
 }
 
+/* Since its build. */
+static uint64_t hits_of(const struct building *b, uint32_t kept)
+{
+	return __atomic_load_n(&b->old->table.hot[kept & ~KEPT_IS_V6].hits, __ATOMIC_RELAXED);
+}
+
 /* What the set had of this prefix before goes on. `w`: the first of b->was[] that may be it. */
 static void inherit(const struct building *b, size_t *w, struct list_entry *e)
 {
@@ -373,7 +387,7 @@ static void inherit(const struct building *b, size_t *w, struct list_entry *e)
 		int c = list_entry_compare(&was, e);
 
 		if (c == 0) {
-			e->hits = was.hits;
+			e->hits = was.hits + hits_of(b, b->was[*w]);
 			e->created_ns = was.created_ns;
 		}
 		if (c >= 0)
@@ -396,6 +410,7 @@ static int merge(struct building *b)
 
 		if (kept) {
 			e = kept_entry(old, b->keep[k]);
+			e.hits += hits_of(b, b->keep[k]);
 			e.note = e.note && e.note < b->old->notes_max ? b->note_now[e.note] : 0;
 		}
 		if (r < n) {
@@ -465,6 +480,8 @@ static int build_maps(struct shield *s, struct building *b, struct list_built *o
 	out->fd[LIST_MAP_TOP] = map_new(s, "list_top", NULL, sizeof(struct list_top), 2, false);
 	out->fd[LIST_MAP_ENTRY] = map_new(s, "list_entry", "list_entry", sizeof(struct list_entry),
 					  out->entries, true);
+	out->fd[LIST_MAP_HOT] = map_new(s, "list_hot", "list_hots", sizeof(struct list_hots),
+					hot_pages(out->entries), true);
 	out->fd[LIST_MAP_NOTE] =
 		map_new(s, "list_note", "list_note", sizeof(struct list_note), out->notes, false);
 	for (int i = 0; i < LIST_MAPS; i++)
@@ -482,8 +499,11 @@ static int build_maps(struct shield *s, struct building *b, struct list_built *o
 	b->table.top = map_memory(out->fd[LIST_MAP_TOP], 2, sizeof(struct list_top));
 	b->table.entry =
 		map_memory(out->fd[LIST_MAP_ENTRY], out->entries, sizeof(struct list_entry));
+	b->table.hot = map_memory(out->fd[LIST_MAP_HOT], hot_pages(out->entries),
+				  sizeof(struct list_hots));
 	b->note = map_memory(out->fd[LIST_MAP_NOTE], out->notes, sizeof(struct list_note));
-	err = b->table.top && b->table.heap && b->table.entry && b->note ? 0 : -ENOMEM;
+	err = b->table.top && b->table.heap && b->table.entry && b->table.hot && b->note ? 0 :
+											   -ENOMEM;
 	if (!err) {
 		list_table_format(&b->table);
 		copy_notes(b);
@@ -495,6 +515,7 @@ static int build_maps(struct shield *s, struct building *b, struct list_built *o
 		munmap(b->table.heap, b->heap_bytes);
 	unmap_memory(b->table.top, 2, sizeof(struct list_top));
 	unmap_memory(b->table.entry, out->entries, sizeof(struct list_entry));
+	unmap_memory(b->table.hot, hot_pages(out->entries), sizeof(struct list_hots));
 	unmap_memory(b->note, out->notes, sizeof(struct list_note));
 	return err;
 }
@@ -525,7 +546,8 @@ int shield_list_build(struct shield *s, enum shield_list_id id, const struct lis
 	struct building b = {.batch = batch, .now_ns = clock_mono_ns()};
 	int err;
 
-	*out = (struct list_built){.fd = {-1, -1, -1, -1}};
+	*out = (struct list_built){.entries = 0};
+	memset(out->fd, -1, sizeof(out->fd));
 	err = shield_lists_open(s);
 	if (err)
 		return err;
@@ -571,6 +593,8 @@ static int list_install(struct shield *s, __u32 slot, const struct list *l)
 
 	if (!err)
 		err = put_inner(s->xdp->maps.list_heap, slot, l->fd[LIST_MAP_HEAP]);
+	if (!err)
+		err = put_inner(s->xdp->maps.list_hot, slot, l->fd[LIST_MAP_HOT]);
 	return err ? err : put_inner(s->xdp->maps.list_entry, slot, l->fd[LIST_MAP_ENTRY]);
 }
 
@@ -615,6 +639,7 @@ static void stamp(struct list *l, uint32_t build)
 {
 	l->table.top[0].build = build;
 	l->table.entry[0].hits = build;
+	l->table.hot[0].hits = build;
 	l->table.heap[LIST_HEAD_BLOCK].w[7] = build;
 	memcpy(l->note[0].text, &build, sizeof(build));
 }
@@ -625,7 +650,8 @@ static bool has_stamp(const struct list *l, uint32_t build)
 
 	memcpy(&note, l->note[0].text, sizeof(note));
 	return l->table.top[0].build == build && l->table.entry[0].hits == build &&
-	       l->table.heap[LIST_HEAD_BLOCK].w[7] == build && note == build;
+	       l->table.hot[0].hits == build && l->table.heap[LIST_HEAD_BLOCK].w[7] == build &&
+	       note == build;
 }
 
 /* What was done to the old list while the new one was built. */
@@ -711,6 +737,7 @@ int shield_list_switch(struct shield *s, enum shield_list_id id, const struct li
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_top), &before);
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_heap), &before);
 	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_entry), &before);
+	bpf_map_delete_elem(bpf_map__fd(s->xdp->maps.list_hot), &before);
 	if (old.table.heap)
 		list_unmap(&old);
 	if (batch)

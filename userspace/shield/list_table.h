@@ -19,8 +19,9 @@ struct list_table {
 	struct list_top *top; /* two: IPv4, IPv6 */
 	struct list_block *heap;
 	struct list_entry *entry;
-	uint32_t blocks;  /* of heap[]; more than LIST_POOL_BLOCK */
-	uint32_t entries; /* of entry[], with the unused entry 0 */
+	struct list_hot *hot; /* as many */
+	uint32_t blocks;      /* of heap[]; more than LIST_POOL_BLOCK */
+	uint32_t entries;     /* of entry[], with the unused entry 0 */
 	bool live;
 	uint32_t *_waiting; /* refs that packets may still read */
 	size_t _n_waiting, _cap_waiting;
@@ -56,6 +57,9 @@ uint32_t list_table_lookup(const struct list_table *t, unsigned family, const ui
 uint32_t list_table_add(struct list_table *t, const struct list_entry *e);
 /* Takes it out; what was inside it belongs to the one around it. */
 void list_table_del(struct list_table *t, uint32_t entry);
+
+/* Its expiry is another one now: packets are to know. */
+void list_table_renewed(struct list_table *t, uint32_t entry);
 
 /* The same for a whole list, in the order of list_entry_compare(), into a table that is empty
  * and not live: each node is written once. list_fill_end() makes it searchable. `fill` is large;

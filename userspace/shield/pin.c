@@ -249,14 +249,14 @@ void pin_remove(struct shield *s, const char *name)
 void pin_remove_maps(struct shield *s)
 {
 	static const char *const names[] = {
-		"policy",      "port_class",   "protect_class", "protect_addr", "protect_port",
-		"lists",       "list_set",     "drop_count",    "iface",        "listener",
-		"worker",      "core_worker",  "core_nth",      "pick_count",   "rules",
-		"manage",      "cookie",       "cookie_key",    "cookie_last",  "syn_state",
-		"syn_scratch", "steer_to",     "steer_cpu",     "list_top",     "list_heap",
-		"list_entry",  "sample",       "samples",       "sample_xsk",   "talker_row",
-		"talker",      "events",       "event_log",     "rates",        "cell",
-		"validated",   "appeal_count", "flow_filter",   "flow_bits",
+		"policy",      "port_class",  "protect_class", "protect_addr", "protect_port",
+		"lists",       "list_set",    "drop_count",    "iface",        "listener",
+		"worker",      "core_worker", "core_nth",      "pick_count",   "rules",
+		"manage",      "cookie",      "cookie_key",    "cookie_last",  "syn_state",
+		"syn_scratch", "steer_to",    "steer_cpu",     "list_top",     "list_heap",
+		"list_entry",  "list_hot",    "sample",        "samples",      "sample_xsk",
+		"talker_row",  "talker",      "events",        "event_log",    "rates",
+		"cell",        "validated",   "appeal_count",  "flow_filter",  "flow_bits",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -34,6 +34,8 @@
  *                     "family":4,"set":0,"_zero":0,"reason":"SHIELD_DENY_OPERATOR"}}; family 0: unused;
  *                     times are CLOCK_MONOTONIC, 0 is never. Long lists: read its pages
  *                     (mmap), not its dump
+ *   deny_hot, allow_hot  the key is number / 16: {"key":0,"value":{"at":[{"key":3405803776,"meta":…,"hits":7},…16]}};
+ *                     its hits and those of the entry together are all
  *   deny_note, allow_note  the key is an entry's `note`; value {"text":"by hand"}
  *   deny_heap, allow_heap  what packets search in: for no reader but the program
  *   list_set          the key is list * 64 + set; value {"name":"geo","v4":9,"v6":0,
@@ -324,6 +326,7 @@ enum list_map {
 	LIST_MAP_TOP,
 	LIST_MAP_HEAP,
 	LIST_MAP_ENTRY,
+	LIST_MAP_HOT,
 	LIST_MAP_NOTE,
 	LIST_MAPS,
 };
@@ -434,8 +437,9 @@ const char *shield_test_word(enum shield_test is); /* "none", "passed", "failed"
 struct shield_flow_stats {
 	enum flow_filter_is is;
 	uint64_t connections; /* that the kernel listed when it was filled; 0: never */
-	uint64_t per_s;       /* packets without a connection, and SYNs answered by cookie; the last second's */
-	uint64_t bytes;       /* of the filter; 0: off */
+	uint64_t
+		per_s; /* packets without a connection, and SYNs answered by cookie; the last second's */
+	uint64_t bytes; /* of the filter; 0: off */
 };
 
 int shield_flows_read(const struct shield *s, struct shield_flow_stats *out);

@@ -27,6 +27,7 @@ static void begin(uint64_t seed)
 		.top = calloc(2, sizeof(*table.top)),
 		.heap = calloc(BLOCKS, sizeof(*table.heap)),
 		.entry = calloc(ENTRIES + 1, sizeof(*table.entry)),
+		.hot = calloc(ENTRIES + 1, sizeof(*table.hot)),
 		.blocks = BLOCKS,
 		.entries = ENTRIES + 1,
 		.live = true,
@@ -34,6 +35,7 @@ static void begin(uint64_t seed)
 	assert_non_null(table.top);
 	assert_non_null(table.heap);
 	assert_non_null(table.entry);
+	assert_non_null(table.hot);
 	list_table_format(&table);
 }
 
@@ -42,6 +44,7 @@ static void end(void)
 	free(table.top);
 	free(table.heap);
 	free(table.entry);
+	free(table.hot);
 	list_table_fini(&table);
 }
 
@@ -103,6 +106,19 @@ static const struct list_entry *innermost(unsigned family, const uint8_t addr[16
 }
 
 /* The whole chain of entries around an address is what the model says. */
+/* What packets are told of it is what it is. */
+static void compare_hot(uint32_t ref)
+{
+	const struct list_entry *e = &table.entry[ref];
+	uint32_t cold = e->family == 6 || e->expires_ns ? LIST_HOT_COLD : 0;
+
+	assert_int_equal(table.hot[ref].key, load_be32(e->addr));
+	assert_int_equal(table.hot[ref].meta & LIST_HOT_COLD, cold);
+	assert_int_equal(table.hot[ref].meta & LIST_HOT_PARENT, e->parent);
+	if (!cold)
+		assert_int_equal(table.hot[ref].meta >> LIST_HOT_LEN & 63, e->len);
+}
+
 static void compare_at(unsigned family, const uint8_t addr[16])
 {
 	uint32_t ref = list_table_lookup(&table, family, addr);
@@ -111,6 +127,7 @@ static void compare_at(unsigned family, const uint8_t addr[16])
 	for (; want; want = innermost(family, addr, rank_of(want))) {
 		assert_int_not_equal(ref, 0);
 		assert_int_equal(list_entry_compare(&table.entry[ref], want), 0);
+		compare_hot(ref);
 		ref = table.entry[ref].parent;
 	}
 	assert_int_equal(ref, 0);
