@@ -236,6 +236,33 @@ def test_what_is_not_in_order_changes_nothing_and_is_said(renewed):
     wait_for("mended", 10, lambda: shown(edge).serial_number == pem_of(folder, "next").serial_number)
 
 
+SECONDS = 1 / 86400
+
+
+def until_it_is_late(cert):
+    time.sleep(max(0, (cert.not_valid_after - datetime.datetime.utcnow()).total_seconds() + 1))
+
+
+def test_one_that_has_expired_meanwhile_keeps_no_other_one_out(tmp_path):
+    make_certificate(tmp_path, "short", ["short.example"], days=6 * SECONDS)
+    make_certificate(tmp_path, "one", ["one.example"])
+    make_certificate(tmp_path, "next", ["one.example"])
+    make_certificate(tmp_path, "late", ["one.example"], days=-1)
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ECHO, extra=config(tmp_path, "short", "one")) as edge:
+        until_it_is_late(pem_of(tmp_path, "short"))
+        put_in_place(tmp_path)
+        done = edge.ctl_run("cert", "reload")
+        assert done.returncode == 0 and f"{tmp_path}/short.crt has expired and is in use: renew it" in done.stdout + done.stderr, done
+        wait_for("the renewed one", 10, lambda: shown(edge).serial_number == pem_of(tmp_path, "next").serial_number)
+        # another one that has expired is a mistake all the same, and so is this one at a start
+        put_in_place(tmp_path, "late")
+        done = edge.ctl_run("cert", "reload")
+        assert done.returncode == 1 and f"{tmp_path}/one.crt has expired\n" in done.stderr, done
+        put_in_place(tmp_path)
+        done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
+        assert done.returncode == 2 and f"{tmp_path}/short.crt has expired\n" in done.stderr, done
+
+
 def test_a_link_that_turns_is_a_change(tmp_path):
     for n in ("a", "b"):
         (tmp_path / n).mkdir()
@@ -327,12 +354,12 @@ def test_an_ocsp_response_is_stapled_for_who_asks(tmp_path, version):
 
 
 @pytest.mark.parametrize("damage,want", [
-    ("old", "it has expired: fetch a newer one"), ("other", "it is for another certificate"), ("junk", "it is no OCSP response"),
+    ("other", "it is for another certificate"), ("junk", "it is no OCSP response"),
     ("cut", "it is no OCSP response"), ("empty", "not a file of 1 byte")])
 def test_a_response_that_clients_would_refuse_is_refused(tmp_path, damage, want):
     make_certificate(tmp_path, "one", ["one.example"])
     make_certificate(tmp_path, "other", ["other.example"])
-    ocsp_response(tmp_path, "one", days=-1 if damage == "old" else 1, of="other" if damage == "other" else None)
+    ocsp_response(tmp_path, "one", of="other" if damage == "other" else None)
     file = tmp_path / "one.ocsp"
     if damage in ("junk", "cut", "empty"):
         file.write_bytes({"junk": b"none", "cut": file.read_bytes()[:-20], "empty": b""}[damage])
@@ -342,6 +369,24 @@ def test_a_response_that_clients_would_refuse_is_refused(tmp_path, damage, want)
         assert done.returncode == 2 and want in done.stderr and str(file) in done.stderr, done.stderr
     finally:
         edge.__exit__(None, None, None)
+
+
+def test_a_response_that_has_run_out_is_not_stapled_and_stops_nothing(tmp_path):
+    make_certificate(tmp_path, "one", ["one.example"])
+    ocsp_response(tmp_path, "one", days=6 * SECONDS)
+    said = f"OCSP response {tmp_path}/one.ocsp: it has expired and is not stapled: fetch a newer one"
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ECHO, extra=with_ocsp(tmp_path, "one")) as edge:
+        assert "Cert Status: good" in s_client(edge, "-status")
+        wait_for("its end", 20, lambda: "no response sent" in s_client(edge, "-status"))
+        done = edge.ctl_run("cert", "reload")
+        assert done.returncode == 0 and said in done.stdout + done.stderr, done
+        done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
+        assert done.returncode == 0 and said in done.stderr, done
+        edge.stop()
+        edge.start()
+        assert "no response sent" in s_client(edge, "-status") and "no response sent" in s_client(edge, "-status", "-tls1_2")
+        ocsp_response(tmp_path, "one")
+        wait_for("a newer one", 10, lambda: "Cert Status: good" in s_client(edge, "-status"))
 
 
 # ---- what people are told ---------------------------------------------------------------------------

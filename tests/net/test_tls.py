@@ -34,6 +34,7 @@ def make_certificate(folder, name, dns, key=None, days=30):
     (folder / f"{name}.crt").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
     (folder / f"{name}.key").write_bytes(key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    (folder / f"{name}.key").chmod(0o600)
     return key
 
 

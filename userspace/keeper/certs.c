@@ -146,9 +146,11 @@ static _Noreturn void child(struct keeper *k)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	log_init("certs", k->cfg->log_level, k->cfg->log_json);
 	log_also(tell, k->certs.job.report);
-	tls_material_free(k->tls);
 	shield_close(k->shield, false);
 	struct tls_material *m = tls_material_load(k->cfg);
+	if (m)
+		tls_material_compare(m, k->tls);
+	tls_material_free(k->tls);
 	if (!give_up_all(k, hand)) {
 		log_error("tls: the reader of certificates cannot give up its rights");
 		_exit(1);

@@ -85,7 +85,7 @@ static void use_tickets(const struct tls *t, SSL_CTX *ctx, const struct config *
 }
 
 static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X509) * chain,
-			    EVP_PKEY *key, struct bytes ocsp)
+			    EVP_PKEY *key)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
 	if (ctx == NULL)
@@ -109,12 +109,22 @@ static SSL_CTX *context_new(struct tls *t, const struct config *cfg, STACK_OF(X5
 						  cfg->tls.n_groups)) ||
 	    !SSL_CTX_set_strict_cipher_list(ctx, joined(suites, sizeof(suites), cfg->tls.suites,
 							cfg->tls.n_suites)) ||
-	    !use_certificate(ctx, chain, key) ||
-	    (ocsp.n > 0 && !SSL_CTX_set_ocsp_response(ctx, ocsp.p, ocsp.n))) {
+	    !use_certificate(ctx, chain, key)) {
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
 	return ctx;
+}
+
+static bool keep_ocsp(struct tls_cert *cert, struct bytes ocsp)
+{
+	uint8_t *p = NULL;
+	if (ocsp.n > 0 && (p = malloc(ocsp.n)) == NULL)
+		return false;
+	if (ocsp.n > 0)
+		memcpy(p, ocsp.p, ocsp.n);
+	cert->ocsp = BYTES(p, ocsp.n);
+	return true;
 }
 
 static bool cert_init(struct tls *t, const struct config *cfg, const struct tls_material *m,
@@ -125,7 +135,8 @@ static bool cert_init(struct tls *t, const struct config *cfg, const struct tls_
 	STACK_OF(X509) *chain = tls_pem_chain(pem->cert);
 	EVP_PKEY *key = tls_pem_key(pem->key);
 	bool ok = chain && key && tls_key_kind_of(key, &cert->kind) &&
-		  (cert->ctx = context_new(t, cfg, chain, key, pem->ocsp)) != NULL;
+		  (cert->ctx = context_new(t, cfg, chain, key)) != NULL &&
+		  keep_ocsp(cert, pem->ocsp);
 	if (ok && cc->n_server_names > 0) {
 		cert->names = calloc(cc->n_server_names, sizeof(char *));
 		for (uint32_t k = 0; cert->names && k < cc->n_server_names; k++)
@@ -151,6 +162,7 @@ static void certs_free(struct tls_certs *all, const struct config *cfg)
 		for (uint32_t k = 0; k < all->cert[i].n_names; k++)
 			free(all->cert[i].names[k]);
 		free(all->cert[i].names);
+		free((void *)all->cert[i].ocsp.p);
 	}
 	free(all);
 }

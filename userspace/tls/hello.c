@@ -6,6 +6,8 @@
  *
  * A signature of ECDSA costs us a tenth of one of RSA, so whoever can verify both gets the former,
  * whatever stands first in the configuration. */
+#include <time.h>
+
 #include "base/log.h"
 #include "tls/clients.h"
 #include "tls/internal.h"
@@ -133,6 +135,18 @@ static struct tls_cert *pick(struct tls *t, const struct config_listener *l, con
 	return cert ? cert : first;
 }
 
+/* The library staples what its context has and asks for no date; clients refuse what is old. So it gets the
+ * response handshake by handshake, while it is fresh. */
+static bool staple(const SSL_CLIENT_HELLO *hello, const struct tls_cert *cert)
+{
+	struct bytes asked;
+	if (cert->ocsp.n == 0 || !extension(hello, TLSEXT_TYPE_status_request, &asked))
+		return true;
+	if (cert->info.ocsp_next != 0 && cert->info.ocsp_next <= time(NULL))
+		return true;
+	return SSL_set_ocsp_response(hello->ssl, cert->ocsp.p, cert->ocsp.n);
+}
+
 enum ssl_select_cert_result_t tls_hello(const SSL_CLIENT_HELLO *hello)
 {
 	const struct config_listener *l = SSL_get_app_data(hello->ssl);
@@ -152,8 +166,9 @@ enum ssl_select_cert_result_t tls_hello(const SSL_CLIENT_HELLO *hello)
 	struct tls_cert *cert = pick(t, l, &wish);
 	cert->info.picked++;
 	SSL_set_SSL_CTX(hello->ssl, cert->ctx);
-	/* after that, which would take the authorities along */
-	return tls_clients_ask(&t->certs->clients[l - t->cfg->listeners], l, hello->ssl) ?
+	/* after that, which would take response and authorities along */
+	return staple(hello, cert) && tls_clients_ask(&t->certs->clients[l - t->cfg->listeners], l,
+						      hello->ssl) ?
 		       ssl_select_cert_success :
 		       ssl_select_cert_error;
 }

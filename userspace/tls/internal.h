@@ -18,7 +18,8 @@ struct tls_cert {
 	SSL_CTX *ctx;
 	enum tls_key_kind kind;
 	struct tls_cert_info info;
-	char **names; /* lower case; "*.example.com" stands for one label */
+	struct bytes ocsp; /* DER, its own; n 0: none. Stapled until info.ocsp_next: hello.c */
+	char **names;      /* lower case; "*.example.com" stands for one label */
 	uint32_t n_names;
 };
 
@@ -98,6 +99,8 @@ void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, s
 STACK_OF(X509) * tls_pem_chain(struct bytes pem);
 EVP_PKEY *tls_pem_key(struct bytes pem);
 STACK_OF(X509_CRL) * tls_pem_crls(struct bytes pem);
+/* Where certificate i lies: both PATH_MAX. False: the path is too long, logged. */
+bool tls_material_names(const struct config *cfg, uint32_t i, char *cert_file, char *key_file);
 /* The whole file; {NULL, 0} and a log line with `what` if it cannot be had. */
 struct bytes tls_slurp(const char *file, const char *what);
 

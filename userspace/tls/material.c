@@ -3,7 +3,7 @@
  *
  * Runs in the keeper, which may read key files; workers get the bytes by the fork and
  * hold them only until their contexts are made. Everything that a handshake would
- * stumble over later is found here, with the name of the file. */
+ * stumble over later is found in check.c, with the name of the file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -178,106 +178,10 @@ static bool dev_files(const struct config *cfg, const char *cert, const char *ke
 	return true;
 }
 
-/* ── loading and checking ── */
-
-static bool check_dates(const char *file, X509 *leaf)
-{
-	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0) {
-		log_error("tls: certificate %s has expired", file);
-		return false;
-	}
-	if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0)
-		log_warn("tls: certificate %s is not valid yet", file);
-	return true;
-}
-
-/* What a client would refuse is an error; what it will soon is a warning. */
-static bool check_ocsp(const char *file, struct bytes der, X509 *leaf)
-{
-	const ASN1_INTEGER *n = X509_get0_serialNumber(leaf);
-	int64_t now = time(NULL);
-	struct tls_ocsp o;
-	const char *why = tls_ocsp_read(
-		der, BYTES(ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n)), &o);
-	if (why == NULL && o.status == TLS_OCSP_REVOKED)
-		log_warn("tls: OCSP response %s: the certificate is revoked", file);
-	if (why == NULL && o.next_update && o.next_update < now)
-		why = "it has expired: fetch a newer one";
-	if (why == NULL && o.this_update > now + 300)
-		why = "it is not valid yet";
-	if (why)
-		log_error("tls: OCSP response %s: %s", file, why);
-	return why == NULL;
-}
-
-/* A chain that does not lead away from the leaf is refused by every client: an error. Where there is none the
- * issuer may be a root that they have, and order and age of what is behind the second
- * certificate matter to some only: warnings. */
-static bool check_chain(const char *file, STACK_OF(X509) * chain)
-{
-	size_t n = sk_X509_num(chain);
-	X509 *leaf = sk_X509_value(chain, 0);
-	bool leads = X509_check_issued(leaf, leaf) == X509_V_OK;
-	if (n == 1 && !leads)
-		log_warn(
-			"tls: certificate %s: its issuer is not in the file: unless that is a root that "
-			"clients have, they refuse it: append the chain",
-			file);
-	for (size_t i = 1; i < n; i++)
-		leads |= X509_check_issued(sk_X509_value(chain, i), leaf) == X509_V_OK;
-	if (n > 1 && !leads) {
-		log_error(
-			"tls: certificate %s: none of the others in the file has issued the first: "
-			"append the chain that came with it",
-			file);
-		return false;
-	}
-	for (size_t i = 1; i < n; i++) {
-		X509 *x = sk_X509_value(chain, i);
-		if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0)
-			log_warn("tls: certificate %s: number %zu has expired", file, i + 1);
-		if (X509_check_issued(x, sk_X509_value(chain, i - 1)) != X509_V_OK)
-			log_warn(
-				"tls: certificate %s: number %zu is not issued by number %zu: some "
-				"clients refuse the chain",
-				file, i, i + 1);
-	}
-	return true;
-}
-
-static bool check_pem(const char *cert_file, const char *key_file, const char *ocsp_file,
-		      const struct tls_pem *pem)
-{
-	enum tls_key_kind kind;
-	STACK_OF(X509) *chain = tls_pem_chain(pem->cert);
-	EVP_PKEY *key = tls_pem_key(pem->key);
-	bool ok = false;
-	if (chain == NULL) {
-		log_error("tls: certificate %s: no PEM certificate in it", cert_file);
-	} else if (key == NULL) {
-		log_error("tls: key %s: no unencrypted PEM private key in it (%s)", key_file,
-			  tls_error_text());
-	} else if (!X509_check_private_key(sk_X509_value(chain, 0), key)) {
-		tls_error_text();
-		log_error("tls: key %s does not belong to the first certificate in %s", key_file,
-			  cert_file);
-	} else if (!tls_key_kind_of(key, &kind)) {
-		log_error(
-			"tls: key %s: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are served with",
-			key_file);
-	} else {
-		ok = check_dates(cert_file, sk_X509_value(chain, 0));
-		if (pem->ocsp.p)
-			ok &= check_ocsp(ocsp_file, pem->ocsp, sk_X509_value(chain, 0));
-		ok &= check_chain(cert_file, chain);
-	}
-	sk_X509_pop_free(chain, X509_free);
-	EVP_PKEY_free(key);
-	return ok;
-}
+/* ── loading ── */
 
 /* Where certificate i lies; the development one has its place in state_dir. */
-static bool file_names(const struct config *cfg, uint32_t i, char *cert_file, char *key_file)
+bool tls_material_names(const struct config *cfg, uint32_t i, char *cert_file, char *key_file)
 {
 	const struct config_certificate *cert = &cfg->certificates[i];
 	const char *cert_fmt = cert->dev ? "%s/%s.crt" : "%s%s",
@@ -295,7 +199,7 @@ static bool file_names(const struct config *cfg, uint32_t i, char *cert_file, ch
 static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
 {
 	char cert_file[PATH_MAX], key_file[PATH_MAX];
-	if (!file_names(cfg, i, cert_file, key_file) ||
+	if (!tls_material_names(cfg, i, cert_file, key_file) ||
 	    (cfg->certificates[i].dev && !dev_files(cfg, cert_file, key_file)))
 		return false;
 	const char *ocsp_file = cfg->certificates[i].ocsp_file;
@@ -304,17 +208,6 @@ static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
 	if (ocsp_file)
 		pem->ocsp = tls_slurp(ocsp_file, "OCSP response");
 	return pem->cert.p && pem->key.p && (!ocsp_file || pem->ocsp.p);
-}
-
-bool tls_material_check(const struct config *cfg, const struct tls_material *m)
-{
-	bool ok = true;
-	for (uint32_t i = 0; i < m->n; i++) {
-		char cert_file[PATH_MAX], key_file[PATH_MAX];
-		ok &= file_names(cfg, i, cert_file, key_file) &&
-		      check_pem(cert_file, key_file, cfg->certificates[i].ocsp_file, &m->pem[i]);
-	}
-	return ok & tls_trust_check(cfg, m);
 }
 
 bool tls_tickets_load(const struct config *cfg, struct tls_tickets *out)
@@ -351,12 +244,20 @@ struct tls_material *tls_material_load(const struct config *cfg)
 	return NULL;
 }
 
+void tls_material_compare(struct tls_material *m, const struct tls_material *in_use)
+{
+	for (uint32_t i = 0; i < m->n && i < in_use->n; i++)
+		m->pem[i].in_use = bytes_eq(m->pem[i].cert, in_use->pem[i].cert);
+	for (uint32_t i = 0; i < m->n_trust && i < in_use->n_trust; i++)
+		m->trust[i].in_use = bytes_eq(m->trust[i].ca, in_use->trust[i].ca);
+}
+
 void tls_material_files(const struct config *cfg, void (*file)(const char *path, void *arg),
 			void *arg)
 {
 	for (uint32_t i = 0; i < cfg->n_certificates; i++) {
 		char cert_file[PATH_MAX], key_file[PATH_MAX];
-		if (!file_names(cfg, i, cert_file, key_file))
+		if (!tls_material_names(cfg, i, cert_file, key_file))
 			continue;
 		file(cert_file, arg);
 		file(key_file, arg);

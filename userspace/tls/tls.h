@@ -34,11 +34,13 @@ struct tls_material {
 	struct tls_pem {
 		struct bytes cert, key; /* PEM */
 		struct bytes ocsp;      /* DER; {NULL, 0}: none */
+		bool in_use;            /* the very same certificate: tls_material_compare() */
 	} * pem;
 	/* What clients' certificates are believed by, as PEM; by index of config.listeners. */
 	uint32_t n_trust;
 	struct tls_trust {
 		struct bytes ca, crl; /* {NULL, 0}: none */
+		bool in_use;          /* likewise, the very same authorities */
 	} * trust;
 	struct tls_tickets tickets; /* of tls.ticket_key_file; n 0: there is none */
 };
@@ -51,6 +53,8 @@ struct tls_material *tls_material_load(const struct config *cfg);
 bool tls_tickets_load(const struct config *cfg, struct tls_tickets *out);
 /* Wipes the keys. */
 void tls_material_free(struct tls_material *m);
+/* Marks what is to the byte what is in use: that it has expired is a warning then, not an error. */
+void tls_material_compare(struct tls_material *m, const struct tls_material *in_use);
 /* Checks chains, keys, dates and OCSP responses; logs what is wrong. */
 bool tls_material_check(const struct config *cfg, const struct tls_material *m);
 /* All of it into one open file, to be handed to a worker; 0 or -errno. */

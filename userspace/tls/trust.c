@@ -30,7 +30,7 @@ bool tls_trust_load(const struct config *cfg, struct tls_material *m)
 	return ok;
 }
 
-static bool check_authorities(const char *file, struct bytes pem)
+static bool check_authorities(const char *file, struct bytes pem, bool in_use)
 {
 	STACK_OF(X509) *all = tls_pem_chain(pem);
 	size_t n = all ? sk_X509_num(all) : 0, late = 0;
@@ -47,10 +47,10 @@ static bool check_authorities(const char *file, struct bytes pem)
 	}
 	if (n == 0)
 		log_error("tls: client_ca_file %s: no PEM certificate in it", file);
-	else if (late == n)
+	else if (late == n && !in_use)
 		log_error("tls: client_ca_file %s: all that is in it has expired", file);
 	sk_X509_pop_free(all, X509_free);
-	return late < n;
+	return late < n || (n > 0 && in_use);
 }
 
 static bool check_revocations(const char *file, struct bytes pem)
@@ -76,7 +76,8 @@ bool tls_trust_check(const struct config *cfg, const struct tls_material *m)
 	for (uint32_t i = 0; i < m->n_trust; i++) {
 		const struct config_listener *l = &cfg->listeners[i];
 		if (m->trust[i].ca.n > 0)
-			ok &= check_authorities(l->client_ca_file, m->trust[i].ca);
+			ok &= check_authorities(l->client_ca_file, m->trust[i].ca,
+						m->trust[i].in_use);
 		if (m->trust[i].crl.n > 0)
 			ok &= check_revocations(l->client_crl_file, m->trust[i].crl);
 	}
