@@ -320,13 +320,13 @@ def test_a_thousand_stay_and_hundreds_come_while_certificates_change(tmp_path):
 
 # ---- OCSP -----------------------------------------------------------------------------------------
 
-def ocsp_response(folder, name, days=1, status=ocsp.OCSPCertStatus.GOOD, of=None):
+def ocsp_response(folder, name, days=1, status=ocsp.OCSPCertStatus.GOOD, of=None, since=2):
     cert = pem_of(folder, of or name)
     key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
     now = datetime.datetime.utcnow().replace(microsecond=0)
     revoked = status == ocsp.OCSPCertStatus.REVOKED
     built = ocsp.OCSPResponseBuilder().add_response(
-        cert=cert, issuer=cert, algorithm=hashes.SHA1(), cert_status=status, this_update=now - datetime.timedelta(days=2),
+        cert=cert, issuer=cert, algorithm=hashes.SHA1(), cert_status=status, this_update=now - datetime.timedelta(days=since),
         next_update=now + datetime.timedelta(days=days) if days is not None else None,
         revocation_time=now if revoked else None, revocation_reason=None).responder_id(
             ocsp.OCSPResponderEncoding.HASH, pem_of(folder, name)).sign(key, hashes.SHA256())
@@ -382,6 +382,7 @@ def test_a_response_that_has_run_out_is_not_stapled_and_stops_nothing(tmp_path):
         assert done.returncode == 0 and said in done.stdout + done.stderr, done
         done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
         assert done.returncode == 0 and said in done.stderr, done
+        assert "not stapled, until" in edge.ctl("cert", "show")
         edge.stop()
         edge.start()
         assert "no response sent" in s_client(edge, "-status") and "no response sent" in s_client(edge, "-status", "-tls1_2")
@@ -390,6 +391,33 @@ def test_a_response_that_has_run_out_is_not_stapled_and_stops_nothing(tmp_path):
 
 
 # ---- what people are told ---------------------------------------------------------------------------
+
+def test_what_runs_out_is_said_before_and_when_it_does(tmp_path):
+    make_certificate(tmp_path, "one", ["one.example"], days=6 * SECONDS)
+    make_certificate(tmp_path, "late", ["late.example"], days=100)
+    make_certificate(tmp_path, "ca", ["ca.example"], days=6 * SECONDS)
+    ocsp_response(tmp_path, "one", days=6 * SECONDS)
+    listeners = {"tls": {"tls": True, "more": f'client_certificates = "optional"; client_ca_file = "{tmp_path}/ca.crt";'}}
+    both = with_ocsp(tmp_path, "one").replace(" );", config(tmp_path, "late").replace("certificates = ( ", ", "), 1)
+    names = [f"certificate {tmp_path}/one.crt", f"OCSP response {tmp_path}/one.ocsp", f"client_ca_file {tmp_path}/ca.crt"]
+    with sluice.Edge(workers=1, listeners=listeners, endpoints=ECHO, extra=both) as edge:
+        for name in names:
+            edge.wait_log(f"{name} runs out in 0 minutes", 5)
+        for name in names:
+            edge.wait_log(f"{name} has run out", 20)
+        log = edge.log()
+        assert all(log.count(f"{name} runs out") == log.count(f"{name} has run out") == 1 for name in names), log
+        assert "late.crt" not in log
+
+
+def test_a_response_is_to_be_renewed_when_a_quarter_of_it_is_left(tmp_path):
+    make_certificate(tmp_path, "one", ["one.example"], days=100)
+    ocsp_response(tmp_path, "one", days=7, since=0)
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ECHO, extra=with_ocsp(tmp_path, "one")) as edge:
+        assert "renew it" not in edge.ctl("cert", "show")
+        ocsp_response(tmp_path, "one", days=1.5, since=5.5)
+        wait_for("an older one", 10, lambda: "renew it" in edge.ctl("cert", "show"))
+
 
 def test_cert_show_says_how_long_each_lasts(tmp_path):
     make_certificate(tmp_path, "soon", ["soon.example", "www.soon.example"], days=5)

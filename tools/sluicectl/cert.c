@@ -8,6 +8,7 @@
 
 #define DAY       86400
 #define SOON_DAYS 14 /* who renews by himself has done so by then */
+#define FRESH     4  /* of a response that quarter: it is fetched when half of it has gone */
 
 static const char *date(unsigned long long seconds)
 {
@@ -22,7 +23,7 @@ static const char *date(unsigned long long seconds)
 }
 
 /* "23 days left", "EXPIRED 2 days ago" */
-static const char *left(unsigned long long until)
+static const char *left(unsigned long long until, long long soon)
 {
 	static char text[64];
 	long long s = (long long)until - (long long)time(NULL);
@@ -30,7 +31,7 @@ static const char *left(unsigned long long until)
 		snprintf(text, sizeof(text), "EXPIRED %s ago", ctl_span((unsigned long long)-s));
 	else
 		snprintf(text, sizeof(text), "%s left%s", ctl_span((unsigned long long)s),
-			 s < SOON_DAYS * DAY ? ": renew it" : "");
+			 s < soon ? ": renew it" : "");
 	return text;
 }
 
@@ -47,13 +48,15 @@ static void print_cert(const json_t *c)
 		printf("%s%s", i ? ", " : "", ctl_clean(json_string_value(name)));
 	printf("%s\n", json_array_size(json_object_get(c, "names")) ? "" : "none");
 	printf("  valid       %s to %s, %s\n", date(ctl_u64(c, "not_before")),
-	       date(ctl_u64(c, "not_after")), left(ctl_u64(c, "not_after")));
-	if (ctl_u64(c, "ocsp_next_update"))
-		printf("  OCSP        stapled, until %s, %s\n",
-		       date(ctl_u64(c, "ocsp_next_update")), left(ctl_u64(c, "ocsp_next_update")));
+	       date(ctl_u64(c, "not_after")), left(ctl_u64(c, "not_after"), SOON_DAYS * DAY));
+	unsigned long long from = ctl_u64(c, "ocsp_this_update"),
+			   until = ctl_u64(c, "ocsp_next_update");
+	if (until)
+		printf("  OCSP        %s, until %s, %s\n",
+		       until > (unsigned long long)time(NULL) ? "stapled" : "not stapled",
+		       date(until), left(until, ((long long)until - (long long)from) / FRESH));
 	else
-		printf("  OCSP        %s\n",
-		       ctl_u64(c, "ocsp_this_update") ? "stapled, without an end" : "none");
+		printf("  OCSP        %s\n", from ? "stapled, without an end" : "none");
 	printf("  handshakes  %s; read anew %s times since the start\n",
 	       ctl_count(ctl_u64(c, "handshakes")), ctl_count(ctl_u64(c, "read_anew")));
 	printf("  serial      %s\n  SHA-256     %s\n", ctl_str(c, "serial"), ctl_str(c, "sha256"));

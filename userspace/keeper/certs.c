@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -33,6 +34,7 @@
 #include "keeper/seccomp.h"
 
 #define READ_MS  20000 /* a child that takes longer is killed */
+#define TERMS_S  3600  /* what runs out is looked at this often, should the clock be set */
 #define QUIET_MS 500   /* after the last change of a directory */
 #define WATCHED  (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
 
@@ -232,6 +234,7 @@ static void take(struct keeper *k)
 	}
 	tls_material_free(k->tls);
 	k->tls = m;
+	k->certs.terms_at_ns = 0;
 	k->certs.generation++;
 	struct keeper_msg msg = {.kind = KEEPER_TLS, .value = k->certs.generation};
 	for (uint32_t i = 0; i < k->n_workers; i++)
@@ -280,6 +283,12 @@ void certs_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m)
 	member_tell(k, id, &no);
 }
 
+static void look_at_terms(struct keeper *k, uint64_t now)
+{
+	int64_t wall = time(NULL), next = tls_material_look(k->cfg, k->tls, wall);
+	k->certs.terms_at_ns = now + (uint64_t)MIN(next - wall, TERMS_S) * 1000000000ull;
+}
+
 uint64_t certs_due(struct keeper *k, uint64_t now)
 {
 	struct certs_job *job = &k->certs.job;
@@ -294,8 +303,11 @@ uint64_t certs_due(struct keeper *k, uint64_t now)
 		kill(job->pid, SIGKILL);
 		job->kill_at_ns = UINT64_MAX;
 	}
+	if (now >= k->certs.terms_at_ns)
+		look_at_terms(k, now);
+	uint64_t next = MIN(k->certs.terms_at_ns, k->certs.rotate_at_ns);
 	if (job->pid)
-		return MIN(job->kill_at_ns, k->certs.rotate_at_ns);
+		return MIN(job->kill_at_ns, next);
 	if (k->certs.look_at_ns && now >= k->certs.look_at_ns) {
 		k->certs.look_at_ns = 0;
 		if (look(k) != k->certs.seen) {
@@ -303,8 +315,7 @@ uint64_t certs_due(struct keeper *k, uint64_t now)
 			certs_reload(k);
 		}
 	}
-	return k->certs.look_at_ns ? MIN(k->certs.look_at_ns, k->certs.rotate_at_ns) :
-				     k->certs.rotate_at_ns;
+	return k->certs.look_at_ns ? MIN(k->certs.look_at_ns, next) : next;
 }
 
 void certs_close(struct keeper *k)

@@ -126,6 +126,7 @@ struct certs {
 	uint64_t look_at_ns;        /* a directory has changed; 0: none has */
 	struct tls_tickets tickets; /* made here; unused if a file has them */
 	uint64_t rotate_at_ns;      /* UINT64_MAX: never */
+	uint64_t terms_at_ns;       /* when we look next what runs out */
 	uint64_t seen;              /* what the files were when they were read */
 	bool again;                 /* asked while they are being read */
 };

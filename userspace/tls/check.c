@@ -13,14 +13,16 @@
 #include "tls/clients.h"
 #include "tls/internal.h"
 
-static bool check_dates(const char *file, X509 *leaf, bool in_use)
+static bool check_dates(const char *file, X509 *leaf, struct tls_pem *pem)
 {
+	pem->valid = tls_term_of(tls_seconds_of(X509_get0_notBefore(leaf)),
+				 tls_seconds_of(X509_get0_notAfter(leaf)), time(NULL));
 	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0) {
-		if (!in_use)
+		if (!pem->in_use)
 			log_error("tls: certificate %s has expired", file);
 		else
 			log_warn("tls: certificate %s has expired and is in use: renew it", file);
-		return in_use;
+		return pem->in_use;
 	}
 	if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0)
 		log_warn("tls: certificate %s is not valid yet", file);
@@ -28,13 +30,13 @@ static bool check_dates(const char *file, X509 *leaf, bool in_use)
 }
 
 /* What a client would refuse is an error; what it will soon is a warning. */
-static bool check_ocsp(const char *file, struct bytes der, X509 *leaf)
+static bool check_ocsp(const char *file, X509 *leaf, struct tls_pem *pem)
 {
 	const ASN1_INTEGER *n = X509_get0_serialNumber(leaf);
 	int64_t now = time(NULL);
 	struct tls_ocsp o;
 	const char *why = tls_ocsp_read(
-		der, BYTES(ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n)), &o);
+		pem->ocsp, BYTES(ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n)), &o);
 	if (why == NULL && o.status == TLS_OCSP_REVOKED)
 		log_warn("tls: OCSP response %s: the certificate is revoked", file);
 	if (why == NULL && o.next_update && o.next_update <= now)
@@ -45,6 +47,8 @@ static bool check_ocsp(const char *file, struct bytes der, X509 *leaf)
 		why = "it is not valid yet";
 	if (why)
 		log_error("tls: OCSP response %s: %s", file, why);
+	else if (o.next_update)
+		pem->fresh = tls_term_of(o.this_update, o.next_update, now);
 	return why == NULL;
 }
 
@@ -84,7 +88,7 @@ static bool check_chain(const char *file, STACK_OF(X509) * chain)
 }
 
 static bool check_pem(const char *cert_file, const char *key_file, const char *ocsp_file,
-		      const struct tls_pem *pem)
+		      struct tls_pem *pem)
 {
 	enum tls_key_kind kind;
 	STACK_OF(X509) *chain = tls_pem_chain(pem->cert);
@@ -104,9 +108,9 @@ static bool check_pem(const char *cert_file, const char *key_file, const char *o
 			"tls: key %s: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are served with",
 			key_file);
 	} else {
-		ok = check_dates(cert_file, sk_X509_value(chain, 0), pem->in_use);
+		ok = check_dates(cert_file, sk_X509_value(chain, 0), pem);
 		if (pem->ocsp.p)
-			ok &= check_ocsp(ocsp_file, pem->ocsp, sk_X509_value(chain, 0));
+			ok &= check_ocsp(ocsp_file, sk_X509_value(chain, 0), pem);
 		ok &= check_chain(cert_file, chain);
 	}
 	sk_X509_pop_free(chain, X509_free);
@@ -114,7 +118,7 @@ static bool check_pem(const char *cert_file, const char *key_file, const char *o
 	return ok;
 }
 
-bool tls_material_check(const struct config *cfg, const struct tls_material *m)
+bool tls_material_check(const struct config *cfg, struct tls_material *m)
 {
 	bool ok = true;
 	for (uint32_t i = 0; i < m->n; i++) {
@@ -122,5 +126,8 @@ bool tls_material_check(const struct config *cfg, const struct tls_material *m)
 		ok &= tls_material_names(cfg, i, cert_file, key_file) &&
 		      check_pem(cert_file, key_file, cfg->certificates[i].ocsp_file, &m->pem[i]);
 	}
-	return ok & tls_trust_check(cfg, m);
+	ok &= tls_trust_check(cfg, m);
+	if (ok)
+		tls_material_look(cfg, m, time(NULL));
+	return ok;
 }

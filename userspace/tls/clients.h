@@ -24,7 +24,7 @@ struct tls_clients {
 /* ── files to bytes; see tls_material_load() and its like ── */
 
 bool tls_trust_load(const struct config *cfg, struct tls_material *m);
-bool tls_trust_check(const struct config *cfg, const struct tls_material *m);
+bool tls_trust_check(const struct config *cfg, struct tls_material *m);
 
 /* ── in a worker ── */
 

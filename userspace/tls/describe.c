@@ -28,7 +28,7 @@ static void name_of(X509_NAME *name, char *out, size_t cap)
 	}
 }
 
-static int64_t seconds_of(const ASN1_TIME *t)
+int64_t tls_seconds_of(const ASN1_TIME *t)
 {
 	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
 	int days = 0, seconds = 0;
@@ -79,8 +79,8 @@ void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, s
 	info->key = key_of(cert->kind, key);
 	info->names = (const char *const *)cert->names;
 	info->n_names = cert->n_names;
-	info->not_before = seconds_of(X509_get0_notBefore(leaf));
-	info->not_after = seconds_of(X509_get0_notAfter(leaf));
+	info->not_before = tls_seconds_of(X509_get0_notBefore(leaf));
+	info->not_after = tls_seconds_of(X509_get0_notAfter(leaf));
 	info->self_signed =
 		X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0;
 	if (ocsp.n > 0 && tls_ocsp_read(ocsp, BYTES(serial, serial_n), &o) == NULL) {

@@ -99,6 +99,9 @@ void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, s
 STACK_OF(X509) * tls_pem_chain(struct bytes pem);
 EVP_PKEY *tls_pem_key(struct bytes pem);
 STACK_OF(X509_CRL) * tls_pem_crls(struct bytes pem);
+/* Of what is being checked: that it is past has been said. */
+struct tls_term tls_term_of(int64_t from, int64_t until, int64_t now);
+int64_t tls_seconds_of(const ASN1_TIME *t);
 /* Where certificate i lies: both PATH_MAX. False: the path is too long, logged. */
 bool tls_material_names(const struct config *cfg, uint32_t i, char *cert_file, char *key_file);
 /* The whole file; {NULL, 0} and a log line with `what` if it cannot be had. */

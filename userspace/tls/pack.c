@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pack.c - certificates and keys on their way from the keeper to a worker that runs already.
  *
- *     "sluice2\0", n, listeners, ticket keys
- *     for each certificate: 3 lengths, then the bytes of chain, key and OCSP response
- *     for each listener: 2 lengths, then the bytes of authorities and revocations
+ *     "sluice3\0", n, listeners, ticket keys
+ *     for each certificate: 3 lengths, then the bytes of chain, key and OCSP response, then both terms
+ *     for each listener: 2 lengths, then the bytes of authorities and revocations, then both terms
  *
  * The keeper's own child writes it and a worker reads it: bounds are checked all the same. */
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "base/handover.h"
 #include "tls/internal.h"
 
-static const char magic[8] = "sluice2";
+static const char magic[8] = "sluice3";
 
 static int put(int fd, const void *p, size_t n)
 {
@@ -54,11 +54,18 @@ int tls_material_pack(const struct tls_material *m, int fd)
 	for (uint32_t i = 0; i < m->n && !err; i++) {
 		const struct tls_pem *p = &m->pem[i];
 		const struct bytes parts[] = {p->cert, p->key, p->ocsp};
+		const struct tls_term terms[] = {p->valid, p->fresh};
 		err = put_parts(fd, parts, ARRAY_SIZE(parts));
+		if (!err)
+			err = put(fd, terms, sizeof(terms));
 	}
 	for (uint32_t i = 0; i < m->n_trust && !err; i++) {
-		const struct bytes parts[] = {m->trust[i].ca, m->trust[i].crl};
+		const struct tls_trust *t = &m->trust[i];
+		const struct bytes parts[] = {t->ca, t->crl};
+		const struct tls_term terms[] = {t->ca_valid, t->crl_fresh};
 		err = put_parts(fd, parts, ARRAY_SIZE(parts));
+		if (!err)
+			err = put(fd, terms, sizeof(terms));
 	}
 	return err;
 }
@@ -87,7 +94,9 @@ static bool take_trust(struct bytes *in, uint32_t n, struct tls_material *m)
 		struct tls_trust *t = &m->trust[i];
 		uint32_t len[2];
 		if (!take(in, len, sizeof(len)) || !take_copy(in, len[0], &t->ca) ||
-		    !take_copy(in, len[1], &t->crl))
+		    !take_copy(in, len[1], &t->crl) ||
+		    !take(in, &t->ca_valid, sizeof(t->ca_valid)) ||
+		    !take(in, &t->crl_fresh, sizeof(t->crl_fresh)))
 			return false;
 	}
 	return m->trust != NULL;
@@ -106,7 +115,9 @@ static bool unpack(struct bytes in, uint32_t n, uint32_t n_trust, struct tls_mat
 		struct tls_pem *p = &m->pem[i];
 		uint32_t len[3];
 		if (!take(&in, len, sizeof(len)) || !take_copy(&in, len[0], &p->cert) ||
-		    !take_copy(&in, len[1], &p->key) || !take_copy(&in, len[2], &p->ocsp))
+		    !take_copy(&in, len[1], &p->key) || !take_copy(&in, len[2], &p->ocsp) ||
+		    !take(&in, &p->valid, sizeof(p->valid)) ||
+		    !take(&in, &p->fresh, sizeof(p->fresh)))
 			return false;
 	}
 	return m->pem != NULL && take_trust(&in, n_trust, m) && in.n == 0;

@@ -27,6 +27,12 @@ struct worker;
 struct conn;
 struct tls;
 
+/* How long something is good, in seconds since 1970; until 0: without an end. */
+struct tls_term {
+	int64_t from, until;
+	uint64_t said; /* what of it has been logged: term.c */
+};
+
 /* What a worker makes its contexts of, as the keeper read it: bytes, not files. By the index of
  * config.certificates. */
 struct tls_material {
@@ -35,12 +41,14 @@ struct tls_material {
 		struct bytes cert, key; /* PEM */
 		struct bytes ocsp;      /* DER; {NULL, 0}: none */
 		bool in_use;            /* the very same certificate: tls_material_compare() */
+		struct tls_term valid, fresh; /* certificate and response, once they are checked */
 	} * pem;
 	/* What clients' certificates are believed by, as PEM; by index of config.listeners. */
 	uint32_t n_trust;
 	struct tls_trust {
-		struct bytes ca, crl; /* {NULL, 0}: none */
-		bool in_use;          /* likewise, the very same authorities */
+		struct bytes ca, crl;                /* {NULL, 0}: none */
+		bool in_use;                         /* likewise, the very same authorities */
+		struct tls_term ca_valid, crl_fresh; /* likewise, of what runs out first */
 	} * trust;
 	struct tls_tickets tickets; /* of tls.ticket_key_file; n 0: there is none */
 };
@@ -56,7 +64,10 @@ void tls_material_free(struct tls_material *m);
 /* Marks what is to the byte what is in use: that it has expired is a warning then, not an error. */
 void tls_material_compare(struct tls_material *m, const struct tls_material *in_use);
 /* Checks chains, keys, dates and OCSP responses; logs what is wrong. */
-bool tls_material_check(const struct config *cfg, const struct tls_material *m);
+bool tls_material_check(const struct config *cfg, struct tls_material *m);
+/* Logs, once each, what of it runs out soon and what has run out. Returns when there is something to say
+ * next, INT64_MAX if never; both in seconds since 1970. */
+int64_t tls_material_look(const struct config *cfg, struct tls_material *m, int64_t now);
 /* All of it into one open file, to be handed to a worker; 0 or -errno. */
 int tls_material_pack(const struct tls_material *m, int fd);
 /* From a sealed memfd (base/handover.h); NULL: it is none, or not what was packed for as many

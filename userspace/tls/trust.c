@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "tls/clients.h"
@@ -30,12 +31,21 @@ bool tls_trust_load(const struct config *cfg, struct tls_material *m)
 	return ok;
 }
 
-static bool check_authorities(const char *file, struct bytes pem, bool in_use)
+/* Of several the one that runs out next; those that have are said by the check. */
+static void keep_first(struct tls_term *t, const ASN1_TIME *from, const ASN1_TIME *until)
 {
-	STACK_OF(X509) *all = tls_pem_chain(pem);
+	int64_t end = tls_seconds_of(until), now = time(NULL);
+	if (end > now && (t->until == 0 || end < t->until))
+		*t = tls_term_of(tls_seconds_of(from), end, now);
+}
+
+static bool check_authorities(const char *file, struct tls_trust *t)
+{
+	STACK_OF(X509) *all = tls_pem_chain(t->ca);
 	size_t n = all ? sk_X509_num(all) : 0, late = 0;
 	for (size_t i = 0; i < n; i++) {
 		X509 *x = sk_X509_value(all, i);
+		keep_first(&t->ca_valid, X509_get0_notBefore(x), X509_get0_notAfter(x));
 		if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0) {
 			log_warn("tls: client_ca_file %s: number %zu has expired", file, i + 1);
 			late++;
@@ -47,18 +57,21 @@ static bool check_authorities(const char *file, struct bytes pem, bool in_use)
 	}
 	if (n == 0)
 		log_error("tls: client_ca_file %s: no PEM certificate in it", file);
-	else if (late == n && !in_use)
+	else if (late == n && !t->in_use)
 		log_error("tls: client_ca_file %s: all that is in it has expired", file);
 	sk_X509_pop_free(all, X509_free);
-	return late < n || (n > 0 && in_use);
+	return late < n || (n > 0 && t->in_use);
 }
 
-static bool check_revocations(const char *file, struct bytes pem)
+static bool check_revocations(const char *file, struct tls_trust *t)
 {
-	STACK_OF(X509_CRL) *all = tls_pem_crls(pem);
+	STACK_OF(X509_CRL) *all = tls_pem_crls(t->crl);
 	size_t n = all ? sk_X509_CRL_num(all) : 0;
 	for (size_t i = 0; i < n; i++) {
-		const ASN1_TIME *next = X509_CRL_get0_nextUpdate(sk_X509_CRL_value(all, i));
+		const X509_CRL *x = sk_X509_CRL_value(all, i);
+		const ASN1_TIME *next = X509_CRL_get0_nextUpdate(x);
+		if (next)
+			keep_first(&t->crl_fresh, X509_CRL_get0_lastUpdate(x), next);
 		if (next && X509_cmp_current_time(next) < 0)
 			log_warn("tls: client_crl_file %s: number %zu is out of date: clients of "
 				 "that authority are refused until there is a newer one",
@@ -70,16 +83,15 @@ static bool check_revocations(const char *file, struct bytes pem)
 	return n > 0;
 }
 
-bool tls_trust_check(const struct config *cfg, const struct tls_material *m)
+bool tls_trust_check(const struct config *cfg, struct tls_material *m)
 {
 	bool ok = true;
 	for (uint32_t i = 0; i < m->n_trust; i++) {
 		const struct config_listener *l = &cfg->listeners[i];
 		if (m->trust[i].ca.n > 0)
-			ok &= check_authorities(l->client_ca_file, m->trust[i].ca,
-						m->trust[i].in_use);
+			ok &= check_authorities(l->client_ca_file, &m->trust[i]);
 		if (m->trust[i].crl.n > 0)
-			ok &= check_revocations(l->client_crl_file, m->trust[i].crl);
+			ok &= check_revocations(l->client_crl_file, &m->trust[i]);
 	}
 	return ok;
 }
