@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """sluicectl metrics, as Prometheus's own parser reads it."""
 import json
+import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -45,6 +46,28 @@ def test_every_number_is_there_and_right(tmp_path):
         assert len(both["workers"]) == 2 and len(both["certificates"]) == 2
         for s in ears:
             s.close()
+
+
+def test_a_reload_that_failed_is_a_number_and_a_reason(tmp_path):
+    make_certificate(tmp_path, "one", ["one.example"])
+    make_certificate(tmp_path, "two", ["two.example"])
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, extra=config(tmp_path, "one")) as edge:
+        def numbers():
+            m = families(edge)
+            return [m[f"sluice_tls_reload_{n}"].samples[0].value for n in ("ok", "timestamp_seconds")]
+        ok, began = numbers()
+        assert ok == 1 and abs(began - time.time()) < 60 and "last read" not in edge.ctl("cert", "show")
+        key = (tmp_path / "one.key").read_bytes()
+        (tmp_path / "one.key").write_bytes((tmp_path / "two.key").read_bytes())
+        assert edge.ctl_run("cert", "reload").returncode == 1
+        ok, failed = numbers()
+        why = f"tls: key {tmp_path}/one.key does not belong to the first certificate in {tmp_path}/one.crt"
+        assert ok == 0 and failed >= began and why in edge.ctl("cert", "show")
+        row = json.loads(edge.ctl("-j", "cert", "show"))[0]
+        assert (row["reload_ok"], row["reload_error"]) == (False, why)
+        (tmp_path / "one.key").write_bytes(key)
+        assert edge.ctl_run("cert", "reload").returncode == 0
+        assert numbers()[0] == 1 and "reload_error" not in json.loads(edge.ctl("-j", "cert", "show"))[0]
 
 
 def test_without_tls_there_are_no_certificates_in_it():

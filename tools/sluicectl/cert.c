@@ -60,6 +60,9 @@ static void print_cert(const json_t *c)
 	printf("  handshakes  %s; read anew %s times since the start\n",
 	       ctl_count(ctl_u64(c, "handshakes")), ctl_count(ctl_u64(c, "read_anew")));
 	printf("  serial      %s\n  SHA-256     %s\n", ctl_str(c, "serial"), ctl_str(c, "sha256"));
+	if (json_object_get(c, "reload_error"))
+		printf("  last read   FAILED on %s: this one stays in use\n              %s\n",
+		       date(ctl_u64(c, "reload_timestamp")), ctl_str(c, "reload_error"));
 	if (json_is_true(json_object_get(c, "differs")))
 		printf("  workers differ: ask again in a moment\n");
 }
@@ -117,12 +120,34 @@ static json_t *only(json_t *all, const char *name)
 	return all;
 }
 
+/* How the last reading of their files went is one answer for all of them. */
+static int add_reading(struct ctl *ctl, json_t *all)
+{
+	int code = CTL_OK;
+	json_t *a = ctl_ask(ctl, json_pack("{s:s}", "ask", "keeper"), &code), *c;
+	const json_t *last = json_object_get(a, "certificates");
+	size_t i;
+	json_array_foreach(all, i, c)
+	{
+		json_object_set_new(c, "reload_ok",
+				    json_boolean(!json_is_false(json_object_get(last, "ok"))));
+		json_object_set_new(c, "reload_timestamp",
+				    json_integer((json_int_t)(ctl_u64(last, "read_ms") / 1000)));
+		if (json_object_get(last, "why"))
+			json_object_set(c, "reload_error", json_object_get(last, "why"));
+	}
+	json_decref(a);
+	return code;
+}
+
 json_t *cert_all(struct ctl *ctl, int n, int *code)
 {
 	json_t *all = json_array();
 	*code = CTL_OK;
 	for (int i = 0; i < n && *code == CTL_OK; i++)
 		*code = of_worker(ctl, i, all);
+	if (*code == CTL_OK && json_array_size(all) > 0)
+		*code = add_reading(ctl, all);
 	if (*code == CTL_OK)
 		return all;
 	json_decref(all);

@@ -103,6 +103,21 @@ static void put_closed(const json_t *rows)
 		       ctl_clean(reason), (long long)json_integer_value(v));
 }
 
+/* The last reading is the same in each row. */
+static void put_reading(const json_t *cert)
+{
+	static const char ok[] = "sluice_tls_reload_ok",
+			  at[] = "sluice_tls_reload_timestamp_seconds";
+	if (cert == NULL)
+		return;
+	put_head(
+		ok,
+		"1: when certificates were last read anew all was in order; 0: those from before stay in use.");
+	printf("%s %d\n", ok, json_is_true(json_object_get(cert, "reload_ok")));
+	put_head(at, "When they were last read, or were to be, seconds since 1970.");
+	printf("%s %llu\n", at, ctl_u64(cert, "reload_timestamp"));
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	int code = CTL_OK, last = CTL_OK;
@@ -129,6 +144,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	put_rows(of_workers, workers, "worker", "worker");
 	put_closed(workers);
 	put_rows(of_certs, certs, "certificate", "name");
+	put_reading(json_array_get(certs, 0));
 	json_decref(workers);
 	json_decref(certs);
 	return last;

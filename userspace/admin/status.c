@@ -156,6 +156,18 @@ static void put_list(struct json_out *o, const struct keeper_piece_list *l)
 	json_put_close(o, '}');
 }
 
+static void put_certs(struct json_out *o, const struct keeper_piece_certs *c)
+{
+	size_t n = strnlen(c->why, sizeof(c->why));
+	json_key(o, "certificates");
+	json_put_open(o, '{');
+	json_key_u64(o, "read_ms", c->wall_ms);
+	json_key_bool(o, "ok", n == 0);
+	if (n > 0)
+		json_key_str(o, "why", BYTES(c->why, n));
+	json_put_close(o, '}');
+}
+
 static void list_open(struct json_out *o, const struct admin_status *s, const char *name)
 {
 	admin_status_end(o, s);
@@ -193,6 +205,12 @@ void admin_status_piece(struct json_out *o, struct admin_status *s, const struct
 		if (first)
 			list_open(o, s, "lists");
 		put_list(o, &m->gauge);
+		break;
+	case KEEPER_PIECE_CERTS:
+		if (first) {
+			admin_status_end(o, s);
+			put_certs(o, &m->certs);
+		}
 		break;
 	default: return;
 	}

@@ -103,6 +103,7 @@ void certs_open(struct keeper *k)
 			tls_denied_add(&k->denied, &j, UINT64_MAX, 0);
 	}
 	k->certs.seen = look(k);
+	k->certs.read_wall_ms = clock_wall_ms();
 	if (!k->cfg->tls.watch || k->cfg->n_certificates == 0)
 		return;
 	k->certs.watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -165,9 +166,29 @@ static _Noreturn void child(struct keeper *k)
 
 /* ---- a job ------------------------------------------------------------------------------------------ */
 
+/* For those who ask later: the first mistake that the child has told, else what we know ourselves. */
+static void remember(struct keeper *k, int status, const char *text)
+{
+	const struct certs_report *r = k->certs.job.report;
+	size_t n = r ? MIN(r->n, (uint32_t)sizeof(r->text)) : 0;
+	struct bytes why = bytes_str(text);
+	for (size_t at = 0, line; at < n; at += line + 1) {
+		const char *end = memchr(r->text + at, '\n', n - at);
+		line = end ? (size_t)(end - r->text) - at : n - at;
+		if (line > 1 && r->text[at] == 'E') {
+			why = BYTES(r->text + at + 1, line - 1);
+			break;
+		}
+	}
+	k->certs.read_wall_ms = clock_wall_ms();
+	snprintf(k->certs.why, sizeof(k->certs.why), "%.*s", status ? (int)why.n : 0,
+		 (const char *)why.p);
+}
+
 static void answer(struct keeper *k, int status, const char *text)
 {
 	struct certs_job *job = &k->certs.job;
+	remember(k, status, text);
 	struct keeper_msg m = {.kind = KEEPER_REPLY, .ask = job->ask, .status = status};
 	if (status)
 		log_error("tls: %s", text);
@@ -316,6 +337,12 @@ uint64_t certs_due(struct keeper *k, uint64_t now)
 		}
 	}
 	return k->certs.look_at_ns ? MIN(k->certs.look_at_ns, next) : next;
+}
+
+void certs_describe(const struct keeper *k, struct keeper_piece_certs *out)
+{
+	*out = (struct keeper_piece_certs){.wall_ms = k->certs.read_wall_ms};
+	snprintf(out->why, sizeof(out->why), "%s", k->certs.why);
 }
 
 void certs_close(struct keeper *k)

@@ -12,7 +12,8 @@
  * KEEPER_STATUS: `value` is the number of the first piece wanted, from 0. The answer is up to
  * KEEPER_STATUS_PIECES messages KEEPER_PIECE_*, in order, then a KEEPER_REPLY whose
  * `value` is the number to ask for next, or 0 if that was the last. Piece 0 is the keeper,
- * then come the members, then the shield's interfaces, its gauges and its lists. */
+ * then come the members, then the shield's interfaces, its gauges and its lists, then what became
+ * of the certificates. */
 #ifndef SLUICE_KEEPER_CHANNEL_H
 #define SLUICE_KEEPER_CHANNEL_H
 
@@ -34,9 +35,10 @@ enum keeper_msg_kind {
 	KEEPER_PIECE_PRESSURE, /* `pressure`, if the shield is on */
 	KEEPER_TLS, /* workers: certificates anew, beside it a sealed memfd: tls_material_unpack();
 		     * value: how often they were read anew, from 1 */
-	KEEPER_DENY_HELLO, /* workers: `hello`; until_ns 0: no more */
-	KEEPER_TICKETS,    /* workers: `tickets`, from now on */
-	KEEPER_PIECE_LIST, /* `gauge`: deny, then allow, if the shield is on */
+	KEEPER_DENY_HELLO,  /* workers: `hello`; until_ns 0: no more */
+	KEEPER_TICKETS,     /* workers: `tickets`, from now on */
+	KEEPER_PIECE_LIST,  /* `gauge`: deny, then allow, if the shield is on */
+	KEEPER_PIECE_CERTS, /* `certs`, if sluice.conf names certificates */
 	/* process → keeper */
 	KEEPER_READY = 64, /* the loop runs */
 	KEEPER_FULL,       /* value 1: send me no new connections; 0: I have room again */
@@ -142,6 +144,12 @@ struct keeper_piece_list {
 	char loading[32]; /* the set that is being loaded; NUL-terminated; "": none is */
 };
 
+/* How the last reading of the certificates went, the start's among them. */
+struct keeper_piece_certs {
+	uint64_t wall_ms;
+	char why[256]; /* it failed: the first mistake; NUL-terminated; "": all was in order */
+};
+
 struct keeper_hello {
 	struct tls_ja4 ja4;
 	uint64_t until_ns; /* monotonic; 0: it is not denied any more */
@@ -170,6 +178,7 @@ struct keeper_msg {
 		struct keeper_piece_shield shield;
 		struct keeper_piece_pressure pressure;
 		struct keeper_piece_list gauge;
+		struct keeper_piece_certs certs;
 		struct tls_tickets tickets;
 		struct keeper_hello hello;
 	};

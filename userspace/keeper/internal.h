@@ -109,6 +109,7 @@ struct lists {
 };
 
 struct certs_report;
+struct keeper_piece_certs;
 
 /* A child reads the certificates. */
 struct certs_job {
@@ -126,6 +127,8 @@ struct certs {
 	uint64_t look_at_ns;        /* a directory has changed; 0: none has */
 	struct tls_tickets tickets; /* made here; unused if a file has them */
 	uint64_t rotate_at_ns;      /* UINT64_MAX: never */
+	uint64_t read_wall_ms;      /* when they were last read, or were to be */
+	char why[256];              /* that failed: the first mistake; "": it did not */
 	uint64_t terms_at_ns;       /* when we look next what runs out */
 	uint64_t seen;              /* what the files were when they were read */
 	bool again;                 /* asked while they are being read */
@@ -233,6 +236,7 @@ void certs_serve(struct keeper *k, uint32_t id, const struct keeper_msg *m);
 void certs_hear(struct keeper *k);
 uint64_t certs_due(struct keeper *k, uint64_t now);
 bool certs_reaped(struct keeper *k, pid_t pid, int wait_status);
+void certs_describe(const struct keeper *k, struct keeper_piece_certs *out);
 
 /* lists.c: whole sets, of sluice.conf and by request. */
 void lists_close(struct keeper *k);

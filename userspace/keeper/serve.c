@@ -307,18 +307,27 @@ static void piece_list(struct keeper *k, enum shield_list_id id, struct keeper_m
 	snprintf(out->gauge.loading, sizeof(out->gauge.loading), "%s", lists_loading(k, id));
 }
 
+static void piece_certs(const struct keeper *k, struct keeper_msg *out)
+{
+	out->kind = KEEPER_PIECE_CERTS;
+	certs_describe(k, &out->certs);
+}
+
 static void serve_status(struct keeper *k, uint32_t id, const struct keeper_msg *asked)
 {
 	size_t n_interfaces;
 	const struct shield_attachment *interfaces = shield_attachments(k->shield, &n_interfaces);
 	uint64_t last_interface = (uint64_t)k->n_members + n_interfaces;
 	uint64_t first_list = last_interface + 2;
-	uint64_t total = 1 + last_interface + (shield_is_on(k->shield) ? 1 + LISTS : 0);
+	uint64_t certs = 1 + last_interface + (shield_is_on(k->shield) ? 1 + LISTS : 0);
+	uint64_t total = certs + (k->cfg->n_certificates > 0);
 	uint64_t next = asked->value, end = MIN(total, next + KEEPER_STATUS_PIECES);
 	for (; next < end; next++) {
 		struct keeper_msg m = {.ask = asked->ask};
 		if (next == 0)
 			piece_self(k, interfaces, n_interfaces, &m);
+		else if (next == certs)
+			piece_certs(k, &m);
 		else if (next <= k->n_members)
 			piece_member(k, (uint32_t)next - 1, &m);
 		else if (next >= first_list)

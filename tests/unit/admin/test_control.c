@@ -635,9 +635,12 @@ TEST(control, the_pieces_of_the_status_become_one_answer)
 	tell(&(struct keeper_msg){.kind = KEEPER_PIECE_LIST,
 				  .ask = ask,
 				  .gauge = {.id = LIST_ALLOW, .loading = "x"}});
+	tell(&(struct keeper_msg){
+		.kind = KEEPER_PIECE_CERTS, .ask = ask, .certs = {.wall_ms = 3, .why = "x"}});
 	tell(&(struct keeper_msg){.kind = KEEPER_REPLY, .ask = ask});
 	const char *s = hear(fd);
 	assert_begins(s, "{\"ok\":true,\"keeper\":{\"pid\":7");
+	assert_non_null(strstr(s, "],\"certificates\":{\"read_ms\":3,\"ok\":false,\"why\":\"x\"}"));
 	assert_non_null(strstr(s, "\"lists\":[{\"list\":\"deny\",\"ipv4\":5,"));
 	assert_non_null(strstr(s, "\"bytes\":640,\"loading\":\"\"},{\"list\":\"allow\","));
 	assert_non_null(strstr(s, "\"members\":[{"));
@@ -647,7 +650,7 @@ TEST(control, the_pieces_of_the_status_become_one_answer)
 	assert_non_null(strstr(s, "\"evicted\":5"));
 	assert_non_null(
 		strstr(s, "\"cookies\":{\"kind\":\"own\",\"test\":\"passed\",\"reason\":\"\""));
-	assert_begins(s + strlen(s) - 4, "}]}\n");
+	assert_begins(s + strlen(s) - 3, "}}\n");
 	close(fd);
 	close_all();
 }
