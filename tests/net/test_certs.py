@@ -131,7 +131,7 @@ class Chain:
                 .not_valid_before(now - datetime.timedelta(days=30)).not_valid_after(now + datetime.timedelta(days=days))
                 .add_extension(x509.BasicConstraints(ca=ca, path_length=None), True)
                 .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
-                .sign(above_key or key, hashes.SHA256()))
+                .sign(above_key or key, None if isinstance(above_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()))
         return cert, key
 
     def write(self, *certs):
@@ -388,6 +388,62 @@ def test_a_response_that_has_run_out_is_not_stapled_and_stops_nothing(tmp_path):
         assert "no response sent" in s_client(edge, "-status") and "no response sent" in s_client(edge, "-status", "-tls1_2")
         ocsp_response(tmp_path, "one")
         wait_for("a newer one", 10, lambda: "Cert Status: good" in s_client(edge, "-status"))
+
+
+def responder(chain, name, above, above_key, eku=True, days=9):
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.utcnow()
+    subject = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
+    usage = x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING if eku else x509.oid.ExtendedKeyUsageOID.SERVER_AUTH
+    cert = (x509.CertificateBuilder().subject_name(subject).issuer_name(above.subject).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=30))
+            .not_valid_after(now + datetime.timedelta(days=days)).add_extension(x509.ExtendedKeyUsage([usage]), False)
+            .sign(above_key, hashes.SHA256()))
+    return cert, key
+
+
+REFUSED = "neither the certificate's issuer nor a responder of his has signed it"
+
+
+@pytest.mark.parametrize("by,code,want", [
+    ("issuer", 0, ""), ("responder", 0, ""), ("rsa", 0, ""), ("ed25519", 0, ""),
+    ("unknown", 0, "the responder does not know the certificate"), ("revoked", 0, "the certificate is revoked"),
+    ("alone", 0, "its signature could not be checked"), ("stranger", 2, REFUSED), ("root", 2, REFUSED),
+    ("no-usage", 2, REFUSED), ("late", 2, REFUSED), ("stranger's", 2, REFUSED), ("bent", 2, REFUSED)])
+def test_a_response_is_believed_only_of_the_issuer_and_his_responders(tmp_path, by, code, want):
+    chain = Chain(tmp_path)
+    stranger = Chain(tmp_path)  # the same names, other keys
+    keys = {"rsa": rsa.generate_private_key(65537, 2048), "ed25519": ed25519.Ed25519PrivateKey.generate()}
+    if by in keys:
+        chain.mid, chain.mid_key = Chain._make("mid", chain.root, chain.root_key, ca=True, key=keys[by])
+        chain.leaf, chain.leaf_key = Chain._make("chain.example", chain.mid, chain.mid_key)
+    chain.write(*((chain.leaf,) if by == "alone" else (chain.leaf, chain.mid)))
+    signer, key, along = chain.mid, chain.mid_key, []
+    if by in ("stranger", "root"):
+        signer, key = (stranger.mid, stranger.mid_key) if by == "stranger" else (chain.root, chain.root_key)
+    elif by in ("responder", "no-usage", "late", "stranger's"):
+        above = stranger if by == "stranger's" else chain
+        signer, key = responder(chain, "ocsp", above.mid, above.mid_key, eku=by != "no-usage", days=-1 if by == "late" else 9)
+        along = [signer]
+    status = {"unknown": ocsp.OCSPCertStatus.UNKNOWN, "revoked": ocsp.OCSPCertStatus.REVOKED}.get(by, ocsp.OCSPCertStatus.GOOD)
+    now = datetime.datetime.utcnow().replace(microsecond=0)
+    built = ocsp.OCSPResponseBuilder().add_response(
+        cert=chain.leaf, issuer=chain.mid, algorithm=hashes.SHA1(), cert_status=status, this_update=now - datetime.timedelta(days=1),
+        next_update=now + datetime.timedelta(days=5), revocation_time=now if by == "revoked" else None, revocation_reason=None)
+    built = built.responder_id(ocsp.OCSPResponderEncoding.HASH, signer)
+    if along:
+        built = built.certificates(along)
+    der = bytearray(built.sign(key, None if by == "ed25519" else hashes.SHA256()).public_bytes(serialization.Encoding.DER))
+    if by == "bent":
+        der[-1] ^= 1
+    (tmp_path / "one.ocsp").write_bytes(der)
+    edge = sluice.Edge(listeners={"tls": {"tls": True}}, extra=with_ocsp(tmp_path, "one"))
+    try:
+        done = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
+        assert done.returncode == code and want in done.stderr, done.stderr
+        assert ("one.ocsp" in done.stderr) == (want != ""), done.stderr
+    finally:
+        edge.__exit__(None, None, None)
 
 
 # ---- what people are told ---------------------------------------------------------------------------

@@ -29,14 +29,34 @@ static bool check_dates(const char *file, X509 *leaf, struct tls_pem *pem)
 	return true;
 }
 
-/* What a client would refuse is an error; what it will soon is a warning. */
-static bool check_ocsp(const char *file, X509 *leaf, struct tls_pem *pem)
+/* Who has signed the first; itself if nobody else has. NULL: he is not in the file. */
+static X509 *issuer_in(STACK_OF(X509) * chain)
 {
+	X509 *leaf = sk_X509_value(chain, 0);
+	for (size_t i = sk_X509_num(chain); i-- > 0;)
+		if (X509_check_issued(sk_X509_value(chain, i), leaf) == X509_V_OK)
+			return sk_X509_value(chain, i);
+	return NULL;
+}
+
+/* What a client would refuse is an error; what it will soon is a warning. */
+static bool check_ocsp(const char *file, STACK_OF(X509) * chain, struct tls_pem *pem)
+{
+	X509 *leaf = sk_X509_value(chain, 0), *issuer = issuer_in(chain);
 	const ASN1_INTEGER *n = X509_get0_serialNumber(leaf);
 	int64_t now = time(NULL);
 	struct tls_ocsp o;
 	const char *why = tls_ocsp_read(
 		pem->ocsp, BYTES(ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n)), &o);
+	if (why == NULL && issuer)
+		why = tls_ocsp_verify(pem->ocsp, issuer);
+	else if (why == NULL)
+		log_warn(
+			"tls: OCSP response %s: its signature could not be checked: the certificate's issuer is not in its file",
+			file);
+	if (why == NULL && o.status == TLS_OCSP_UNKNOWN)
+		log_warn("tls: OCSP response %s: the responder does not know the certificate",
+			 file);
 	if (why == NULL && o.status == TLS_OCSP_REVOKED)
 		log_warn("tls: OCSP response %s: the certificate is revoked", file);
 	if (why == NULL && o.next_update && o.next_update <= now)
@@ -110,7 +130,7 @@ static bool check_pem(const char *cert_file, const char *key_file, const char *o
 	} else {
 		ok = check_dates(cert_file, sk_X509_value(chain, 0), pem);
 		if (pem->ocsp.p)
-			ok &= check_ocsp(ocsp_file, sk_X509_value(chain, 0), pem);
+			ok &= check_ocsp(ocsp_file, chain, pem);
 		ok &= check_chain(cert_file, chain);
 	}
 	sk_X509_pop_free(chain, X509_free);
