@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Certificates: the kind that a client can verify, OCSP responses, and all of it anew while everybody stays."""
+import base64
 import datetime
 import json
 import os
@@ -447,6 +448,48 @@ def test_a_response_is_believed_only_of_the_issuer_and_his_responders(tmp_path, 
 
 
 # ---- what people are told ---------------------------------------------------------------------------
+
+def said_at(edge):
+    """What a start says, and -t, and a reload."""
+    with edge:
+        started = edge.log().split("ready:")[0]
+        test = subprocess.run(edge.command("-t"), capture_output=True, text=True, timeout=20)
+        reload = edge.ctl_run("cert", "reload")
+        assert test.returncode == reload.returncode == 0, (test, reload)
+        return [started, test.stderr, reload.stdout + reload.stderr]
+
+
+def test_an_rsa_key_that_is_too_short_is_said(tmp_path):
+    make_certificate(tmp_path, "weak", ["weak.example"], rsa.generate_private_key(65537, 1024))
+    make_certificate(tmp_path, "one", ["one.example"], rsa.generate_private_key(65537, 2048))
+    for text in said_at(sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, extra=config(tmp_path, "weak", "one"))):
+        assert f"key {tmp_path}/weak.key: RSA of 1024 bits is too weak" in text and "one.key" not in text, text
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, extra=config(tmp_path, "weak", "one")) as edge:
+        assert [c["key"] for c in json.loads(edge.ctl("-j", "cert", "show"))] == ["RSA 1024", "RSA 2048"]
+
+
+def test_a_secret_that_everybody_may_read_is_said(tmp_path):
+    for name, mode in (("one", 0o644), ("two", 0o602), ("three", 0o640)):
+        make_certificate(tmp_path, name, [f"{name}.example"])
+        (tmp_path / f"{name}.key").chmod(mode)
+    (tmp_path / "tickets").write_text(base64.b64encode(os.urandom(80)).decode() + "\n")
+    (tmp_path / "tickets").chmod(0o644)
+    extra = f'tls = {{ ticket_key_file = "{tmp_path}/tickets"; }};\n' + config(tmp_path, "one", "two", "three")
+    for text in said_at(sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, extra=extra)):
+        assert f"key {tmp_path}/one.key can be read by everybody on this machine: chmod 600" in text, text
+        assert f"key {tmp_path}/two.key can be written by everybody" in text and "three.key" not in text, text
+        assert f"ticket keys {tmp_path}/tickets can be read by everybody" in text, text
+
+
+def test_one_that_no_handshake_is_served_is_said(tmp_path):
+    make_certificate(tmp_path, "one", ["one.example", "www.one.example"])
+    make_certificate(tmp_path, "again", ["www.one.example", "one.example"])
+    make_certificate(tmp_path, "rsa", ["one.example", "www.one.example"], rsa.generate_private_key(65537, 2048))
+    make_certificate(tmp_path, "part", ["one.example"])
+    for text in said_at(sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, extra=config(tmp_path, "one", "again", "rsa", "part"))):
+        assert 'certificate "again" is never used: "one" has the same names and kind of key' in text, text
+        assert text.count("is never used") == 1
+
 
 def test_what_runs_out_is_said_before_and_when_it_does(tmp_path):
     make_certificate(tmp_path, "one", ["one.example"], days=6 * SECONDS)

@@ -125,8 +125,10 @@ static struct config *load(const char *file)
  * may not have been made yet: that is no mistake, and a check makes nothing. */
 static bool check_certificates(const struct config *cfg)
 {
+	struct tls_material all = {0}; /* the certificates alone */
 	bool ok = true;
-	for (uint32_t i = 0; i < cfg->n_certificates; i++) {
+	all.pem = calloc(cfg->n_certificates + 1, sizeof(*all.pem));
+	for (uint32_t i = 0; all.pem && i < cfg->n_certificates; i++) {
 		const struct config_certificate *c = &cfg->certificates[i];
 		struct config one = *cfg;
 		one.certificates = c;
@@ -142,9 +144,18 @@ static bool check_certificates(const struct config *cfg)
 			free(file);
 			ok = false;
 		}
+		if (m) {
+			all.pem[i].cert = m->pem[0].cert;
+			m->pem[0].cert = BYTES(NULL, 0);
+		}
 		tls_material_free(m);
+		all.n = i + 1;
 	}
-	return ok;
+	tls_material_check_names(cfg, &all);
+	for (uint32_t i = 0; i < all.n; i++)
+		free((void *)all.pem[i].cert.p);
+	free(all.pem);
+	return ok && all.n == cfg->n_certificates;
 }
 
 /* Those that clients' certificates are believed by. */

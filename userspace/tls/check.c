@@ -7,11 +7,15 @@
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "tls/clients.h"
 #include "tls/internal.h"
+
+#define RSA_BITS_MIN 2048 /* what browsers and public authorities still take */
 
 static bool check_dates(const char *file, X509 *leaf, struct tls_pem *pem)
 {
@@ -107,6 +111,16 @@ static bool check_chain(const char *file, STACK_OF(X509) * chain)
 	return true;
 }
 
+static void check_strength(const char *file, const EVP_PKEY *key, enum tls_key_kind kind)
+{
+	int bits = EVP_PKEY_bits(key);
+	if (kind == TLS_KEY_RSA && bits < RSA_BITS_MIN)
+		log_warn(
+			"tls: key %s: RSA of %d bits is too weak and many clients refuse it: make one "
+			"of %d bits or more, or ECDSA",
+			file, bits, RSA_BITS_MIN);
+}
+
 static bool check_pem(const char *cert_file, const char *key_file, const char *ocsp_file,
 		      struct tls_pem *pem)
 {
@@ -128,6 +142,7 @@ static bool check_pem(const char *cert_file, const char *key_file, const char *o
 			"tls: key %s: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are served with",
 			key_file);
 	} else {
+		check_strength(key_file, key, kind);
 		ok = check_dates(cert_file, sk_X509_value(chain, 0), pem);
 		if (pem->ocsp.p)
 			ok &= check_ocsp(ocsp_file, chain, pem);
@@ -136,6 +151,74 @@ static bool check_pem(const char *cert_file, const char *key_file, const char *o
 	sk_X509_pop_free(chain, X509_free);
 	EVP_PKEY_free(key);
 	return ok;
+}
+
+/* What hello.c picks a certificate by. */
+struct wares {
+	enum tls_key_kind kind;
+	char **names;
+	uint32_t n; /* 0: it goes to nobody by its name */
+};
+
+static void wares_of(const struct config_certificate *cc, struct bytes pem, struct wares *out)
+{
+	STACK_OF(X509) *chain = pem.n > 0 ? tls_pem_chain(pem) : NULL;
+	EVP_PKEY *key = chain ? X509_get_pubkey(sk_X509_value(chain, 0)) : NULL;
+	if (key && tls_key_kind_of(key, &out->kind))
+		tls_served_names(cc, sk_X509_value(chain, 0), &out->names, &out->n);
+	EVP_PKEY_free(key);
+	sk_X509_pop_free(chain, X509_free);
+}
+
+static bool has(const struct wares *a, const char *name)
+{
+	for (uint32_t k = 0; k < a->n; k++)
+		if (strcmp(a->names[k], name) == 0)
+			return true;
+	return false;
+}
+
+static bool same(const struct wares *a, const struct wares *b)
+{
+	if (a->n == 0 || a->n != b->n || a->kind != b->kind)
+		return false;
+	for (uint32_t k = 0; k < a->n; k++)
+		if (!has(b, a->names[k]))
+			return false;
+	return true;
+}
+
+static void check_listener(const struct config *cfg, const struct config_listener *l,
+			   const struct wares *all)
+{
+	for (uint32_t i = 1; i < l->n_certificates; i++) {
+		uint32_t k = 0, late = l->certificates[i];
+		while (k < i && !same(&all[l->certificates[k]], &all[late]))
+			k++;
+		if (k < i)
+			log_warn(
+				"tls: listener %s: certificate \"%s\" is never used: \"%s\" has the "
+				"same names and kind of key and stands before it: leave one out",
+				l->name, cfg->certificates[late].name,
+				cfg->certificates[l->certificates[k]].name);
+	}
+}
+
+void tls_material_check_names(const struct config *cfg, const struct tls_material *m)
+{
+	struct wares *all = m->n > 1 ? calloc(m->n, sizeof(*all)) : NULL;
+	if (all == NULL)
+		return;
+	for (uint32_t i = 0; i < m->n; i++)
+		wares_of(&cfg->certificates[i], m->pem[i].cert, &all[i]);
+	for (uint32_t i = 0; i < cfg->n_listeners; i++)
+		check_listener(cfg, &cfg->listeners[i], all);
+	for (uint32_t i = 0; i < m->n; i++) {
+		for (uint32_t k = 0; k < all[i].n; k++)
+			free(all[i].names[k]);
+		free(all[i].names);
+	}
+	free(all);
 }
 
 bool tls_material_check(const struct config *cfg, struct tls_material *m)
@@ -147,7 +230,9 @@ bool tls_material_check(const struct config *cfg, struct tls_material *m)
 		      check_pem(cert_file, key_file, cfg->certificates[i].ocsp_file, &m->pem[i]);
 	}
 	ok &= tls_trust_check(cfg, m);
-	if (ok)
+	if (ok) {
 		tls_material_look(cfg, m, time(NULL));
+		tls_material_check_names(cfg, m);
+	}
 	return ok;
 }

@@ -137,13 +137,9 @@ static bool cert_init(struct tls *t, const struct config *cfg, const struct tls_
 	bool ok = chain && key && tls_key_kind_of(key, &cert->kind) &&
 		  (cert->ctx = context_new(t, cfg, chain, key)) != NULL &&
 		  keep_ocsp(cert, pem->ocsp);
-	if (ok && cc->n_server_names > 0) {
-		cert->names = calloc(cc->n_server_names, sizeof(char *));
-		for (uint32_t k = 0; cert->names && k < cc->n_server_names; k++)
-			cert->names[cert->n_names++] = strdup(cc->server_names[k]);
-	} else if (ok) {
-		ok = tls_cert_names(sk_X509_value(chain, 0), &cert->names, &cert->n_names) == 0;
-	}
+	if (ok)
+		ok = tls_served_names(cc, sk_X509_value(chain, 0), &cert->names, &cert->n_names) ==
+		     0;
 	if (!ok)
 		log_error("tls: certificate \"%s\" cannot be used: %s", cc->name, tls_error_text());
 	if (ok)

@@ -45,21 +45,16 @@ static void hex_of(const uint8_t *p, size_t n, char *out, size_t cap)
 		snprintf(out + 2 * i, 3, "%02x", p[i]);
 }
 
-static const char *key_of(enum tls_key_kind kind, const EVP_PKEY *key)
+static void key_of(enum tls_key_kind kind, const EVP_PKEY *key, char *out, size_t cap)
 {
-	switch (kind) {
-	case TLS_KEY_P256: return "ECDSA P-256";
-	case TLS_KEY_P384: return "ECDSA P-384";
-	case TLS_KEY_P521: return "ECDSA P-521";
-	case TLS_KEY_ED25519: return "Ed25519";
-	case TLS_KEY_RSA: break;
-	}
-	switch (EVP_PKEY_bits(key)) {
-	case 2048: return "RSA 2048";
-	case 3072: return "RSA 3072";
-	case 4096: return "RSA 4096";
-	default: return "RSA";
-	}
+	static const char *const words[] = {[TLS_KEY_P256] = "ECDSA P-256",
+					    [TLS_KEY_P384] = "ECDSA P-384",
+					    [TLS_KEY_P521] = "ECDSA P-521",
+					    [TLS_KEY_ED25519] = "Ed25519"};
+	if (kind == TLS_KEY_RSA)
+		snprintf(out, cap, "RSA %d", EVP_PKEY_bits(key));
+	else
+		snprintf(out, cap, "%s", words[kind]);
 }
 
 void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, struct bytes ocsp)
@@ -76,7 +71,7 @@ void tls_cert_describe(struct tls_cert *cert, X509 *leaf, const EVP_PKEY *key, s
 	hex_of(serial, serial_n, info->serial, sizeof(info->serial));
 	X509_digest(leaf, EVP_sha256(), digest, &digest_n);
 	hex_of(digest, digest_n, info->sha256, sizeof(info->sha256));
-	info->key = key_of(cert->kind, key);
+	key_of(cert->kind, key, info->key, sizeof(info->key));
 	info->names = (const char *const *)cert->names;
 	info->n_names = cert->n_names;
 	info->not_before = tls_seconds_of(X509_get0_notBefore(leaf));

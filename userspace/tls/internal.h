@@ -90,6 +90,8 @@ bool tls_hibernate(struct worker *w, struct conn *c);
 
 /* Names of the leaf: DNS entries of its SAN, else its common name. 0 or -errno. */
 int tls_cert_names(X509 *leaf, char ***names, uint32_t *n);
+/* Those that it is picked by: sluice.conf's, if it names any, else the leaf's own. Likewise. */
+int tls_served_names(const struct config_certificate *cc, X509 *leaf, char ***names, uint32_t *n);
 bool tls_name_match(const char *pattern, const char *name);
 /* False: a kind of key that no client of TLS 1.2 or 1.3 takes from a server. */
 bool tls_key_kind_of(const EVP_PKEY *key, enum tls_key_kind *kind);

@@ -55,6 +55,16 @@ struct bytes tls_slurp(const char *file, const char *what)
 	return p ? BYTES(p, n) : none;
 }
 
+/* Likewise, of what nobody else should know. */
+static struct bytes slurp_secret(const char *file, const char *what)
+{
+	struct stat st;
+	if (stat(file, &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)))
+		log_warn("tls: %s %s can be %s by everybody on this machine: chmod 600", what, file,
+			 st.st_mode & S_IROTH ? "read" : "written");
+	return tls_slurp(file, what);
+}
+
 /* ── the development certificate ── */
 
 static bool dev_extension(X509 *x, int nid, const char *value)
@@ -204,7 +214,7 @@ static bool load_one(const struct config *cfg, uint32_t i, struct tls_pem *pem)
 		return false;
 	const char *ocsp_file = cfg->certificates[i].ocsp_file;
 	pem->cert = tls_slurp(cert_file, "certificate");
-	pem->key = tls_slurp(key_file, "key");
+	pem->key = slurp_secret(key_file, "key");
 	if (ocsp_file)
 		pem->ocsp = tls_slurp(ocsp_file, "OCSP response");
 	return pem->cert.p && pem->key.p && (!ocsp_file || pem->ocsp.p);
@@ -216,7 +226,7 @@ bool tls_tickets_load(const struct config *cfg, struct tls_tickets *out)
 	out->n = 0;
 	if (file == NULL)
 		return true;
-	struct bytes text = tls_slurp(file, "ticket keys");
+	struct bytes text = slurp_secret(file, "ticket keys");
 	const char *why = text.p ? tls_tickets_parse(text, out) : NULL;
 	if (why)
 		log_error("tls: ticket keys %s: %s", file, why);

@@ -124,6 +124,20 @@ int tls_cert_names(X509 *leaf, char ***names, uint32_t *n)
 	return err;
 }
 
+int tls_served_names(const struct config_certificate *cc, X509 *leaf, char ***names, uint32_t *n)
+{
+	if (cc->n_server_names == 0)
+		return tls_cert_names(leaf, names, n);
+	int err = 0;
+	*names = NULL;
+	*n = 0;
+	for (uint32_t k = 0; k < cc->n_server_names && !err; k++) {
+		struct bytes name = bytes_str(cc->server_names[k]);
+		err = add_name(names, n, name.p, (int)name.n);
+	}
+	return err;
+}
+
 bool tls_key_kind_of(const EVP_PKEY *key, enum tls_key_kind *kind)
 {
 	const EC_KEY *ec;

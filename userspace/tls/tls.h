@@ -65,6 +65,8 @@ void tls_material_free(struct tls_material *m);
 void tls_material_compare(struct tls_material *m, const struct tls_material *in_use);
 /* Checks chains, keys, dates and OCSP responses; logs what is wrong. */
 bool tls_material_check(const struct config *cfg, struct tls_material *m);
+/* Logs which certificates no handshake is ever served; needs no keys. tls_material_check() has done it. */
+void tls_material_check_names(const struct config *cfg, const struct tls_material *m);
 /* Logs, once each, what of it runs out soon and what has run out. Returns when there is something to say
  * next, INT64_MAX if never; both in seconds since 1970. */
 int64_t tls_material_look(const struct config *cfg, struct tls_material *m, int64_t now);
@@ -138,7 +140,7 @@ struct tls_cert_info {
 	char subject[128],
 		issuer[128];         /* common name, or organisation; UTF-8, "" if there is none */
 	char serial[64], sha256[65]; /* hexadecimal */
-	const char *key;             /* "RSA 2048", "ECDSA P-256" */
+	char key[24];                /* "RSA 2048", "ECDSA P-256" */
 	const char *const *names;
 	uint32_t n_names;
 	int64_t not_before, not_after; /* seconds since 1970 */
