@@ -410,7 +410,7 @@ REFUSED = "neither the certificate's issuer nor a responder of his has signed it
     ("issuer", 0, ""), ("responder", 0, ""), ("rsa", 0, ""), ("ed25519", 0, ""),
     ("unknown", 0, "the responder does not know the certificate"), ("revoked", 0, "the certificate is revoked"),
     ("alone", 0, "its signature could not be checked"), ("stranger", 2, REFUSED), ("root", 2, REFUSED),
-    ("no-usage", 2, REFUSED), ("late", 2, REFUSED), ("stranger's", 2, REFUSED), ("bent", 2, REFUSED)])
+    ("no-usage", 2, REFUSED), ("stale", 0, "it has expired and is not stapled"), ("late", 2, REFUSED), ("stranger's", 2, REFUSED), ("bent", 2, REFUSED)])
 def test_a_response_is_believed_only_of_the_issuer_and_his_responders(tmp_path, by, code, want):
     chain = Chain(tmp_path)
     stranger = Chain(tmp_path)  # the same names, other keys
@@ -422,15 +422,15 @@ def test_a_response_is_believed_only_of_the_issuer_and_his_responders(tmp_path, 
     signer, key, along = chain.mid, chain.mid_key, []
     if by in ("stranger", "root"):
         signer, key = (stranger.mid, stranger.mid_key) if by == "stranger" else (chain.root, chain.root_key)
-    elif by in ("responder", "no-usage", "late", "stranger's"):
+    elif by in ("responder", "no-usage", "late", "stale", "stranger's"):
         above = stranger if by == "stranger's" else chain
-        signer, key = responder(chain, "ocsp", above.mid, above.mid_key, eku=by != "no-usage", days=-1 if by == "late" else 9)
+        signer, key = responder(chain, "ocsp", above.mid, above.mid_key, eku=by != "no-usage", days=-1 if by in ("late", "stale") else 9)
         along = [signer]
     status = {"unknown": ocsp.OCSPCertStatus.UNKNOWN, "revoked": ocsp.OCSPCertStatus.REVOKED}.get(by, ocsp.OCSPCertStatus.GOOD)
     now = datetime.datetime.utcnow().replace(microsecond=0)
     built = ocsp.OCSPResponseBuilder().add_response(
-        cert=chain.leaf, issuer=chain.mid, algorithm=hashes.SHA1(), cert_status=status, this_update=now - datetime.timedelta(days=1),
-        next_update=now + datetime.timedelta(days=5), revocation_time=now if by == "revoked" else None, revocation_reason=None)
+        cert=chain.leaf, issuer=chain.mid, algorithm=hashes.SHA1(), cert_status=status, this_update=now - datetime.timedelta(days=5),
+        next_update=now + datetime.timedelta(days=-1 if by == "stale" else 5), revocation_time=now if by == "revoked" else None, revocation_reason=None)
     built = built.responder_id(ocsp.OCSPResponderEncoding.HASH, signer)
     if along:
         built = built.certificates(along)

@@ -43,36 +43,45 @@ static X509 *issuer_in(STACK_OF(X509) * chain)
 	return NULL;
 }
 
-/* What a client would refuse is an error; what it will soon is a warning. */
+/* What the responder says of it, if it is he. */
+static const char *check_answer(const char *file, X509 *issuer, struct bytes der,
+				const struct tls_ocsp *o)
+{
+	const char *why = issuer ? tls_ocsp_verify(der, issuer) : NULL;
+	if (issuer == NULL)
+		log_warn("tls: OCSP response %s: its signature could not be checked: the issuer is "
+			 "not in the certificate's file",
+			 file);
+	if (why == NULL && o->status == TLS_OCSP_UNKNOWN)
+		log_warn("tls: OCSP response %s: the responder does not know the certificate",
+			 file);
+	if (why == NULL && o->status == TLS_OCSP_REVOKED)
+		log_warn("tls: OCSP response %s: the certificate is revoked", file);
+	if (why == NULL && o->this_update > time(NULL) + 300)
+		why = "it is not valid yet";
+	return why;
+}
+
+/* What a client would refuse is an error; but what has run out it never gets to see. */
 static bool check_ocsp(const char *file, STACK_OF(X509) * chain, struct tls_pem *pem)
 {
-	X509 *leaf = sk_X509_value(chain, 0), *issuer = issuer_in(chain);
-	const ASN1_INTEGER *n = X509_get0_serialNumber(leaf);
+	const ASN1_INTEGER *n = X509_get0_serialNumber(sk_X509_value(chain, 0));
 	int64_t now = time(NULL);
 	struct tls_ocsp o;
 	const char *why = tls_ocsp_read(
 		pem->ocsp, BYTES(ASN1_STRING_get0_data(n), (size_t)ASN1_STRING_length(n)), &o);
-	if (why == NULL && issuer)
-		why = tls_ocsp_verify(pem->ocsp, issuer);
-	else if (why == NULL)
-		log_warn(
-			"tls: OCSP response %s: its signature could not be checked: the certificate's issuer is not in its file",
-			file);
-	if (why == NULL && o.status == TLS_OCSP_UNKNOWN)
-		log_warn("tls: OCSP response %s: the responder does not know the certificate",
+	if (why == NULL && o.next_update)
+		pem->fresh = tls_term_of(o.this_update, o.next_update, now);
+	if (why == NULL && o.next_update && o.next_update <= now) {
+		log_warn("tls: OCSP response %s: it has expired and is not stapled: fetch a newer "
+			 "one",
 			 file);
-	if (why == NULL && o.status == TLS_OCSP_REVOKED)
-		log_warn("tls: OCSP response %s: the certificate is revoked", file);
-	if (why == NULL && o.next_update && o.next_update <= now)
-		log_warn(
-			"tls: OCSP response %s: it has expired and is not stapled: fetch a newer one",
-			file);
-	if (why == NULL && o.this_update > now + 300)
-		why = "it is not valid yet";
+		return true;
+	}
+	if (why == NULL)
+		why = check_answer(file, issuer_in(chain), pem->ocsp, &o);
 	if (why)
 		log_error("tls: OCSP response %s: %s", file, why);
-	else if (o.next_update)
-		pem->fresh = tls_term_of(o.this_update, o.next_update, now);
 	return why == NULL;
 }
 

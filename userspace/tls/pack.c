@@ -87,6 +87,14 @@ static bool take_copy(struct bytes *in, uint32_t n, struct bytes *out)
 	return n == 0 || (p && take(in, p, n));
 }
 
+#define TERM_MAX ((int64_t)1 << 40) /* X.509 ends with the year 9999 */
+
+static bool take_term(struct bytes *in, struct tls_term *t)
+{
+	return take(in, t, sizeof(*t)) && t->from > -TERM_MAX && t->from < TERM_MAX &&
+	       t->until > -TERM_MAX && t->until < TERM_MAX;
+}
+
 static bool take_trust(struct bytes *in, uint32_t n, struct tls_material *m)
 {
 	m->trust = calloc(n ? n : 1, sizeof(*m->trust));
@@ -94,9 +102,8 @@ static bool take_trust(struct bytes *in, uint32_t n, struct tls_material *m)
 		struct tls_trust *t = &m->trust[i];
 		uint32_t len[2];
 		if (!take(in, len, sizeof(len)) || !take_copy(in, len[0], &t->ca) ||
-		    !take_copy(in, len[1], &t->crl) ||
-		    !take(in, &t->ca_valid, sizeof(t->ca_valid)) ||
-		    !take(in, &t->crl_fresh, sizeof(t->crl_fresh)))
+		    !take_copy(in, len[1], &t->crl) || !take_term(in, &t->ca_valid) ||
+		    !take_term(in, &t->crl_fresh))
 			return false;
 	}
 	return m->trust != NULL;
@@ -116,8 +123,7 @@ static bool unpack(struct bytes in, uint32_t n, uint32_t n_trust, struct tls_mat
 		uint32_t len[3];
 		if (!take(&in, len, sizeof(len)) || !take_copy(&in, len[0], &p->cert) ||
 		    !take_copy(&in, len[1], &p->key) || !take_copy(&in, len[2], &p->ocsp) ||
-		    !take(&in, &p->valid, sizeof(p->valid)) ||
-		    !take(&in, &p->fresh, sizeof(p->fresh)))
+		    !take_term(&in, &p->valid) || !take_term(&in, &p->fresh))
 			return false;
 	}
 	return m->pem != NULL && take_trust(&in, n_trust, m) && in.n == 0;
