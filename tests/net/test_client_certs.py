@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import json
+import re
 import signal
 import socket
 import ssl
@@ -194,6 +195,9 @@ def test_a_bad_one_is_refused_also_where_none_is_needed(edge, folder, ca, versio
     assert alert in why or (how == "early" and "certificate expired" in why), why
     assert wait_for("the count", 5, lambda: json.loads(
         edge.ctl("-j", "worker", "show"))[0]["handshakes_failed"] == before + 1)
+    # no more than ten a second are told
+    assert re.search(r"the certificate of a client from 127\.0\.0\.1:\d+ is refused: CN=", edge.log())
+    assert json.loads(edge.ctl("-j", "worker", "show"))[0]["client_certificates_refused"] >= 1
 
 
 def test_a_chain_that_the_client_brings_along(edge, folder, ca):
@@ -483,6 +487,15 @@ def test_revoked(ca, tmp_path):
         (tmp_path / "crl.pem").write_bytes(ca.revoke(gone, until=-1))
         assert "out of date" in edge.ctl("cert", "reload")
         assert refused(edge, "must", tmp_path / "stays.pem")
+
+
+def test_an_authority_without_a_list_is_warned_of(ca, tmp_path):
+    (tmp_path / "ca.pem").write_bytes(pem(ca.cert))
+    ca.issue(tmp_path, "anna")
+    (tmp_path / "crl.pem").write_bytes(Authority("another CA").revoke())
+    with edge_of(tmp_path, must=listener(tmp_path, "required", more=f'client_crl_file = "{tmp_path}/crl.pem";')) as edge:
+        assert "crl.pem: no list of the authority" in edge.log() and "nobody whom it issued" in edge.log()
+        assert refused(edge, "must", tmp_path / "anna.pem")
 
 
 def test_an_authority_between_can_be_revoked_too(ca, tmp_path):

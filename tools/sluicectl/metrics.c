@@ -21,6 +21,8 @@ static const struct metric {
 	 {"handshakes_failed", "sluice_tls_handshakes_failed_total", "TLS handshakes that failed."},
 	 {"handshakes_resumed", "sluice_tls_handshakes_resumed_total",
 	  "TLS handshakes that resumed a session; divided by those done it is the rate of resumption."},
+	 {"client_certificates_refused", "sluice_tls_client_certificates_refused_total",
+	  "Certificates of clients that were refused; the log says why."},
 	 {"key_updates", "sluice_tls_key_updates_total", "Keys exchanged, in either direction."},
 	 {"alerts_in", "sluice_tls_alerts_received_total", "Alerts but close_notify."},
 	 {"alerts_out", "sluice_tls_alerts_sent_total", "Alerts but close_notify."},

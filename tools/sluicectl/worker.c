@@ -15,9 +15,10 @@ static void print_worker(const json_t *w)
 	       ctl_count(ctl_u64(w, "handshakes")), ctl_count(ctl_u64(w, "handshakes_resumed")),
 	       ctl_count(ctl_u64(w, "handshakes_failed")), ctl_count(ctl_u64(w, "http_requests")),
 	       ctl_count(ctl_u64(w, "upgrades")));
-	printf("  TLS           %s key updates; alerts: %s heard, %s sent\n",
+	printf("  TLS           %s key updates; alerts: %s heard, %s sent; certificates of clients refused: %s\n",
 	       ctl_count(ctl_u64(w, "key_updates")), ctl_count(ctl_u64(w, "alerts_in")),
-	       ctl_count(ctl_u64(w, "alerts_out")));
+	       ctl_count(ctl_u64(w, "alerts_out")),
+	       ctl_count(ctl_u64(w, "client_certificates_refused")));
 	printf("  in            %s messages, %s\n", ctl_count(ctl_u64(w, "messages_in")),
 	       ctl_bytes(ctl_u64(w, "bytes_in")));
 	printf("  out           %s deliveries, %s writes, %s\n",

@@ -126,7 +126,7 @@ static const struct option tls_options[] = {
 	{"ktls", OPT_ENUM, INNER_AT(tls, ktls), .choices = ktls_modes, .def = "\"off\"",
 	 .sample = "\"auto\"",
 	 .help = "Who seals what is sent on connections of TLS 1.3. \"auto\" is for network cards that do it for "
-		 "the kernel; `sluicectl conn show` has the flag \"ktls\" where it does.",
+		 "the kernel; `sluicectl -j conn show` has the flag \"ktls\" where it does.",
 	 .price =
 		 "some kB of the kernel's memory for each connection; and before Linux 6.14 one whose key "
 		 "must be exchanged is ended"},

@@ -8,11 +8,14 @@
 #include <openssl/pool.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/addr.h"
 #include "base/log.h"
 #include "base/name.h"
 #include "tls/internal.h"
+#include "worker/worker.h"
 
 #define CHAIN_MAX   6 /* authorities between a client's certificate and one of ours */
 /* All that he shows. The ticket of his session holds it, and comes back in a ClientHello, of which the library
@@ -238,11 +241,28 @@ static size_t shown_bytes(const SSL *ssl)
 	return sum;
 }
 
-/* Refuses with `why`, which is logged, and with the alert of `error`. */
-static bool refuse(X509_STORE_CTX *ctx, int error, const char *why)
+/* "CN=pump 7,O=Example", with what is not printable escaped; cut to fit. */
+static void subject_text(X509 *leaf, char *out, size_t cap)
 {
-	log_debug("tls: a client's certificate is refused: %s",
-		  why ? why : X509_verify_cert_error_string(error));
+	BIO *bio = BIO_new(BIO_s_mem());
+	const uint8_t *text = NULL;
+	size_t n = 0;
+	if (bio && leaf &&
+	    X509_NAME_print_ex(bio, X509_get_subject_name(leaf), 0, XN_FLAG_RFC2253) >= 0)
+		BIO_mem_contents(bio, &text, &n);
+	snprintf(out, cap, "%.*s", (int)MIN(n, cap - 1), text ? (const char *)text : "");
+	BIO_free(bio);
+}
+
+/* Refuses with `why`, for tls_clients_tell(), and with the alert of `error`. */
+static bool refuse(X509_STORE_CTX *ctx, SSL *ssl, int error, const char *why)
+{
+	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	char subject[128];
+	subject_text(X509_STORE_CTX_get0_cert(ctx), subject, sizeof(subject));
+	snprintf(t->refusal, sizeof(t->refusal), "%s: %s", subject,
+		 why ? why : X509_verify_cert_error_string(error));
+	t->stats->client_certificates_refused++;
 	ERR_clear_error(); /* what the library adds is enough */
 	X509_STORE_CTX_set_error(ctx, error);
 	return false;
@@ -251,17 +271,18 @@ static bool refuse(X509_STORE_CTX *ctx, int error, const char *why)
 static bool judge(X509_STORE_CTX *ctx, SSL *ssl, struct tls_client *who)
 {
 	if (shown_bytes(ssl) > CHAIN_BYTES)
-		return refuse(ctx, X509_V_ERR_CERT_REJECTED, "the chain is too long");
+		return refuse(ctx, ssl, X509_V_ERR_CERT_REJECTED, "the chain is too long");
 	X509_STORE_CTX_set_verify_cb(ctx, excuse);
 	if (X509_verify_cert(ctx) <= 0)
-		return refuse(ctx, X509_STORE_CTX_get_error(ctx), NULL);
+		return refuse(ctx, ssl, X509_STORE_CTX_get_error(ctx), NULL);
 	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
 	for (size_t i = 0; i + 1 < sk_X509_num(chain); i++)
 		if (weakly_signed(sk_X509_value(chain, i)))
-			return refuse(ctx, X509_V_ERR_CERT_REJECTED, "signed by a weak digest");
+			return refuse(ctx, ssl, X509_V_ERR_CERT_REJECTED,
+				      "signed by a weak digest");
 	const struct config_listener *l = SSL_get_app_data(ssl);
 	if (!tls_clients_name(X509_STORE_CTX_get0_cert(ctx), l->client_identity, who))
-		return refuse(ctx, X509_V_ERR_CERT_REJECTED,
+		return refuse(ctx, ssl, X509_V_ERR_CERT_REJECTED,
 			      "no name that client_identity asks for");
 	return true;
 }
@@ -271,6 +292,32 @@ int tls_clients_verify(X509_STORE_CTX *ctx, void *arg)
 	struct tls_client who;
 	return judge(ctx, X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx()),
 		     &who);
+}
+
+/* So many a second are told: who is refused comes again and again. */
+#define TELLS_PER_S 10u
+
+void tls_clients_tell(struct worker *w, const struct conn *c)
+{
+	struct tls *t = w->tls;
+	struct addr a = {.port = c->peer_port};
+	char from[ADDR_TEXT_MAX];
+	uint64_t second = w->now_ns / 1000000000u;
+	if (!*t->refusal)
+		return;
+	if (second != t->refusals_second) {
+		if (t->refusals > TELLS_PER_S)
+			log_info("tls: %u more certificates of clients were refused then",
+				 t->refusals - TELLS_PER_S);
+		t->refusals_second = second;
+		t->refusals = 0;
+	}
+	memcpy(a.ip, c->peer_ip, sizeof(a.ip));
+	addr_print_port(&a, from);
+	if (t->refusals++ < TELLS_PER_S)
+		log_info("tls: listener %s: the certificate of a client from %s is refused: %s",
+			 w->cfg->listeners[c->listener].name, from, t->refusal);
+	t->refusal[0] = '\0';
 }
 
 /* What the session that is resumed rests on: everything, as at first. */

@@ -35,6 +35,8 @@ void tls_clients_free(struct tls_clients *all, uint32_t n);
 bool tls_clients_ask(const struct tls_clients *k, const struct config_listener *l, SSL *ssl);
 /* For SSL_CTX_set_cert_verify_callback(). */
 int tls_clients_verify(X509_STORE_CTX *ctx, void *arg);
+/* Logs why the handshake in hand was refused, if it was for the certificate. */
+void tls_clients_tell(struct worker *w, const struct conn *c);
 /* The handshake is over: who it was (who->n 0: nobody has said). False: a session's certificate is not
  * good any more, an alert is on its way. */
 bool tls_clients_who(const struct tls_clients *k, SSL *ssl, struct tls_client *who);

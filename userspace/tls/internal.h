@@ -39,6 +39,9 @@ struct tls {
 	struct tls_tickets tickets;
 	struct tls_counted counted;
 	struct tls_denied denied;
+	char refusal[256]; /* of the certificate of the client in hand: subject and why; "" */
+	uint64_t refusals_second; /* that `refusals` is of */
+	unsigned refusals;
 	bool hand_denied; /* the handshake in hand is refused for its fingerprint */
 	/* Side tables by conn index; mmap, untouched pages are free. */
 	SSL **ssl;

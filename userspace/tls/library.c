@@ -159,6 +159,7 @@ static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 		if (o == TLS_HANDSHAKEN &&
 		    !tls_clients_who(clients_of(w->tls, c), ssl, &w->tls->client)) {
 			w->stats.handshakes_failed++;
+			tls_clients_tell(w, c);
 			return bad(w, c, "a client's certificate is not good any more");
 		}
 		w->stats.handshakes_resumed += SSL_session_reused(ssl);
@@ -169,6 +170,7 @@ static enum tls_outcome handshake(struct worker *w, struct conn *c, SSL *ssl)
 	if (SSL_get_error(ssl, r) == SSL_ERROR_WANT_READ)
 		return taken(w, c, TLS_RECORD);
 	w->stats.handshakes_failed++;
+	tls_clients_tell(w, c);
 	bad(w, c, "handshake");
 	if (!w->tls->hand_denied)
 		return TLS_BAD;

@@ -63,6 +63,35 @@ static bool check_authorities(const char *file, struct tls_trust *t)
 	return late < n || (n > 0 && t->in_use);
 }
 
+static bool has_list(const STACK_OF(X509_CRL) * lists, X509 *authority)
+{
+	for (size_t i = 0; lists && i < sk_X509_CRL_num(lists); i++)
+		if (X509_NAME_cmp(X509_CRL_get_issuer(sk_X509_CRL_value(lists, i)),
+				  X509_get_subject_name(authority)) == 0)
+			return true;
+	return false;
+}
+
+/* Where there are lists, an authority without one vouches for nobody. */
+static void warn_of_unlisted(const char *file, const struct tls_trust *t,
+			     const STACK_OF(X509_CRL) * lists)
+{
+	STACK_OF(X509) *all = tls_pem_chain(t->ca);
+	for (size_t i = 0; lists && all && i < sk_X509_num(all); i++) {
+		X509 *x = sk_X509_value(all, i);
+		char *name;
+		if (!X509_check_ca(x) || has_list(lists, x))
+			continue;
+		name = X509_NAME_oneline(X509_get_subject_name(x), NULL, 0);
+		log_warn(
+			"tls: client_crl_file %s: no list of the authority %s: nobody whom it issued a "
+			"certificate gets in",
+			file, name ? name : "?");
+		OPENSSL_free(name);
+	}
+	sk_X509_pop_free(all, X509_free);
+}
+
 static bool check_revocations(const char *file, struct tls_trust *t)
 {
 	STACK_OF(X509_CRL) *all = tls_pem_crls(t->crl);
@@ -77,6 +106,7 @@ static bool check_revocations(const char *file, struct tls_trust *t)
 				 "that authority are refused until there is a newer one",
 				 file, i + 1);
 	}
+	warn_of_unlisted(file, t, all);
 	if (n == 0)
 		log_error("tls: client_crl_file %s: no PEM revocation list in it", file);
 	sk_X509_CRL_pop_free(all, X509_CRL_free);
