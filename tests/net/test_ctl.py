@@ -347,6 +347,7 @@ def test_the_bench_does_not_invent_what_it_has_not_measured(edge):
 @pytest.mark.parametrize("args,text", [
     (["dance"], "idle, fanout, handshake"), (["idle", "extra"], "'extra'"), ([], "Usage"),
     (["idle", "-u", "ws://localhost:8080/ws"], "is no URL"), (["idle", "-u", "http://nowhere"], "is no URL"),
+    (["idle", "-p", "4194000"], "there is no process 4194000"),
     (["idle", "-u", "ws://127.0.0.1:80:80/ws"], "is no URL"), (["idle", "-u", "ws://127.0.0.1:99999/"], "is no URL"),
     (["fanout", "--publish-url", "http://nowhere/pub"], "is no URL"),
     (["idle", "-t", "0"], "from 0.1 to"), (["idle", "-n", "1.5"], "whole"), (["idle", "-n", "0"], "from 1 to"),

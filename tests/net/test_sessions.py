@@ -67,6 +67,7 @@ def test_most_of_a_crowd_that_comes_back_resumes():
         result = json.loads(done.stdout)
         every, resumed = sums(edge)
         assert result["failed"] == 0 and resumed >= every - 40 - 64 and resumed > 20, (result, every, resumed)
+        assert 0 < result["resumed"] <= resumed
 
 
 def test_nothing_is_resumed_where_that_is_off(tmp_path):
@@ -74,6 +75,9 @@ def test_nothing_is_resumed_where_that_is_off(tmp_path):
         for version in ("-tls1_2", "-tls1_3"):
             text = talk(edge, version)
             assert "TLS session ticket" not in text and "Post-Handshake New Session Ticket" not in text
+        done = subprocess.run([str(sluice.BUILD / "sluice-bench"), "handshake", "--resume", "-t", "1", "-f", "4", "-j", "-q",
+                               "-u", edge.url("tls", "/echo")], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1 and json.loads(done.stdout)["resumed"] == 0 and "resumed no session" in done.stderr
 
 
 def keys(*numbers):

@@ -44,7 +44,7 @@ struct options {
 struct crowd_stats {
 	_Alignas(64) _Atomic uint64_t connected, failed, ready, closed;
 	_Atomic uint64_t received, lost, doubled, reordered, bytes;
-	_Atomic uint64_t handshakes;
+	_Atomic uint64_t handshakes, resumed;
 	_Atomic uint64_t order_hash, order_differs; /* all its connections heard the same order */
 	_Atomic uint64_t cpu_us;
 	_Atomic uint64_t why; /* of the last failure: enum why << 32 | errno, or HTTP status */

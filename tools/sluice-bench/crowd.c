@@ -290,6 +290,8 @@ static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 	}
 	bump(&cr->s->connected, 1);
 	bump(&cr->s->handshakes, 1);
+	if (c->ssl != NULL && SSL_session_reused(c->ssl))
+		bump(&cr->s->resumed, 1);
 	ws_frame_init(&c->rx, WS_RX_CLIENT);
 	c->state = C_WAIT;
 	if (cr->o->get)

@@ -391,7 +391,7 @@ static int run_handshake(const struct options *o)
 	start(o, true);
 	usleep(300000);
 	measure(o, &before);
-	uint64_t base = TOTAL(handshakes);
+	uint64_t base = TOTAL(handshakes), resumed_base = TOTAL(resumed);
 	double began = now_s();
 	while (now_s() - began < o->seconds) {
 		progress(o, "handshakes", (uint64_t)((now_s() - began) * 10),
@@ -401,25 +401,29 @@ static int run_handshake(const struct options *o)
 	measure(o, &after);
 	double took = now_s() - began;
 	uint64_t n = TOTAL(handshakes) - base, failed = TOTAL(failed);
+	uint64_t resumed = TOTAL(resumed) - resumed_base;
 	progress_end(o);
 	stop(o);
 	double cpu = n ? (after.cpu_s - before.cpu_s) * 1e6 / (double)n : 0;
 	if (o->json)
 		printf("{\"mode\":\"handshake\",\"resume\":%s,\"handshakes\":%" PRIu64
-		       ",\"failed\":%" PRIu64 ",\"seconds\":%.3f,\"handshakes_per_s\":%.0f,"
+		       ",\"resumed\":%" PRIu64 ",\"failed\":%" PRIu64
+		       ",\"seconds\":%.3f,\"handshakes_per_s\":%.0f,"
 		       "\"server_cpu_us_per_handshake\":%s}\n",
-		       o->resume ? "true" : "false", n, failed, took, (double)n / took,
+		       o->resume ? "true" : "false", n, resumed, failed, took, (double)n / took,
 		       measured(o, 1, cpu));
 	else
 		printf("%" PRIu64 " handshakes up to the %s in %.1f s (%.0f/s), %" PRIu64
-		       " failed\n",
-		       n, o->get ? "200" : "101", took, (double)n / took, failed);
+		       " of them resumed, %" PRIu64 " failed\n",
+		       n, o->get ? "200" : "101", took, (double)n / took, resumed, failed);
+	if (o->resume && resumed == 0)
+		fprintf(stderr, "the server resumed no session\n");
 	if (!o->json && o->n_pids)
 		printf("server CPU per handshake: %.0f us\n", cpu);
 	else if (!o->json)
 		printf(NOT_MEASURED);
 	say_why(o);
-	return n > 0 && failed == 0 ? 0 : 1;
+	return n > 0 && failed == 0 && (!o->resume || resumed > 0) ? 0 : 1;
 }
 
 /* Until all have come back, something was wrong, or nothing moves any more. */
@@ -525,7 +529,9 @@ static bool option(struct options *o, int opt, const char *arg)
 	switch (opt) {
 	case 'u':
 		return parse_url(arg, &o->url) ||
-		       (fprintf(stderr, "'%s' is no URL like wss://127.0.0.1:8443/ws\n", arg),
+		       (fprintf(stderr,
+				"'%s' is no URL like wss://127.0.0.1:8443/ws, with an IPv4 address in digits\n",
+				arg),
 			false);
 	case OPT_PUBLISH_URL:
 		return parse_url(arg, &o->publish_url) ||
@@ -547,6 +553,10 @@ static bool option(struct options *o, int opt, const char *arg)
 		}
 		if (!whole(arg, 4194304, &n))
 			return false;
+		if (kill((pid_t)n, 0) && errno == ESRCH) {
+			fprintf(stderr, "-p: there is no process %s\n", arg);
+			return false;
+		}
 		o->pids[o->n_pids++] = (pid_t)n;
 		return true;
 	case OPT_RESUME: return o->resume = true;
