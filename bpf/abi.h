@@ -508,7 +508,7 @@ struct list_top {
 	__u64 bits[1 << 16];
 	__u32 dir[1 << 16];
 	__u32 first[(1 << 16) + 2]; /* a hint as to what a packet will read; 0: none */
-	__u64 build;          /* in the first element: as in struct shield_list */
+	__u64 build;                /* in the first element: as in struct shield_list */
 };
 
 struct list_block {

@@ -51,8 +51,8 @@ struct worker_stats {
 	uint64_t closed[CLOSE_REASONS];
 	uint64_t handshakes, handshakes_failed, handshakes_resumed;
 	uint64_t client_certificates_refused; /* why is in the log */
-	uint64_t key_updates;           /* asleep: of both directions */
-	uint64_t alerts_in, alerts_out; /* but for close_notify */
+	uint64_t key_updates;                 /* asleep: of both directions */
+	uint64_t alerts_in, alerts_out;       /* but for close_notify */
 	uint64_t http_requests;
 	uint64_t upgrades;
 	uint64_t frames_in, messages_in, bytes_in;
