@@ -5,5 +5,6 @@ userspace-src += \
 	userspace/ws/frame.c \
 	userspace/ws/mask.c \
 	userspace/ws/utf8.c \
+	userspace/ws/deflate.c \
 	userspace/ws/close_code.c \
 	userspace/ws/serve.c
