@@ -106,6 +106,11 @@ static void put_worker(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "publications", s->publications);
 	json_key_u64(o, "overloaded", s->overloaded);
 	json_key_u64(o, "deliveries", s->deliveries);
+	json_key_u64(o, "deflated", s->deflated);
+	json_key_u64(o, "deflated_from_bytes", s->deflated_from_bytes);
+	json_key_u64(o, "deflated_to_bytes", s->deflated_to_bytes);
+	json_key_u64(o, "inflated", s->inflated);
+	json_key_u64(o, "inflations_refused", s->inflations_refused);
 	json_key_u64(o, "writes", s->writes);
 	json_key_u64(o, "bytes_out", s->bytes_out);
 	json_key_u64(o, "turns", s->turns);
@@ -226,6 +231,16 @@ static void put_channel_head(struct json_out *o, const struct worker *w, uint16_
 	json_key_u64(o, "worker", w->id);
 }
 
+static void put_members(struct json_out *o, const char *encoding, const char *twin, uint32_t n)
+{
+	char key[32];
+	snprintf(key, sizeof(key), "%s%s", encoding, twin);
+	if (n > 0) {
+		json_put_key(o, bytes_str(key));
+		json_put_u64(o, n);
+	}
+}
+
 static void put_channel(void *ctx, const struct hub_channel_info *info)
 {
 	struct channel_rows *r = ctx;
@@ -237,11 +252,10 @@ static void put_channel(void *ctx, const struct hub_channel_info *info)
 	put_channel_head(o, r->w, info->space, info->name);
 	json_key(o, "members");
 	json_put_open(o, '{');
-	for (int e = 0; e < ENC_COUNT; e++)
-		if (info->members[e]) {
-			json_put_key(o, bytes_str(encoding_table[e].name));
-			json_put_u64(o, info->members[e]);
-		}
+	for (int e = 0; e < ENC_COUNT; e++) {
+		put_members(o, encoding_table[e].name, "", info->members[e]);
+		put_members(o, encoding_table[e].name, "+deflate", info->deflated[e]);
+	}
 	json_put_close(o, '}');
 	json_key_u64(o, "set_bytes", info->set_bytes);
 	json_put_close(o, '}');

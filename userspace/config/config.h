@@ -150,6 +150,7 @@ struct config_endpoint {
 	uint32_t n_subprotocols;
 	uint32_t max_message_bytes;
 	uint32_t max_fragments;        /* frames per message */
+	bool compression;              /* permessage-deflate is agreed to */
 	uint32_t heartbeat_ms;         /* ping after so much silence; 0: never */
 	uint32_t heartbeat_timeout_ms; /* then dead after so much more */
 	uint32_t partial_timeout_ms;   /* an incomplete frame or message, in all */
@@ -279,6 +280,9 @@ struct config {
 	bool log_json;
 	uint32_t max_connections; /* per worker; 0: RLIMIT_NOFILE minus 512 */
 	uint32_t shutdown_timeout_ms;
+	/* text of a frame that compression begins with. Not the endpoint's: a channel may be heard
+	 * through several, and all of them hear the same frame. */
+	uint32_t compression_threshold;
 
 	struct {
 		uint64_t partial_bytes; /* per worker: incomplete frames, messages, bodies */

@@ -38,9 +38,9 @@
 
 struct worker;
 
-/* Bitmaps, mailboxes and cursors name conns by these. 28 bits of index leave
+/* Bitmaps, mailboxes and cursors name conns by these. 27 bits of index leave
  * room for the encoding in one word of a small subscriber set. */
-#define CONN_INDEX_BITS 28
+#define CONN_INDEX_BITS 27
 #define CONN_MAX        (1u << CONN_INDEX_BITS)
 #define CONN_NONE       UINT32_MAX
 
@@ -69,8 +69,9 @@ enum conn_flag {
 	CONN_F_SHUT = 1 << 10,     /* we have said that we send no more */
 	CONN_F_HEAD = 1 << 11,     /* HTTP: `message` begins with a struct http_head */
 	CONN_F_BODY = 1 << 12,     /* HTTP: a body is being thrown away */
+	CONN_F_PARTIAL = 1 << 13,  /* stands in the worker's list of unfinished things */
 	CONN_F_KTLS = 1 << 14,     /* the kernel seals what is sent (tls/offload.h) */
-	CONN_F_PARTIAL = 1 << 13   /* stands in the worker's list of unfinished things */
+	CONN_F_DEFLATE = 1 << 15   /* permessage-deflate was agreed on (ws/deflate.h) */
 };
 
 enum close_reason {

@@ -33,6 +33,7 @@ static const struct {
 	{CONN_F_BODY, "body"},
 	{CONN_F_PARTIAL, "partial"},
 	{CONN_F_KTLS, "ktls"},
+	{CONN_F_DEFLATE, "deflate"},
 };
 
 const char *conn_flags_str(uint16_t flags, char *buf, size_t cap)

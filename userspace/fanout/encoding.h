@@ -6,8 +6,12 @@
  * a publication as nothing at all (chat words know no joins): then nobody of
  * that set is visited.
  *
- * Room is left for Socket.IO, SSE and the deflated twins: a new one is a row in the
- * table of encoding.c and a name here; sets hold ENC_LIMIT at most (4 bits of a
+ * Each has a twin, ENC_DEFLATED beside its number: the same text for conns that have agreed on
+ * permessage-deflate. It is a set of its own, so that a compressed frame goes by set
+ * algebra to those who understand it, and nobody is asked while a set is walked.
+ *
+ * Room is left for Socket.IO and SSE: a new one is a row in the table of encoding.c
+ * and a name here; the numbers, twins included, are below ENC_LIMIT (5 bits of a
  * small set's word). */
 #ifndef SLUICE_FANOUT_ENCODING_H
 #define SLUICE_FANOUT_ENCODING_H
@@ -25,7 +29,20 @@ enum encoding {
 	ENC_RAW,            /* protocol = relay: the sender's bytes as they came, no joins */
 	ENC_COUNT
 };
-#define ENC_LIMIT 16
+#define ENC_DEFLATED 16u
+#define ENC_LIMIT    32
+#define ENC_SETS     (2 * ENC_COUNT) /* encodings and twins */
+
+static inline bool encoding_valid(uint8_t e)
+{
+	return e < ENC_LIMIT && (e & ~ENC_DEFLATED) < ENC_COUNT;
+}
+
+/* Of a number that may be a twin's. */
+static inline enum encoding encoding_plain(uint8_t e)
+{
+	return (enum encoding)(e & ~ENC_DEFLATED);
+}
 
 struct encoding_ops {
 	const char *name; /* for the CLI: "channel", "channel+events", "room", "chat", "raw" */

@@ -2,7 +2,8 @@
 /* fanout.h - publications to very many subscribers, a slice at a time (fanout/slice.c).
  *
  * fanout_deliver() takes the recipients of each encoding (`(⋃ sets) \ except`, a set of
- * its own from then on), encodes once per encoding and queues a cursor in the
+ * its own from then on), encodes once per encoding, compresses once what deflated twins hear,
+ * and queues a cursor in the
  * channel's lane. fanout_run() walks lanes in turn, each oldest cursor first, until its
  * time is used up: a publication to a million never makes a heartbeat late,
  * and the order in each channel is the order of the calls here.
@@ -29,8 +30,8 @@ void fanout_free(struct fanout *f);
  * call, or as a set that is given away. No conn stands in two parts. */
 #define FANOUT_FEW 64
 struct fanout_part {
-	uint8_t encoding;
-	uint8_t n; /* of `few`; 0: the set */
+	uint8_t encoding; /* enum encoding, or its twin */
+	uint8_t n;        /* of `few`; 0: the set */
 	const uint32_t *few;
 	roaring_bitmap_t *set; /* not empty */
 };

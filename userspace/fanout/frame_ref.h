@@ -12,7 +12,7 @@ struct frame_ref {
 	uint8_t bytes[];
 };
 
-/* opcode is WS_TEXT or WS_BINARY. The caller owns the one reference; NULL: no memory. */
+/* opcode is WS_TEXT or WS_BINARY, with WS_RSV1 if the payload is compressed. The caller owns the one reference; NULL: no memory. */
 struct frame_ref *frame_ref_new(uint8_t opcode, struct bytes payload);
 /* The same of bytes that are a frame (or an HTTP answer) already, in two pieces. */
 struct frame_ref *frame_ref_raw(struct bytes head, struct bytes body);

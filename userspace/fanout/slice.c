@@ -33,6 +33,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "fanout/batch.h"
+#include "fanout/deflated.h"
 #include "fanout/encoding.h"
 #include "fanout/fanout.h"
 #include "worker/worker.h"
@@ -312,26 +313,33 @@ static struct frame_ref *encode(struct fanout *f, const struct publication *p, e
 
 /* Frames of one publication by encoding, made when first asked for. */
 struct frames {
-	struct frame_ref *of[ENC_COUNT];
+	struct frame_ref *of[ENC_COUNT], *deflated[ENC_COUNT];
 };
 
-/* Lent; NULL: this encoding shows nothing of it. */
-static struct frame_ref *frame_of(struct fanout *f, struct frames *frames,
-				  const struct publication *p, enum encoding e)
+/* Of the encoding or its twin. Lent; NULL: this encoding shows nothing of it. */
+static struct frame_ref *frame_of(struct worker *w, struct frames *frames,
+				  const struct publication *p, uint8_t encoding)
 {
-	e = encoding_table[e].same_as(p);
+	enum encoding e = encoding_table[encoding_plain(encoding)].same_as(p);
 	if (e == ENC_COUNT)
 		return NULL;
 	if (frames->of[e] == NULL)
-		frames->of[e] = encode(f, p, e);
-	return frames->of[e];
+		frames->of[e] = encode(w->fanout, p, e);
+	if (!(encoding & ENC_DEFLATED))
+		return frames->of[e];
+	if (frames->deflated[e] == NULL)
+		frames->deflated[e] = fanout_deflated(w, frames->of[e]);
+	return frames->deflated[e];
 }
 
 static void frames_put(struct frames *frames)
 {
-	for (int e = 0; e < ENC_COUNT; e++)
+	for (int e = 0; e < ENC_COUNT; e++) {
 		if (frames->of[e] != NULL)
 			frame_ref_put(frames->of[e]);
+		if (frames->deflated[e] != NULL)
+			frame_ref_put(frames->deflated[e]);
+	}
 }
 
 /* ── serve ── */
@@ -466,7 +474,7 @@ static void serve_now(struct worker *w, struct frames *frames, const struct publ
 		      const struct fanout_part *parts, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct frame_ref *frame = frame_of(w->fanout, frames, p, parts[i].encoding);
+		struct frame_ref *frame = frame_of(w, frames, p, parts[i].encoding);
 		if (frame != NULL)
 			serve(w, frame, parts[i].few, parts[i].n);
 	}
@@ -501,14 +509,15 @@ static uint64_t part_count(const struct part *p)
 	return p->set != NULL ? roaring_bitmap_get_cardinality(p->set) : p->n;
 }
 
-static struct item *cursor_of(struct fanout *f, struct frames *frames, const struct publication *p,
+static struct item *cursor_of(struct worker *w, struct frames *frames, const struct publication *p,
 			      const struct fanout_part *parts, unsigned n)
 {
+	struct fanout *f = w->fanout;
 	struct item *i = need(calloc(1, sizeof(*i)));
 	struct part **tail = &i->parts;
 	i->bytes = sizeof(*i);
 	for (unsigned k = 0; k < n; k++) {
-		struct frame_ref *frame = frame_of(f, frames, p, parts[k].encoding);
+		struct frame_ref *frame = frame_of(w, frames, p, parts[k].encoding);
 		if (frame != NULL) {
 			*tail = part_of(f, &parts[k], frame);
 			i->bytes += part_bytes(*tail);
@@ -530,7 +539,7 @@ void fanout_deliver(struct worker *w, uint32_t lane, const struct publication *p
 	bool few = true;
 	uint32_t total = 0;
 	for (unsigned i = 0; i < n; i++) {
-		assert(parts[i].encoding < ENC_COUNT && parts[i].n <= FANOUT_FEW);
+		assert(encoding_valid(parts[i].encoding) && parts[i].n <= FANOUT_FEW);
 		few = few && parts[i].n > 0;
 		total += parts[i].n;
 	}
@@ -539,7 +548,7 @@ void fanout_deliver(struct worker *w, uint32_t lane, const struct publication *p
 		frames_put(&frames);
 		return;
 	}
-	struct item *i = cursor_of(f, &frames, p, parts, n);
+	struct item *i = cursor_of(w, &frames, p, parts, n);
 	frames_put(&frames);
 	if (i->parts == NULL) {
 		item_free(f, i);

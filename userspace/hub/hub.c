@@ -154,7 +154,7 @@ static void take_back(struct worker *w, struct conn *c, uint32_t before)
 enum hub_outcome hub_subscribe(struct worker *w, struct conn *c, const struct hub_subscribe_args *a)
 {
 	assert(a->channel.n >= 1 && a->channel.n <= CHANNEL_NAME_MAX);
-	assert(a->encoding < ENC_COUNT && a->ask.n <= HUB_ASK_MAX);
+	assert(encoding_valid(a->encoding) && a->ask.n <= HUB_ASK_MAX);
 	uint32_t *word;
 	enum hub_outcome outcome = want(w, c, a->space, a->channel, &word);
 	if (outcome != HUB_OK)
@@ -406,7 +406,7 @@ void hub_on_deliver(struct worker *w, const struct publication *p)
 	    conn_deref(&w->slab, p->sender.index, p->sender.gen) != NULL)
 		except = p->sender.index;
 	struct channel *ch = channel_at(w->hub, number);
-	struct fanout_part parts[ENC_COUNT];
+	struct fanout_part parts[ENC_SETS];
 	uint32_t few[FANOUT_FEW];
 	unsigned n = members_recipients(&ch->members, p, except, parts, few);
 	if (n > 0)
@@ -454,8 +454,10 @@ bool hub_channels(struct hub *h, uint32_t *cursor, uint32_t n,
 			.name = channel_name(&ch->key),
 			.set_bytes = sizeof(*ch) + members_memory(&ch->members),
 		};
-		for (enum encoding e = 0; e < ENC_COUNT; e++)
-			info.members[e] = members_count(&ch->members, e);
+		for (unsigned e = 0; e < ENC_COUNT; e++) {
+			info.members[e] = members_count(&ch->members, (uint8_t)e);
+			info.deflated[e] = members_count(&ch->members, (uint8_t)(e | ENC_DEFLATED));
+		}
 		fn(ctx, &info);
 		n--;
 	}

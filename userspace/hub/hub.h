@@ -44,7 +44,7 @@ enum hub_sub_flag {
 
 struct hub_subscribe_args {
 	uint16_t space;
-	uint8_t encoding; /* enum encoding */
+	uint8_t encoding; /* enum encoding, or its twin */
 	uint8_t flags;    /* enum hub_sub_flag */
 	struct bytes channel;
 	struct bytes ask; /* request id, raw JSON, or empty; at most HUB_ASK_MAX */
@@ -102,8 +102,9 @@ uint32_t hub_hash(const struct worker *w, uint16_t space, struct bytes name);
 struct hub_channel_info {
 	uint16_t space;
 	struct bytes name;
-	uint32_t members[ENC_COUNT]; /* of this worker */
-	size_t set_bytes;            /* memory of its sets */
+	uint32_t members[ENC_COUNT];  /* of this worker */
+	uint32_t deflated[ENC_COUNT]; /* in their twins */
+	size_t set_bytes;             /* memory of its sets */
 };
 /* Calls fn for each channel from *cursor on, at most n, and looks at a bounded number of
  * entries; false when done. */

@@ -12,50 +12,93 @@
 
 #define INDEX_MASK (CONN_MAX - 1)
 
-struct member_sets {
-	roaring_bitmap_t *by[ENC_COUNT]; /* owned; NULL while nobody has the encoding */
-	uint32_t n[ENC_COUNT];
+struct member_set {
+	roaring_bitmap_t *set; /* owned, never empty */
+	uint32_t n;
+	uint8_t encoding;
 };
 
-static uint32_t word_of(uint32_t index, enum encoding e)
+/* Those in use, by encoding: nearly always one, so there is no array over all that there might be. */
+struct member_sets {
+	uint32_t n;
+	struct member_set of[];
+};
+
+static uint32_t word_of(uint32_t index, uint8_t e)
 {
-	assert(index < CONN_MAX && e < ENC_COUNT);
+	assert(index < CONN_MAX && encoding_valid(e));
 	return index | (uint32_t)e << CONN_INDEX_BITS;
 }
 
 /* ── the sets ── */
 
+static size_t sets_bytes(uint32_t n)
+{
+	return sizeof(struct member_sets) + n * sizeof(struct member_set);
+}
+
 static void sets_free(struct member_sets *s)
 {
-	for (int e = 0; e < ENC_COUNT; e++)
-		if (s->by[e] != NULL)
-			roaring_bitmap_free(s->by[e]);
+	for (uint32_t i = 0; i < s->n; i++)
+		roaring_bitmap_free(s->of[i].set);
 	free(s);
 }
 
-static bool sets_add(struct member_sets *s, uint32_t index, enum encoding e)
+static struct member_set *sets_find(struct member_sets *s, uint8_t e)
 {
-	if (s->by[e] == NULL) {
-		s->by[e] = roaring_bitmap_create_with_capacity(1);
-		if (s->by[e] == NULL)
-			return false;
-		roaring_bitmap_set_copy_on_write(s->by[e], true);
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->of[i].encoding == e)
+			return &s->of[i];
+	return NULL;
+}
+
+/* An empty set of an encoding that has none. NULL: no memory, *at as it was. */
+static struct member_set *sets_open(struct member_sets **at, uint8_t e)
+{
+	roaring_bitmap_t *set = roaring_bitmap_create_with_capacity(1);
+	struct member_sets *s = set == NULL ? NULL : realloc(*at, sets_bytes((*at)->n + 1));
+	if (s == NULL) {
+		if (set != NULL)
+			roaring_bitmap_free(set);
+		return NULL;
 	}
-	s->n[e] += roaring_bitmap_add_checked(s->by[e], index);
+	roaring_bitmap_set_copy_on_write(set, true);
+	uint32_t i = s->n++;
+	for (; i > 0 && s->of[i - 1].encoding > e; i--)
+		s->of[i] = s->of[i - 1];
+	s->of[i] = (struct member_set){.set = set, .encoding = e};
+	*at = s;
+	return &s->of[i];
+}
+
+/* The list keeps its length: what is left over is little, and who changes its encoding comes back. */
+static void sets_shut(struct member_sets *s, struct member_set *of)
+{
+	roaring_bitmap_free(of->set);
+	s->n--;
+	for (; of < s->of + s->n; of++)
+		*of = of[1];
+}
+
+static bool sets_add(struct member_sets **at, uint32_t index, uint8_t e)
+{
+	struct member_set *of = sets_find(*at, e);
+	if (of == NULL)
+		of = sets_open(at, e);
+	if (of == NULL)
+		return false;
+	of->n += roaring_bitmap_add_checked(of->set, index);
 	return true;
 }
 
-/* From whatever encoding it has, but for `keep` (or ENC_COUNT). False: from none. */
-static bool sets_remove(struct member_sets *s, uint32_t index, enum encoding keep)
+/* From whatever encoding it has, but for `keep` (or ENC_LIMIT). False: from none. */
+static bool sets_remove(struct member_sets *s, uint32_t index, uint8_t keep)
 {
-	for (enum encoding e = 0; e < ENC_COUNT; e++) {
-		if (e == keep || s->by[e] == NULL ||
-		    !roaring_bitmap_remove_checked(s->by[e], index))
+	for (struct member_set *of = s->of; of < s->of + s->n; of++) {
+		if (of->encoding == keep || !roaring_bitmap_remove_checked(of->set, index))
 			continue;
-		if (--s->n[e] == 0) {
-			roaring_bitmap_free(s->by[e]);
-			s->by[e] = NULL;
-		}
+		if (--of->n == 0)
+			sets_shut(s, of);
 		return true;
 	}
 	return false;
@@ -64,11 +107,12 @@ static bool sets_remove(struct member_sets *s, uint32_t index, enum encoding kee
 /* From words to sets. */
 static bool spread(struct members *m)
 {
-	struct member_sets *s = calloc(1, sizeof(*s));
+	struct member_sets *s = malloc(sets_bytes(1));
 	if (s == NULL)
 		return false;
+	s->n = 0;
 	for (uint32_t i = 0; i < m->n; i++)
-		if (!sets_add(s, m->few[i] & INDEX_MASK, m->few[i] >> CONN_INDEX_BITS)) {
+		if (!sets_add(&s, m->few[i] & INDEX_MASK, m->few[i] >> CONN_INDEX_BITS)) {
 			sets_free(s);
 			return false;
 		}
@@ -82,14 +126,12 @@ static void gather(struct members *m)
 {
 	struct member_sets *s = m->sets;
 	uint32_t few[MEMBERS_FEW], n = 0;
-	for (enum encoding e = 0; e < ENC_COUNT; e++) {
-		if (s->by[e] == NULL)
-			continue;
-		assert(n + s->n[e] <= MEMBERS_FEW);
-		roaring_bitmap_to_uint32_array(s->by[e], few + n);
-		for (uint32_t i = n; i < n + s->n[e]; i++)
-			few[i] = word_of(few[i], e);
-		n += s->n[e];
+	for (const struct member_set *of = s->of; of < s->of + s->n; of++) {
+		assert(n + of->n <= MEMBERS_FEW);
+		roaring_bitmap_to_uint32_array(of->set, few + n);
+		for (uint32_t i = n; i < n + of->n; i++)
+			few[i] = word_of(few[i], of->encoding);
+		n += of->n;
 	}
 	assert(n == m->n);
 	sets_free(s);
@@ -114,7 +156,7 @@ static uint32_t few_find(const struct members *m, uint32_t index)
 	return i;
 }
 
-bool members_put(struct members *m, uint32_t index, enum encoding e)
+bool members_put(struct members *m, uint32_t index, uint8_t e)
 {
 	if (!m->is_sets) {
 		uint32_t at = few_find(m, index);
@@ -126,12 +168,12 @@ bool members_put(struct members *m, uint32_t index, enum encoding e)
 		if (!spread(m))
 			return false;
 	}
-	if (!sets_add(m->sets, index, e))
+	if (!sets_add(&m->sets, index, e))
 		return false;
 	sets_remove(m->sets, index, e); /* from any other */
 	m->n = 0;
-	for (int i = 0; i < ENC_COUNT; i++)
-		m->n += m->sets->n[i];
+	for (uint32_t i = 0; i < m->sets->n; i++)
+		m->n += m->sets->of[i].n;
 	return true;
 }
 
@@ -144,7 +186,7 @@ bool members_remove(struct members *m, uint32_t index)
 		m->few[at] = m->few[--m->n];
 		return true;
 	}
-	if (!sets_remove(m->sets, index, ENC_COUNT))
+	if (!sets_remove(m->sets, index, ENC_LIMIT))
 		return false;
 	if (--m->n <= MEMBERS_FEW / 2)
 		gather(m);
@@ -155,17 +197,19 @@ bool members_has(const struct members *m, uint32_t index)
 {
 	if (!m->is_sets)
 		return few_find(m, index) < m->n;
-	for (int e = 0; e < ENC_COUNT; e++)
-		if (m->sets->by[e] != NULL && roaring_bitmap_contains(m->sets->by[e], index))
+	for (uint32_t i = 0; i < m->sets->n; i++)
+		if (roaring_bitmap_contains(m->sets->of[i].set, index))
 			return true;
 	return false;
 }
 
-uint32_t members_count(const struct members *m, enum encoding e)
+uint32_t members_count(const struct members *m, uint8_t e)
 {
-	if (m->is_sets)
-		return m->sets->n[e];
 	uint32_t n = 0;
+	if (m->is_sets) {
+		const struct member_set *of = sets_find(m->sets, e);
+		return of != NULL ? of->n : 0;
+	}
 	for (uint32_t i = 0; i < m->n; i++)
 		n += m->few[i] >> CONN_INDEX_BITS == e;
 	return n;
@@ -173,23 +217,38 @@ uint32_t members_count(const struct members *m, enum encoding e)
 
 /* ── recipients ── */
 
-static bool shows(const struct publication *p, enum encoding e)
+static bool shows(const struct publication *p, uint8_t e)
 {
-	return encoding_table[e].same_as(p) != ENC_COUNT;
+	return encoding_table[encoding_plain(e)].same_as(p) != ENC_COUNT;
 }
 
-/* The words of one encoding, sorted, without `except`. */
-static uint32_t few_of(const struct members *m, enum encoding e, uint32_t except, uint32_t *out)
+/* The words, sorted: by encoding, and by index within each. */
+static void sorted(const struct members *m, uint32_t out[MEMBERS_FEW])
 {
-	uint32_t n = 0;
 	for (uint32_t i = 0; i < m->n; i++) {
-		uint32_t index = m->few[i] & INDEX_MASK;
-		if (m->few[i] >> CONN_INDEX_BITS != e || index == except)
-			continue;
-		uint32_t at = n++;
-		for (; at > 0 && out[at - 1] > index; at--)
+		uint32_t at = i;
+		for (; at > 0 && out[at - 1] > m->few[i]; at--)
 			out[at] = out[at - 1];
-		out[at] = index;
+		out[at] = m->few[i];
+	}
+}
+
+/* Runs of the same encoding become parts. */
+static unsigned recipients_few(const struct members *m, const struct publication *p,
+			       uint32_t except, struct fanout_part *parts, uint32_t *few)
+{
+	uint32_t words[MEMBERS_FEW], used = 0;
+	unsigned n = 0;
+	sorted(m, words);
+	for (uint32_t i = 0; i < m->n; i++) {
+		uint32_t index = words[i] & INDEX_MASK;
+		uint8_t e = (uint8_t)(words[i] >> CONN_INDEX_BITS);
+		if (index == except || !shows(p, e))
+			continue;
+		if (n == 0 || parts[n - 1].encoding != e)
+			parts[n++] = (struct fanout_part){.encoding = e, .few = few + used};
+		parts[n - 1].n++;
+		few[used++] = index;
 	}
 	return n;
 }
@@ -206,10 +265,9 @@ static uint32_t list_of(const roaring_bitmap_t *set, uint32_t n, uint32_t except
 }
 
 /* False: nobody is left. */
-static bool set_part(const struct member_sets *s, enum encoding e, uint32_t except,
-		     struct fanout_part *part)
+static bool set_part(const struct member_set *of, uint32_t except, struct fanout_part *part)
 {
-	roaring_bitmap_t *set = roaring_bitmap_copy(s->by[e]);
+	roaring_bitmap_t *set = roaring_bitmap_copy(of->set);
 	if (set == NULL)
 		abort(); /* see fanout/slice.c: an accepted publication is not lost silently */
 	if (except != CONN_NONE)
@@ -218,31 +276,30 @@ static bool set_part(const struct member_sets *s, enum encoding e, uint32_t exce
 		roaring_bitmap_free(set);
 		return false;
 	}
-	*part = (struct fanout_part){.encoding = (uint8_t)e, .set = set};
+	*part = (struct fanout_part){.encoding = of->encoding, .set = set};
 	return true;
 }
 
 unsigned members_recipients(struct members *m, const struct publication *p, uint32_t except,
-			    struct fanout_part parts[ENC_COUNT], uint32_t few[FANOUT_FEW])
+			    struct fanout_part parts[ENC_SETS], uint32_t few[FANOUT_FEW])
 {
 	unsigned n = 0;
 	uint32_t used = 0;
-	for (enum encoding e = 0; e < ENC_COUNT; e++) {
-		uint32_t all = m->is_sets ? m->sets->n[e] : m->n, listed = 0;
-		if (all == 0 || !shows(p, e))
+	if (!m->is_sets)
+		return recipients_few(m, p, except, parts, few);
+	for (uint32_t i = 0; i < m->sets->n; i++) {
+		const struct member_set *of = &m->sets->of[i];
+		if (!shows(p, of->encoding))
 			continue;
-		if (all > FANOUT_FEW - used) {
-			n += set_part(m->sets, e, except, &parts[n]);
+		if (of->n > FANOUT_FEW - used) {
+			n += set_part(of, except, &parts[n]);
 			continue;
 		}
-		if (m->is_sets)
-			listed = list_of(m->sets->by[e], all, except, few + used);
-		else
-			listed = few_of(m, e, except, few + used);
+		uint32_t listed = list_of(of->set, of->n, except, few + used);
 		if (listed == 0)
 			continue;
 		parts[n++] = (struct fanout_part){
-			.encoding = (uint8_t)e, .n = (uint8_t)listed, .few = few + used};
+			.encoding = of->encoding, .n = (uint8_t)listed, .few = few + used};
 		used += listed;
 	}
 	return n;
@@ -284,9 +341,8 @@ size_t members_memory(const struct members *m)
 {
 	if (!m->is_sets)
 		return 0;
-	size_t n = heap(sizeof(*m->sets));
-	for (int e = 0; e < ENC_COUNT; e++)
-		if (m->sets->by[e] != NULL)
-			n += set_memory(m->sets->by[e]);
+	size_t n = heap(sets_bytes(m->sets->n));
+	for (uint32_t i = 0; i < m->sets->n; i++)
+		n += set_memory(m->sets->of[i].set);
 	return n;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* members.h - who of this worker hears a channel, and in which encoding.
  *
- * Up to four members lie in the entry itself, one word each: index | encoding << 28. More are
- * one Roaring bitmap per encoding in use. A member is in one encoding at a time. */
+ * Up to four members lie in the entry itself, one word each: index | encoding << 27. More are
+ * one Roaring bitmap per encoding in use. A member is in one encoding at a time; its deflated
+ * twin is another one. */
 #ifndef SLUICE_HUB_MEMBERS_H
 #define SLUICE_HUB_MEMBERS_H
 
@@ -28,17 +29,17 @@ static_assert(sizeof(struct members) == 24, "fits the channel's line");
 void members_fini(struct members *m);
 
 /* Adds, or changes the encoding. False: no memory, nothing changed. */
-bool members_put(struct members *m, uint32_t index, enum encoding e);
+bool members_put(struct members *m, uint32_t index, uint8_t e);
 /* False: was no member. */
 bool members_remove(struct members *m, uint32_t index);
 bool members_has(const struct members *m, uint32_t index);
-uint32_t members_count(const struct members *m, enum encoding e);
+uint32_t members_count(const struct members *m, uint8_t e);
 
 /* The recipients of p: `(⋃ sets) \ except`, as parts for fanout_deliver(), without encodings that
  * show nothing of p. `except` is an index or CONN_NONE. Lists lie in `few`. Returns how many
  * parts there are. */
 unsigned members_recipients(struct members *m, const struct publication *p, uint32_t except,
-			    struct fanout_part parts[ENC_COUNT], uint32_t few[FANOUT_FEW]);
+			    struct fanout_part parts[ENC_SETS], uint32_t few[FANOUT_FEW]);
 
 /* Heap memory. */
 size_t members_memory(const struct members *m);

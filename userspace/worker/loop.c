@@ -35,6 +35,7 @@
 #include "worker/offence.h"
 #include "worker/timer.h"
 #include "worker/worker.h"
+#include "ws/deflate.h"
 #include "ws/serve.h"
 
 #define SET_EVENTS     32
@@ -110,6 +111,7 @@ static void rest(struct worker *w)
 		pool_trim(w->tails);
 		pool_trim(w->subs);
 		mailbox_trim(w->mailbox);
+		ws_deflate_rest(w->deflate);
 		malloc_trim(0); /* handshakes leave holes */
 	}
 }
@@ -439,6 +441,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->site = http_site_new(w->cfg);
 	w->fanout = fanout_new(w);
 	w->batch = batch_new(w);
+	w->deflate = ws_deflate_new();
 	w->hub = hub_new(w);
 	w->engine_ops = &engine_memory;
 	w->offences = offence_open(w);
@@ -453,7 +456,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
 	       w->subs && w->identities && w->partials && w->waiting && w->site && w->fanout &&
-	       w->batch && w->hub && (w->is_admin || (w->engine && w->tls));
+	       w->batch && w->deflate && w->hub && (w->is_admin || (w->engine && w->tls));
 }
 
 static bool init(struct worker *w, const struct worker_start *start)

@@ -39,6 +39,7 @@ struct mailbox;
 struct tls;
 struct tls_denied;
 struct tls_tickets;
+struct ws_deflate;
 
 #define WORKER_TICK_MS  128         /* of the timer wheel */
 #define WORKER_SCRATCH  (64u << 10) /* one read(2), one opened record run */
@@ -57,6 +58,9 @@ struct worker_stats {
 	uint64_t upgrades;
 	uint64_t frames_in, messages_in, bytes_in;
 	uint64_t deliveries, writes, bytes_out;
+	uint64_t deflated, deflated_from_bytes,
+		deflated_to_bytes; /* each once for all who hear it */
+	uint64_t inflated, inflations_refused;
 	uint64_t publications, overloaded;
 	uint64_t turns;
 };
@@ -105,6 +109,8 @@ struct worker {
 	struct engine *engine;
 	struct fanout *fanout;
 	struct batch *batch;
+	struct ws_deflate
+		*deflate; /* of all conns with CONN_F_DEFLATE, and of all their messages */
 	struct tls *tls;
 	uint64_t tls_generation; /* certificates were read anew so often since the daemon began */
 	struct door *door;       /* TLS handshakes; the admin worker has none */

@@ -188,6 +188,7 @@ static inline void little_free_worker(struct worker *w)
 	hub_free(w->hub);
 	batch_free(w->batch);
 	fanout_free(w->fanout);
+	ws_deflate_free(w->deflate);
 	http_site_free(w->site);
 	conn_list_free(w->partials);
 	conn_list_free(w->waiting);

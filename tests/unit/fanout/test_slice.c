@@ -311,6 +311,106 @@ TEST(slice, words_of_several_kinds_share_frames_and_exclude_the_sender)
 	world_close();
 }
 
+/* JSON of n bytes and more that becomes shorter, and is different for each i. */
+static const char *long_json(unsigned n, unsigned i)
+{
+	static char text[100000];
+	unsigned k = (unsigned)snprintf(text, sizeof(text), "[%u", i);
+	while (k < n)
+		k += (unsigned)snprintf(text + k, sizeof(text) - k, ",{\"price\":%u}", k * 7919);
+	snprintf(text + k, sizeof(text) - k, "]");
+	return text;
+}
+
+TEST(slice, a_text_is_compressed_once_per_worker_whoever_hears_it)
+{
+	enum { N = 300 };
+	world_open(2);
+	struct client *cl[N];
+	for (unsigned i = 0; i < N; i++) {
+		cl[i] = client_open(i % 2);
+		unsigned e = i % 4 == 3 ? ENC_CHANNEL : ENC_CHANNEL | ENC_DEFLATED;
+		client_subscribe_as(cl[i], "x", (enum encoding)e, HUB_SUB_QUIET);
+	}
+	world_settle();
+	for (unsigned i = 0; i < 5; i++) /* short and long ones by turns: order is kept */
+		client_publish(cl[i], "x", long_json(i % 2 ? 4096 : 10, i));
+	world_settle();
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(cl[i]->n, 5);
+		assert_int_equal(cl[i]->deflated, i % 4 == 3 ? 0 : 2);
+		for (unsigned k = 0; k < 5; k++)
+			assert_string_equal(cl[i]->log[k], cl[0]->log[k]);
+	}
+	for (unsigned k = 0; k < 2; k++) {
+		const struct worker_stats *s = &world.w[k].stats;
+		assert_int_equal(s->deflated, 2);
+		assert_true(s->deflated_from_bytes > 2 * 4096);
+		assert_true(s->deflated_to_bytes < s->deflated_from_bytes / 2);
+	}
+	for (unsigned i = 0; i < N; i++)
+		client_free(cl[i]);
+	world_close();
+}
+
+TEST(slice, each_text_is_compressed_once_and_encodings_with_the_same_text_share_it)
+{
+	world_open(1);
+	struct worker_stats *s = &world.w[0].stats;
+	struct client **cl = crowd(ENC_SETS, NULL);
+	for (unsigned i = 0; i < ENC_SETS; i++)
+		client_subscribe_as(cl[i], "x",
+				    (enum encoding)(i % ENC_COUNT |
+						    (i < ENC_COUNT ? 0 : ENC_DEFLATED)),
+				    HUB_SUB_QUIET);
+	client_publish(cl[0], "x", long_json(2000, 0));
+	world_settle();
+	assert_int_equal(s->deflated, 3); /* message, room_message, raw */
+	for (unsigned i = 0; i < ENC_SETS; i++) {
+		assert_int_equal(cl[i]->n, 1);
+		assert_int_equal(cl[i]->deflated, i >= ENC_COUNT);
+		assert_string_equal(cl[i]->log[0], cl[i % ENC_COUNT]->log[0]);
+	}
+	crowd_free(cl, ENC_SETS);
+	world_close();
+}
+
+TEST(slice, what_is_short_or_binary_or_dense_goes_out_as_it_is)
+{
+	world_open(1);
+	struct worker_stats *s = &world.w[0].stats;
+	struct client **cl = crowd(2, NULL);
+	for (unsigned i = 0; i < 2; i++)
+		client_subscribe_as(cl[i], "x", (enum encoding)(ENC_RAW | ENC_DEFLATED),
+				    HUB_SUB_QUIET);
+	static uint8_t data[70000];
+	struct publication p = {.kind = PUB_TEXT, .channel = BYTES_LIT("x")};
+	static const struct {
+		uint8_t kind, of; /* 0: "aaa...", else so many different letters */
+		unsigned n, tried, deflated;
+	} rows[] = {
+		{PUB_TEXT, 0, 1023, 0, 0},   {PUB_TEXT, 0, 1024, 1, 1},
+		{PUB_BINARY, 0, 5000, 0, 0}, {PUB_TEXT, 95, 1024, 1, 1},
+		{PUB_TEXT, 224, 1024, 1, 0}, {PUB_TEXT, 0, 70000, 1, 1},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t before = s->deflated;
+		unsigned seen = cl[0]->deflated;
+		for (unsigned k = 0; k < rows[i].n; k++)
+			data[k] = rows[i].of ? (uint8_t)(32 + rand() % rows[i].of) : 'a';
+		p.kind = rows[i].kind;
+		p.data = BYTES(data, rows[i].n);
+		hub_publish(&world.w[0], &p);
+		world_settle();
+		assert_int_equal(s->deflated - before, rows[i].tried);
+		assert_int_equal(cl[0]->deflated - seen, rows[i].deflated);
+		assert_int_equal(cl[0]->n, i + 1);
+		assert_memory_equal(cl[1]->log[i], data, rows[i].n);
+	}
+	crowd_free(cl, 2);
+	world_close();
+}
+
 TEST(slice, what_is_queued_is_counted_and_a_flood_is_refused)
 {
 	enum { N = 200 };

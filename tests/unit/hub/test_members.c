@@ -5,13 +5,19 @@
 #include <stdlib.h>
 
 #include "fanout/publication.h"
-#include "hub/members.h"
+#include "hub/members.c"
 
 static const struct publication message = {.kind = PUB_MESSAGE};
 static const struct publication join = {.kind = PUB_JOIN};
 
+/* Encodings and their twins by turns. */
+static uint8_t any_encoding(unsigned i)
+{
+	return (uint8_t)(i % ENC_COUNT | (i / ENC_COUNT % 2 ? ENC_DEFLATED : 0));
+}
+
 /* All indexes of the parts of one encoding, into out; frees sets. */
-static uint32_t collect(const struct fanout_part *parts, unsigned n, enum encoding e, uint32_t *out)
+static uint32_t collect(const struct fanout_part *parts, unsigned n, uint8_t e, uint32_t *out)
 {
 	uint32_t sum = 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -66,12 +72,13 @@ TEST(members, a_member_is_in_one_encoding_at_a_time)
 		for (uint32_t i = 0; i < others; i++)
 			members_put(&m, 100 + i, ENC_CHAT);
 		for (unsigned i = 0; i < 30; i++) {
-			enum encoding e = (enum encoding)(i % ENC_COUNT);
+			uint8_t e = any_encoding(i);
 			assert_true(members_put(&m, 7, e));
 			assert_int_equal(m.n, others + 1);
-			for (enum encoding k = 0; k < ENC_COUNT; k++)
-				assert_int_equal(members_count(&m, k),
-						 (k == e) + (k == ENC_CHAT ? others : 0));
+			for (unsigned k = 0; k < ENC_SETS; k++)
+				assert_int_equal(members_count(&m, any_encoding(k)),
+						 (any_encoding(k) ==
+						  e) + (any_encoding(k) == ENC_CHAT ? others : 0));
 		}
 		members_fini(&m);
 	}
@@ -80,7 +87,7 @@ TEST(members, a_member_is_in_one_encoding_at_a_time)
 TEST(members, lists_of_few_are_sorted)
 {
 	struct members m = {0};
-	struct fanout_part parts[ENC_COUNT];
+	struct fanout_part parts[ENC_SETS];
 	uint32_t few[FANOUT_FEW];
 	static const uint32_t index[] = {9, 3, 7, 1};
 	for (unsigned i = 0; i < 4; i++)
@@ -96,10 +103,58 @@ TEST(members, lists_of_few_are_sorted)
 	members_fini(&m);
 }
 
+TEST(members, a_twin_is_a_part_of_its_own)
+{
+	for (unsigned many = 0; many < 2; many++) {
+		struct members m = {0};
+		struct fanout_part parts[ENC_SETS];
+		uint32_t few[FANOUT_FEW], out[64];
+		members_put(&m, CONN_MAX - 1, ENC_CHANNEL | ENC_DEFLATED);
+		members_put(&m, 5, ENC_CHANNEL);
+		members_put(&m, 4, ENC_ROOM | ENC_DEFLATED);
+		members_put(&m, 3, ENC_CHANNEL | ENC_DEFLATED);
+		for (uint32_t i = 0; i < many * 10; i++)
+			members_put(&m, 100 + i, ENC_CHANNEL);
+		unsigned n = members_recipients(&m, &message, CONN_NONE, parts, few);
+		assert_int_equal(n, 3);
+		assert_int_equal(parts[0].encoding, ENC_CHANNEL);
+		assert_int_equal(parts[1].encoding, ENC_CHANNEL | ENC_DEFLATED);
+		assert_int_equal(parts[2].encoding, ENC_ROOM | ENC_DEFLATED);
+		assert_int_equal(collect(parts, n, ENC_CHANNEL | ENC_DEFLATED, out), 2);
+		assert_int_equal(out[0], 3);
+		assert_int_equal(out[1], CONN_MAX - 1);
+		/* who shows nothing of it is not visited, twin or not */
+		n = members_recipients(&m, &join, CONN_NONE, parts, few);
+		assert_int_equal(n, 1);
+		assert_int_equal(parts[0].encoding, ENC_ROOM | ENC_DEFLATED);
+		members_fini(&m);
+	}
+}
+
+/* What a channel with one encoding holds beside its bitmap. */
+TEST(members, sets_that_nobody_uses_take_no_memory)
+{
+	struct members one = {0}, all = {0};
+	for (uint32_t i = 0; i < 100; i++) {
+		members_put(&one, i, ENC_CHANNEL);
+		members_put(&all, i, any_encoding(i));
+	}
+	struct member_sets *s = one.sets;
+	assert_int_equal(s->n, 1);
+	assert_int_equal(members_memory(&one), heap(24) + set_memory(s->of[0].set));
+	assert_int_equal(all.sets->n, ENC_SETS);
+	for (uint32_t i = 0; i < 100; i++)
+		members_put(&all, i, ENC_CHAT);
+	assert_int_equal(all.sets->n, 1);
+	assert_int_equal(members_count(&all, ENC_CHAT), 100);
+	members_fini(&one);
+	members_fini(&all);
+}
+
 TEST(members, whose_words_show_nothing_is_not_visited)
 {
 	struct members m = {0};
-	struct fanout_part parts[ENC_COUNT];
+	struct fanout_part parts[ENC_SETS];
 	uint32_t few[FANOUT_FEW];
 	for (uint32_t i = 0; i < 1000; i++)
 		members_put(&m, i, i == 500 ? ENC_ROOM : ENC_CHANNEL);
@@ -114,7 +169,7 @@ TEST(members, whose_words_show_nothing_is_not_visited)
 TEST(members, a_set_with_only_the_sender_in_it_is_no_part)
 {
 	struct members m = {0};
-	struct fanout_part parts[ENC_COUNT];
+	struct fanout_part parts[ENC_SETS];
 	uint32_t few[FANOUT_FEW], out[200];
 	for (uint32_t i = 0; i < 64; i++) /* these fill the list */
 		members_put(&m, i, ENC_CHANNEL);
@@ -138,7 +193,7 @@ TEST(members, random_life_against_a_model)
 	struct members m = {0};
 	uint32_t few[FANOUT_FEW], total = 0;
 	struct {
-		struct fanout_part parts[ENC_COUNT];
+		struct fanout_part parts[ENC_SETS];
 		unsigned n;
 		uint32_t few[FANOUT_FEW], except;
 		int8_t enc[N];
@@ -149,8 +204,8 @@ TEST(members, random_life_against_a_model)
 	for (unsigned step = 0; step < STEPS; step++) {
 		uint32_t i = (uint32_t)rand() % (step / 30000 % 2 ? N : 12);
 		if (rand() % 100 < (step / 15000 % 2 ? 70 : 40)) {
-			int8_t e = (int8_t)(rand() % ENC_COUNT);
-			assert_true(members_put(&m, i * 37, (enum encoding)e));
+			int8_t e = (int8_t)any_encoding((unsigned)rand());
+			assert_true(members_put(&m, i * 37, (uint8_t)e));
 			total += enc[i] < 0;
 			enc[i] = e;
 		} else {
@@ -164,9 +219,9 @@ TEST(members, random_life_against_a_model)
 			continue;
 		/* an older copy has not changed with the sets */
 		unsigned k = (unsigned)rand() % SNAPS;
-		for (int e = 0; e < ENC_COUNT; e++) {
-			uint32_t n = collect(snap[k].parts, snap[k].n, (enum encoding)e, out),
-				 at = 0;
+		for (unsigned s = 0; s < ENC_SETS; s++) {
+			int8_t e = (int8_t)any_encoding(s);
+			uint32_t n = collect(snap[k].parts, snap[k].n, (uint8_t)e, out), at = 0;
 			for (uint32_t j = 0; snap[k].n > 0 && j < N; j++)
 				if (snap[k].enc[j] == e && j * 37 != snap[k].except)
 					assert_int_equal(out[at++], j * 37);

@@ -25,6 +25,7 @@
 #include "session/session.h"
 #include "worker/mailbox.h"
 #include "worker/worker.h"
+#include "ws/deflate.h"
 #include "ws/frame.h"
 
 #define WORLD_MAX 4
@@ -38,8 +39,9 @@ struct client {
 	struct conn *c; /* NULL: ended */
 	char **log;     /* payloads as strings, in the order heard */
 	unsigned n, cap;
-	bool deaf;    /* its transport fails at the next write */
-	size_t sends; /* calls of conn_send() */
+	bool deaf;         /* its transport fails at the next write */
+	size_t sends;      /* calls of conn_send() */
+	unsigned deflated; /* frames of its log that came compressed */
 };
 
 struct world {
@@ -54,6 +56,7 @@ struct world {
 	struct client *by_index[WORLD_MAX][WORLD_SLAB];
 	bool mute; /* clients write nothing down: for benches */
 	uint64_t sent_frames;
+	struct ws_deflate *reader; /* the clients' */
 };
 static struct world world;
 
@@ -85,7 +88,16 @@ static inline void world_read_frames(struct client *cl, const uint8_t *p, size_t
 		}
 		if (n < head + len)
 			abort();
-		client_note(cl, p + head, len);
+		uint8_t *text = (uint8_t *)p + head;
+		size_t text_n = len;
+		if (p[0] & WS_RSV1) {
+			if (ws_inflate(world.reader, BYTES(p + head, len), UINT32_MAX, &text,
+				       &text_n) != WS_BAD_NONE)
+				abort();
+			cl->deflated++;
+		}
+		client_note(cl, text, text_n);
+		ws_inflate_end(world.reader);
 		p += head + len;
 		n -= head + len;
 	}
@@ -219,6 +231,7 @@ static inline void worker_start(unsigned id)
 	w->subs = pool_new(16 << 20);
 	w->fanout = fanout_new(w);
 	w->batch = batch_new(w);
+	w->deflate = ws_deflate_new();
 	w->hub = hub_new(w);
 	w->engine_ops = &engine_memory;
 	w->engine = w->engine_ops->new (w);
@@ -237,6 +250,7 @@ static inline void worker_drop(unsigned id)
 	hub_free(w->hub);
 	batch_free(w->batch);
 	fanout_free(w->fanout);
+	ws_deflate_free(w->deflate);
 	pool_free(w->subs);
 	conn_slab_fini(&w->slab);
 	mailbox_detach(w->mailbox);
@@ -250,6 +264,8 @@ static inline void world_open(unsigned n)
 	world.endpoint.max_subscriptions = 128;
 	world.cfg.endpoints = &world.endpoint;
 	world.cfg.n_endpoints = 1;
+	world.cfg.compression_threshold = 1024;
+	world.reader = ws_deflate_new();
 	world.cfg.memory.queue_bytes = 64 << 20;
 	world.cfg.memory.mailbox_overflow_bytes = 4 << 20;
 	if (mailbox_plan(&world.plan, n + 1, 8 << 20, 16 << 20) != 0)
@@ -273,6 +289,7 @@ static inline void world_close(void)
 			worker_drop(k);
 	for (unsigned k = 0; k <= world.n; k++)
 		mailbox_ends_close(&world.ends[k]);
+	ws_deflate_free(world.reader);
 }
 
 /* Worker k has died, and the others are told. */
