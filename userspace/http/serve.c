@@ -224,8 +224,11 @@ static void upgrade(struct worker *w, struct conn *c, const struct http_head *h,
 		return;
 	}
 	char buf[WS_UPGRADE_ANSWER_BYTES];
-	size_t n = ws_upgrade_answer(buf, sizeof(buf), u, subprotocol(e, u), NULL, w->wall_ms);
+	const char *deflate = e->compression ? ws_upgrade_deflate(u) : NULL;
+	size_t n = ws_upgrade_answer(buf, sizeof(buf), u, subprotocol(e, u), deflate, w->wall_ms);
 	assert(n > 0);
+	if (deflate != NULL)
+		c->flags |= CONN_F_DEFLATE;
 	real_peer(w, c, h);
 	batch_bytes(w, c, BYTES(buf, n));
 	c->endpoint = (uint8_t)endpoint;

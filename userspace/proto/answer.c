@@ -71,7 +71,7 @@ void proto_subscribed(struct worker *w, struct conn *c, const struct hub_subscri
 
 	if (a->flags & HUB_SUB_QUIET)
 		return;
-	if (a->encoding == ENC_ROOM)
+	if (encoding_plain(a->encoding) == ENC_ROOM)
 		say_joined_room(&o, a, at);
 	else
 		say_subscribed(&o, a, at, w->wall_ms);

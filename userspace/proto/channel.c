@@ -159,7 +159,7 @@ void proto_channel_subscribe(struct request *r)
 	if (!request_bool(r, FIELD_PRESENCE, &presence) ||
 	    !request_bool(r, FIELD_JOIN_LEAVE, &events) || !read_history(r) || !read_recover(r, &a))
 		return;
-	a.encoding = events ? ENC_CHANNEL_EVENTS : ENC_CHANNEL;
+	a.encoding = proto_encoding(r->c, events ? ENC_CHANNEL_EVENTS : ENC_CHANNEL);
 	a.flags |= (presence ? HUB_SUB_PRESENCE : 0) | (events ? HUB_SUB_EVENTS : 0);
 	each_channel(r, subscribe_one, &a);
 }

@@ -133,7 +133,7 @@ static void say_connected(struct worker *w, struct conn *c, const struct config_
 static void enter_lobby(struct worker *w, struct conn *c, const struct config_endpoint *ep)
 {
 	struct hub_subscribe_args a = {.space = ep->space_id,
-				       .encoding = ENC_CHAT,
+				       .encoding = proto_encoding(c, ENC_CHAT),
 				       .flags = HUB_SUB_QUIET,
 				       .channel = bytes_str(ep->lobby)};
 

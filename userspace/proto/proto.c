@@ -18,6 +18,11 @@ const struct proto_ops *proto_of(const struct worker *w, const struct conn *c)
 	return table[p];
 }
 
+uint8_t proto_encoding(const struct conn *c, enum encoding e)
+{
+	return c->flags & CONN_F_DEFLATE ? (uint8_t)(e | ENC_DEFLATED) : (uint8_t)e;
+}
+
 void proto_close_nothing(struct worker *w, struct conn *c)
 {
 }

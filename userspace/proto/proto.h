@@ -26,6 +26,9 @@ extern const struct proto_ops proto_native, proto_echo, proto_relay;
 void proto_close_nothing(struct worker *w, struct conn *c);
 const struct proto_ops *proto_of(const struct worker *w, const struct conn *c);
 
+/* What the hub is to know of a conn's subscription: the encoding, or its deflated twin. */
+uint8_t proto_encoding(const struct conn *c, enum encoding e);
+
 /* Answers that come back from the hub in order (hub/hub.c calls them for a living conn). */
 void proto_subscribed(struct worker *w, struct conn *c, const struct hub_subscribe_args *a,
 		      const struct hub_position *at);

@@ -25,7 +25,7 @@ static uint16_t space_of(const struct worker *w, const struct conn *c)
 static void relay_open(struct worker *w, struct conn *c)
 {
 	struct hub_subscribe_args a = {.space = space_of(w, c),
-				       .encoding = ENC_RAW,
+				       .encoding = proto_encoding(c, ENC_RAW),
 				       .flags = HUB_SUB_QUIET,
 				       .channel = relay_channel};
 

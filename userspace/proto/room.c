@@ -10,7 +10,7 @@
 void proto_room_join(struct request *r)
 {
 	struct hub_subscribe_args a = {.space = r->ep->space_id,
-				       .encoding = ENC_ROOM,
+				       .encoding = proto_encoding(r->c, ENC_ROOM),
 				       .flags = HUB_SUB_PRESENCE | HUB_SUB_EVENTS,
 				       .ask = r->ask};
 	struct request_name name;

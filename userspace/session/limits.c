@@ -28,6 +28,16 @@ static void set_full_us(struct conn *c, uint64_t us)
 	c->rate_full_hi = (uint32_t)(us >> 16);
 }
 
+static uint64_t price_us(const struct config_endpoint *ep)
+{
+	return MAX(1000000 / ep->rate_per_s, 1u);
+}
+
+static uint64_t depth_us(const struct config_endpoint *ep)
+{
+	return MIN(price_us(ep) * ep->rate_burst, DEPTH_US_MAX);
+}
+
 /* The bucket is empty for another wait_us. */
 static enum session_rate refused(struct conn *c, uint32_t burst, uint64_t wait_us,
 				 uint32_t *retry_ms)
@@ -40,6 +50,14 @@ static enum session_rate refused(struct conn *c, uint32_t burst, uint64_t wait_u
 	return c->rate_refused >= bound ? SESSION_RATE_END : SESSION_RATE_WAIT;
 }
 
+bool session_rate_left(const struct worker *w, const struct conn *c)
+{
+	const struct config_endpoint *ep = &w->cfg->endpoints[c->endpoint];
+	uint64_t now = w->now_ns / 1000;
+
+	return ep->rate_per_s == 0 || MAX(full_us(c), now) + price_us(ep) <= now + depth_us(ep);
+}
+
 enum session_rate session_rate_take(const struct worker *w, struct conn *c, uint32_t *retry_ms)
 {
 	const struct config_endpoint *ep = &w->cfg->endpoints[c->endpoint];
@@ -49,8 +67,8 @@ enum session_rate session_rate_take(const struct worker *w, struct conn *c, uint
 	if (ep->rate_per_s == 0)
 		return SESSION_RATE_OK;
 	assert(ep->rate_burst > 0);
-	price = MAX(1000000 / ep->rate_per_s, 1u);
-	depth = MIN(price * ep->rate_burst, DEPTH_US_MAX);
+	price = price_us(ep);
+	depth = depth_us(ep);
 	full = MAX(full_us(c), now);
 	if (full + price > now + depth)
 		return refused(c, ep->rate_burst, full + price - now - depth, retry_ms);

@@ -52,6 +52,8 @@ enum session_rate {
 	SESSION_RATE_END   /* likewise, and it has been told often enough */
 };
 #define SESSION_RATE_PATIENCE 5 /* bursts */
+/* Would it be let through, if it were taken in this turn? */
+bool session_rate_left(const struct worker *w, const struct conn *c);
 enum session_rate session_rate_take(const struct worker *w, struct conn *c, uint32_t *retry_ms);
 
 /* One offence against the message format; true: the endpoint's bound for one minute is

@@ -5,7 +5,9 @@
  *                            ├─ pieces of a message: gathered in c->message
  *                            ├─ the beginning of a frame: its few bytes wait behind
  *                            │  the message in the same buffer (c->rest says how many)
- *                            └─ ping, pong, close: here */
+ *                            └─ ping, pong, close: here
+ *
+ * A message that is compressed is unpacked once it is whole. */
 #include "ws/serve.h"
 
 #include "base/log.h"
@@ -15,8 +17,11 @@
 #include "fanout/batch.h"
 #include "hub/hub.h"
 #include "proto/proto.h"
+#include "session/session.h"
 #include "worker/timer.h"
 #include "worker/worker.h"
+#include "ws/deflate.h"
+#include "ws/utf8.h"
 
 static_assert(WS_REST_MAX <= UINT8_MAX && WS_REST_MAX <= WORKER_HEADROOM, "fits c->rest");
 
@@ -59,22 +64,25 @@ void ws_send_close(struct worker *w, struct conn *c, uint16_t code, struct bytes
 
 /* ── in ── */
 
-static enum close_reason reason_of(uint16_t code)
+static enum close_reason reason_of(enum ws_bad why)
 {
-	switch (code) {
+	if (why == WS_BAD_DEFLATE)
+		return CLOSE_WS_BAD_DEFLATE;
+	switch (ws_bad_close_code(why)) {
 	case WS_CLOSE_BAD_DATA: return CLOSE_WS_BAD_UTF8;
 	case WS_CLOSE_TOO_BIG: return CLOSE_WS_TOO_BIG;
+	case WS_CLOSE_TRY_LATER: return CLOSE_OVERLOAD;
 	default: return CLOSE_WS_PROTOCOL;
 	}
 }
 
-static void bad(struct worker *w, struct conn *c, const struct ws_frame *f)
+static void bad(struct worker *w, struct conn *c, enum ws_bad why)
 {
-	log_debug("conn %u: bad frame: %s", conn_index(&w->slab, c), ws_bad_word(f->bad));
+	log_debug("conn %u: bad frame: %s", conn_index(&w->slab, c), ws_bad_word(why));
 	if (c->state == CONN_CLOSING)
 		conn_linger(w, c, c->close_reason);
 	else
-		conn_close(w, c, reason_of(f->close_code));
+		conn_close(w, c, reason_of(why));
 }
 
 /* The peer's close frame: answered with its own code, then the transport ends. We close
@@ -98,12 +106,39 @@ static void control(struct worker *w, struct conn *c, const struct ws_frame *f)
 	/* A pong has done its work by being a byte: the peer lives. */
 }
 
-static void message(struct worker *w, struct conn *c, uint8_t *p, size_t n, bool binary)
+/* Into the worker's one buffer. A message that the rate will refuse is not unpacked only to find the
+ * id of its request: a burst of small bombs costs what the endpoint's rate allows. */
+static void inflated(struct worker *w, struct conn *c, struct bytes packed, bool binary)
 {
+	uint8_t nothing = 0, *p = &nothing;
+	size_t n = 0;
+	if (session_rate_left(w, c)) {
+		enum ws_bad why = ws_inflate(w->deflate, packed,
+					     endpoint_of(w, c)->max_message_bytes, &p, &n);
+		if (why == WS_BAD_NONE && !binary && !utf8_valid(BYTES(p, n)))
+			why = WS_BAD_UTF8;
+		if (why != WS_BAD_NONE) {
+			w->stats.inflations_refused++;
+			bad(w, c, why);
+			return;
+		}
+		w->stats.inflated++;
+	}
+	proto_of(w, c)->message(w, c, p, n, binary);
+	ws_inflate_end(w->deflate);
+}
+
+static void message(struct worker *w, struct conn *c, const struct ws_frame *f, uint8_t *p,
+		    size_t n)
+{
+	bool binary = f->opcode == WS_BINARY;
 	if (c->state != CONN_OPEN)
 		return;
 	w->stats.messages_in++;
-	proto_of(w, c)->message(w, c, p, n, binary);
+	if (f->deflated)
+		inflated(w, c, BYTES(p, n), binary);
+	else
+		proto_of(w, c)->message(w, c, p, n, binary);
 }
 
 /* A piece of a message that did not come in one frame, or not in one read. */
@@ -112,7 +147,7 @@ static void piece(struct worker *w, struct conn *c, const struct ws_frame *f)
 	if (c->state != CONN_OPEN)
 		return;
 	if (f->begins && f->ends) {
-		message(w, c, f->data, f->n, f->opcode == WS_BINARY);
+		message(w, c, f, f->data, f->n);
 		return;
 	}
 	partial_begin(w, c);
@@ -129,7 +164,7 @@ static void piece(struct worker *w, struct conn *c, const struct ws_frame *f)
 	partial_end(w, c);
 	struct bytes b = whole ? buffer_bytes(w->pool, whole) : BYTES(NULL, 0);
 	uint8_t nothing = 0;
-	message(w, c, b.n ? (uint8_t *)b.p : &nothing, b.n, f->opcode == WS_BINARY);
+	message(w, c, f, b.n ? (uint8_t *)b.p : &nothing, b.n);
 	buffer_free(w->pool, &whole);
 }
 
@@ -183,7 +218,7 @@ static size_t ws_bytes(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 		}
 		w->stats.frames_in++;
 		if (o == WS_BAD)
-			bad(w, c, &f);
+			bad(w, c, f.bad);
 		else if (o == WS_FRAME && f.opcode >= WS_CLOSE)
 			control(w, c, &f);
 		else
@@ -198,7 +233,7 @@ static size_t ws_bytes(struct worker *w, struct conn *c, uint8_t *p, size_t n)
 
 static void ws_enter(struct worker *w, struct conn *c)
 {
-	ws_frame_init(&c->rx, WS_RX_SERVER);
+	ws_frame_init(&c->rx, WS_RX_SERVER | (c->flags & CONN_F_DEFLATE ? WS_RX_DEFLATE : 0u));
 	c->offences = 0;
 	w->stats.upgrades++;
 	proto_of(w, c)->open(w, c);

@@ -6,6 +6,7 @@
 
 #include "http/answer.h"
 #include "http/chars.h"
+#include "ws/deflate.h"
 #include "ws/upgrade.h"
 
 static const struct {
@@ -162,8 +163,10 @@ static bool deflate_param(struct ws_deflate_offer *d, struct bytes name, struct 
 		return set_once(&d->server_no_takeover, value);
 	if (bytes_eq(name, BYTES_LIT("client_no_context_takeover")))
 		return set_once(&d->client_no_takeover, value);
+	/* All hear the same frame, so that its window is the same for all: who wants a smaller one
+	 * is not served by this offer. */
 	if (bytes_eq(name, BYTES_LIT("server_max_window_bits"))) {
-		bool fine = !d->server_bits && bits;
+		bool fine = !d->server_bits && bits >= WS_DEFLATE_BITS;
 		d->server_bits = bits;
 		return fine;
 	}
@@ -204,6 +207,21 @@ static bool read_extensions(struct ws_upgrade *u, const struct http_head *h)
 			if (n++ == WS_EXTENSIONS_MAX || !read_extension(u, extension))
 				return false;
 	return true;
+}
+
+/* Neither side keeps its window from message to message, whatever was offered (RFC 7692 7.1.1 lets
+ * us say so). A bound of our window is answered where one was asked for, and only there. */
+const char *ws_upgrade_deflate(const struct ws_upgrade *u)
+{
+#define NO_TAKEOVER "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+#define TEXT_OF(n)  #n
+#define BITS(n)     "; server_max_window_bits=" TEXT_OF(n)
+	if (!u->deflate.offered)
+		return NULL;
+	return u->deflate.server_bits ? NO_TAKEOVER BITS(WS_DEFLATE_BITS) : NO_TAKEOVER;
+#undef BITS
+#undef TEXT_OF
+#undef NO_TAKEOVER
 }
 
 /* ---- the judgement ------------------------------------------------------------------------- */

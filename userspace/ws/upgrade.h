@@ -34,12 +34,12 @@ const char *ws_upgrade_bad_help(enum ws_upgrade_bad b);
 unsigned ws_upgrade_bad_status(enum ws_upgrade_bad b);
 
 /* What the client offered of permessage-deflate (RFC 7692 7.1), its first offer
- * whose parameters are all known and well-formed. */
+ * whose parameters are all known, well-formed and such as we can keep to. */
 struct ws_deflate_offer {
 	bool offered;
 	bool server_no_takeover;
 	bool client_no_takeover;
-	uint8_t server_bits; /* 8 to 15; 0: not named */
+	uint8_t server_bits; /* WS_DEFLATE_BITS to 15; 0: not named */
 	uint8_t client_bits; /* 8 to 15; 1: named without a value; 0: not named */
 };
 
@@ -56,6 +56,10 @@ enum ws_upgrade_outcome ws_upgrade_check(struct ws_upgrade *u, const struct http
 /* The first of our names (NULL-terminated array, our order of preference) that
  * the client offered; compared exactly. NULL: none, then answer without one. */
 const char *ws_upgrade_protocol(const struct ws_upgrade *u, const char *const *ours);
+
+/* What to answer in Sec-WebSocket-Extensions if we want to compress; static. NULL: there was no offer
+ * that we can take. */
+const char *ws_upgrade_deflate(const struct ws_upgrade *u);
 
 /* Sec-WebSocket-Accept for a key (RFC 6455 4.2.2): no NUL behind it. For clients too. */
 void ws_accept(char out[WS_ACCEPT_BYTES], struct bytes key);

@@ -162,9 +162,16 @@ TEST(upgrade, first_good_deflate_offer_is_noted)
 	} all[] = {
 		{PMD, {true, false, false, 0, 0}},
 		{PMD "; client_max_window_bits", {true, false, false, 0, 1}},
-		{PMD ";client_max_window_bits=15 ; server_max_window_bits = 8",
-		 {true, false, false, 8, 15}},
-		{PMD "; server_max_window_bits=\"10\"", {true, false, false, 10, 0}},
+		{PMD ";client_max_window_bits=8 ; server_max_window_bits = 12",
+		 {true, false, false, 12, 8}},
+		{PMD "; server_max_window_bits=\"15\"", {true, false, false, 15, 0}},
+		{PMD "; server_max_window_bits=11", {0}}, /* good, but we send with 12 */
+		{PMD "; server_max_window_bits=\"8\", " PMD "; server_max_window_bits=13",
+		 {true, false, false, 13, 0}},
+		{PMD "; server_max_window_bits=10; client_no_context_takeover, " PMD,
+		 {true, false, false, 0, 0}},
+		{"a;b=\"c\", " PMD "; client_max_window_bits=\"9\"\r\n" EXT PMD,
+		 {true, false, false, 0, 9}},
 		{PMD "; server_no_context_takeover; client_no_context_takeover",
 		 {true, true, true, 0, 0}},
 		{"x-webkit-deflate-frame, " PMD "; x=y, " PMD, {true, false, false, 0, 0}},
@@ -174,6 +181,7 @@ TEST(upgrade, first_good_deflate_offer_is_noted)
 		{PMD "; server_max_window_bits", {0}},
 		{PMD "; server_max_window_bits=08", {0}},
 		{PMD "; client_max_window_bits=1", {0}},
+		{PMD "; server_max_window_bits=12; server_max_window_bits=12", {0}},
 		{PMD "; server_no_context_takeover=1", {0}},
 		{PMD "; server_no_context_takeover; server_no_context_takeover", {0}},
 		{PMD "; client_max_window_bits; client_max_window_bits=9", {0}},
@@ -190,6 +198,38 @@ TEST(upgrade, first_good_deflate_offer_is_noted)
 				   d.server_bits == w.server_bits && d.client_bits == w.client_bits,
 			   "%s", all[i].list);
 	}
+}
+
+TEST(upgrade, every_deflate_offer_that_we_take_gets_one_of_two_answers)
+{
+	static const char without[] =
+		"permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+	static const char *const all[][2] = {
+		{PMD, ""},
+		{PMD "; client_max_window_bits=9; client_no_context_takeover", ""},
+		{PMD "; server_max_window_bits=15", "; server_max_window_bits=12"},
+		{PMD "; server_max_window_bits=12; client_max_window_bits",
+		 "; server_max_window_bits=12"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		char text[512], want[200];
+		snprintf(text, sizeof(text), GET UP KEY V13 EXT "%s\r\n\r\n", all[i][0]);
+		snprintf(want, sizeof(want), "%s%s", without, all[i][1]);
+		assert_int_equal(check(text), WS_UPGRADE_YES);
+		assert_string_equal(ws_upgrade_deflate(&up), want);
+	}
+	check(GET UP KEY V13 EXT PMD "; server_max_window_bits=9\r\n\r\n");
+	assert_null(ws_upgrade_deflate(&up));
+}
+
+TEST(upgrade, the_longest_answer_fits)
+{
+	char buf[WS_UPGRADE_ANSWER_BYTES], longest[65] = {0};
+	memset(longest, 'x', 64);
+	check(GET UP KEY V13 EXT PMD "; server_max_window_bits=12\r\n\r\n");
+	assert_int_not_equal(ws_upgrade_answer(buf, sizeof(buf), &up, longest,
+					       ws_upgrade_deflate(&up), 784111777000u),
+			     0);
 }
 
 TEST_MAIN()
