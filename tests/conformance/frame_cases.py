@@ -8,16 +8,20 @@ A case is what is sent, segment by segment, what must come back, and how it ends
     Closed(n)   a close frame with code n comes (None: without a code), then the end
 
 The endpoints are /echo, where every message comes back as it was (max_message 100 KiB,
-max_fragments 1024), and /echo-small (max_message 1 KiB, max_fragments 8); neither limits rates.
+max_fragments 1024), /echo-small (max_message 1 KiB, max_fragments 8), and /echo-deflate, which is
+/echo with permessage-deflate agreed on; none limits rates. What comes back is never compressed.
 The names are sentences; the table is built by loops where the rule is one of numbers.
 """
 import dataclasses
+import random
+import zlib
 
-from frame_wire import (BINARY, CLOSE, CONT, PING, PONG, TEXT, binary, chop, close, fragments,
-                        frame, ping, pong, text)
+from frame_wire import (BINARY, CLOSE, CONT, PING, PONG, TEXT, binary, chop, close, deflated,
+                        fragments, frame, packed, ping, pong, text)
 
 OPEN, WAITS = "open", "waits"
 MESSAGE_MAX, FRAGMENTS_MAX = 100 * 1024, 1024
+DEFLATE = "/echo-deflate"
 SMALL, SMALL_MESSAGE_MAX, SMALL_FRAGMENTS_MAX = "/echo-small", 1024, 8
 
 
@@ -438,3 +442,109 @@ refused("limits/too-many-fragments-at-the-default",
         b"".join(fragments(BINARY, *[b""] * (FRAGMENTS_MAX + 1))), 1009)
 
 assert len({c.name for c in CASES}) == len(CASES), "two cases of one name"
+
+# ---- permessage-deflate: without context takeover ------------------------------------------------
+
+
+def unpacks(name, send, expect=(), end=OPEN):
+    case(f"deflate/{name}", send, expect, end, path=DEFLATE)
+
+
+def refuses(name, send, code=1007, expect=()):
+    refused(f"deflate/refuses-{name}", send, code, expect, path=DEFLATE)
+
+
+def in_fragments(op, *parts, between=b""):
+    """A compressed message in so many frames; the first says so, with `between` behind each."""
+    frames = [frame(op if i == 0 else CONT, part, fin=i == len(parts) - 1, rsv=0 if i else 4)
+              for i, part in enumerate(parts)]
+    return between.join(frames)
+
+
+HELLO = b"\xf2\x48\xcd\xc9\xc9\x07\x00"  # RFC 7692 7.2.3.1
+BLOCKS = {
+    "a-fixed-block": HELLO,
+    "a-stored-block": b"\x00\x05\x00\xfa\xffHello\x00",
+    "a-final-block": b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
+    "two-blocks": b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
+    "a-final-block-within": b"\xf3\x48\x05\x00" + packed(b"llo"),
+    "flushes-nobody-needs": b"\0\0\0\xff\xff" * 20 + HELLO,
+}
+for name, data in BLOCKS.items():
+    unpacks(name, deflated(TEXT, data), [T("Hello")])
+    unpacks(f"{name}-by-single-bytes", chop(deflated(TEXT, data), 1), [T("Hello")])
+    unpacks(f"{name}-in-binary", deflated(BINARY, data), [B(b"Hello")])
+for name, data in {"one-octet": b"\0", "a-fixed-block": b"\x02\0", "a-final-block": b"\x03\0\0",
+                   "nothing": b""}.items():
+    unpacks(f"the-empty-message-as-{name}", deflated(TEXT, data) + text("next"), [T(""), T("next")])
+for n in (1, 125, 126, 5000, 65536, MESSAGE_MAX):
+    for how, more in {"stored": {"level": 0}, "fixed": {"strategy": zlib.Z_FIXED}, "dynamic": {},
+                      "a-small-window": {"bits": 9}, "an-end": {"flush": zlib.Z_FINISH}}.items():
+        if n < MESSAGE_MAX or how != "stored":  # which would be longer than the limit on the wire
+            unpacks(f"text-of-{n}-bytes-with-{how}", deflated(TEXT, packed(letters(n), **more)),
+                    [T(letters(n))])
+JUNK = random.Random(7).randbytes(50000)
+unpacks("what-cannot-become-shorter", deflated(BINARY, packed(JUNK)), [B(JUNK)])
+unpacks("all-widths-of-text", deflated(TEXT, packed("a\u00e4\u20ac\U0001f600" * 2000)),
+        [T("a\u00e4\u20ac\U0001f600" * 2000)])
+unpacks("plain-and-packed-by-turns",
+        text("one") + deflated(TEXT, packed("two")) + binary(b"\xff") + deflated(TEXT, packed("three")),
+        [T("one"), T("two"), B(b"\xff"), T("three")])
+unpacks("100-messages-in-one-segment",
+        b"".join(deflated(TEXT, packed(f"message {i}")) for i in range(100)),
+        [T(f"message {i}") for i in range(100)])
+for at in range(len(HELLO) + 1):
+    unpacks(f"fragments-cut-at-{at}", in_fragments(TEXT, HELLO[:at], HELLO[at:]), [T("Hello")])
+unpacks("every-octet-its-fragment", in_fragments(TEXT, *[bytes([c]) for c in packed(letters(300))]),
+        [T(letters(300))])
+unpacks("pings-between-fragments",
+        in_fragments(TEXT, HELLO[:2], HELLO[2:4], HELLO[4:], between=ping(b"p")),
+        [("pong", b"p"), ("pong", b"p"), T("Hello")])
+unpacks("a-plain-message-in-fragments", b"".join(fragments(TEXT, b"Hel", b"lo")), [T("Hello")])
+unpacks("waits-for-the-last-fragment", in_fragments(TEXT, HELLO, b"")[:-6], end=WAITS)
+unpacks("a-close-within-a-message", frame(TEXT, HELLO[:3], fin=False, rsv=4) + close(1001),
+        end=Closed(1001))
+
+for rsv in (1, 2, 3, 5, 6, 7):
+    refuses(f"rsv-{rsv}", frame(TEXT, HELLO, rsv=rsv), 1002)
+for op in (CLOSE, PING, PONG):
+    refuses(f"rsv-4-on-control-frame-{op}", frame(op, rsv=4), 1002)
+    refuses(f"rsv-4-on-control-frame-{op}-within-a-message",
+            frame(TEXT, HELLO[:3], fin=False, rsv=4) + frame(op, rsv=4), 1002)
+for first in (0, 4):
+    refuses(f"rsv-4-on-a-continuation-of-rsv-{first}",
+            frame(BINARY, HELLO[:3], fin=False, rsv=first) + frame(CONT, HELLO[3:], rsv=4), 1002)
+refuses("rsv-4-where-nothing-is-open", frame(CONT, HELLO, rsv=4), 1002)
+
+BROKEN = {
+    "a-reserved-block": b"\x07", "a-cut-block": HELLO[:-3], "a-missing-flush": HELLO[:-1],
+    "an-end-without-a-flush": BLOCKS["a-final-block"][:-1],
+    "rubbish-behind-an-end": BLOCKS["a-final-block"] + b"\xff",
+    "rubbish-behind-a-flush": HELLO + b"\0",
+    "a-flush-that-was-not-cut-off": HELLO + b"\0\0\xff\xff",
+    "stored-lengths-that-differ": b"\x00\x05\x00\xf0\xffHello\x00",
+    "a-stored-block-that-is-too-short": b"\x00\x04\x00\xfb\xff",
+    "a-reference-before-the-message": b"\x02\x02\0\0",
+    "zlib's-header": zlib.compress(b"Hello"), "plain-text": b"Hello, plain text",
+}
+for name, data in BROKEN.items():
+    for op in (TEXT, BINARY):
+        refuses(f"{name}-in-message-{op}", deflated(op, data))
+    refuses(f"{name}-in-fragments", in_fragments(TEXT, data[:1], data[1:]))
+refuses("rubbish-behind-a-good-message", deflated(TEXT, HELLO) + deflated(TEXT, b"\x07") + text("late"),
+        expect=[T("Hello")])
+TAKEOVER = zlib.compressobj(9, zlib.DEFLATED, -15)
+FIRST = (TAKEOVER.compress(letters(500)) + TAKEOVER.flush(zlib.Z_SYNC_FLUSH))[:-4]
+SECOND = (TAKEOVER.compress(letters(500)) + TAKEOVER.flush(zlib.Z_SYNC_FLUSH))[:-4]
+refuses("context-takeover", deflated(TEXT, FIRST) + deflated(TEXT, SECOND), expect=[T(letters(500))])
+
+for name, data in BAD_TEXT.items():
+    refuses(f"text-{name}", deflated(TEXT, packed(data)))
+unpacks("binary-need-not-be-text", deflated(BINARY, packed(b"\xff\xc0\x80")), [B(b"\xff\xc0\x80")])
+
+for n in (MESSAGE_MAX + 1, 1 << 20, 50 << 20):
+    bomb = packed(bytes(n))
+    refuses(f"a-bomb-of-{n}-bytes", deflated(BINARY, bomb), 1009)
+    if n < 1 << 21:  # whose first kilobytes are beyond the limit already
+        refuses(f"a-bomb-of-{n}-bytes-in-fragments", in_fragments(TEXT, bomb[:20], bomb[20:]), 1009)
+refuses("more-than-the-limit-on-the-wire", deflated(BINARY, b"", declared=MESSAGE_MAX + 1), 1009)

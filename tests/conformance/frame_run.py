@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """frame_run.py - plays one case of frame_cases.py against any server."""
-from frame_cases import OPEN, WAITS, Closed
+from frame_cases import DEFLATE, OPEN, WAITS, Closed
 from frame_wire import SLOW, Wire, close, ping
 
 QUIET_S = 0.15
@@ -10,7 +10,9 @@ def run_case(case, host, port, tls):
     """AssertionError, with what came instead, unless the server does as the case says."""
     segments = list(case.send)
     behind = segments.pop(0) if case.glued else b""
-    with Wire(host, port, tls, case.path, behind) as wire:
+    offer = "permessage-deflate" if case.path == DEFLATE else None
+    with Wire(host, port, tls, case.path, behind, offer) as wire:
+        assert (wire.agreed is not None) == (offer is not None), wire.agreed
         wire.play(segments)
         for i, want in enumerate(case.expect):
             got = wire.event()

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+import zlib
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = b"\x37\xfa\x21\x3d"
@@ -54,6 +55,20 @@ def binary(b, **how):
     return frame(BINARY, b, **how)
 
 
+def packed(data, level=6, bits=15, strategy=zlib.Z_DEFAULT_STRATEGY, flush=zlib.Z_SYNC_FLUSH):
+    """The payload of a compressed message (RFC 7692 7.2.1)."""
+    c = zlib.compressobj(level, zlib.DEFLATED, -bits, 8, strategy)
+    out = c.compress(data.encode() if isinstance(data, str) else data)
+    if flush == zlib.Z_FINISH:
+        return out + c.flush(flush) + b"\0"  # the first octet of an empty stored block
+    return (out + c.flush(flush))[:-4]
+
+
+def deflated(op, payload, **how):
+    """A frame whose payload is packed already."""
+    return frame(op, payload, rsv=4, **how)
+
+
 def ping(b=b"", **how):
     return frame(PING, b, **how)
 
@@ -89,7 +104,7 @@ class Wire:
     ("text", bytes), ("binary", bytes), ("ping", bytes), ("pong", bytes),
     ("close", code or None, reason), ("end",)."""
 
-    def __init__(self, host, port, tls, path, behind=b""):
+    def __init__(self, host, port, tls, path, behind=b"", extensions=None):
         self.buf = b""
         self.ended = False
         self.tls = tls
@@ -100,7 +115,7 @@ class Wire:
             # ragged ends are errors: the server must say close_notify before it goes
             self.sock = CONTEXT.wrap_socket(raw, server_hostname="localhost",
                                             suppress_ragged_eofs=False)
-        self._upgrade(host, port, path, behind)
+        self._upgrade(host, port, path, behind, extensions)
 
     def __enter__(self):
         return self
@@ -108,11 +123,13 @@ class Wire:
     def __exit__(self, *_):
         self.sock.close()
 
-    def _upgrade(self, host, port, path, behind):
+    def _upgrade(self, host, port, path, behind, extensions):
         key = base64.b64encode(os.urandom(16))
         request = (f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
                    f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                   f"Sec-WebSocket-Key: {key.decode()}\r\n\r\n").encode()
+                   f"Sec-WebSocket-Key: {key.decode()}\r\n"
+                   + (f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else "")
+                   + "\r\n").encode()
         self.sock.sendall(request + behind)
         while b"\r\n\r\n" not in self.buf:
             if not self._read():
@@ -122,6 +139,8 @@ class Wire:
         accept = base64.b64encode(hashlib.sha1(key + guid).digest())
         assert head.startswith(b"HTTP/1.1 101 "), head
         assert b"\r\nsec-websocket-accept: " + accept.lower() in head.lower(), head
+        _, name, agreed = head.partition(b"\r\nSec-WebSocket-Extensions: ")
+        self.agreed = agreed.partition(b"\r\n")[0].decode() if name else None
 
     def _read(self):
         """More bytes into the buffer; False at the end of the stream."""

@@ -12,7 +12,10 @@ ENDPOINTS = f"""
        max_fragments = {frame_cases.FRAGMENTS_MAX}; }},
     {{ path = "{frame_cases.SMALL}"; protocol = "echo"; rate = 0; rate_burst = 0;
        max_message = "{frame_cases.SMALL_MESSAGE_MAX // 1024} KiB";
-       max_fragments = {frame_cases.SMALL_FRAGMENTS_MAX}; }}
+       max_fragments = {frame_cases.SMALL_FRAGMENTS_MAX}; }},
+    {{ path = "{frame_cases.DEFLATE}"; protocol = "echo"; rate = 0; rate_burst = 0; compression = true;
+       max_message = "{frame_cases.MESSAGE_MAX // 1024} KiB";
+       max_fragments = {frame_cases.FRAGMENTS_MAX}; }}
 """
 
 

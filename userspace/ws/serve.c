@@ -119,6 +119,7 @@ static void inflated(struct worker *w, struct conn *c, struct bytes packed, bool
 			why = WS_BAD_UTF8;
 		if (why != WS_BAD_NONE) {
 			w->stats.inflations_refused++;
+			c->rx.bad = (uint8_t)why; /* the end, as of any other bad frame */
 			bad(w, c, why);
 			return;
 		}
