@@ -107,6 +107,8 @@ class Wire:
     def __init__(self, host, port, tls, path, behind=b"", extensions=None):
         self.buf = b""
         self.ended = False
+        self.agreed = None      # what was answered to the extensions
+        self.compressed = []    # sizes of messages that came compressed
         self.tls = tls
         raw = socket.create_connection((host, port), timeout=DEADLINE_S)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -186,7 +188,8 @@ class Wire:
                 raise Refused("the stream ended inside a frame's header")
             return None
         op, fin, n = head[0] & 15, bool(head[0] & 0x80), head[1] & 0x7f
-        if head[0] & 0x70:
+        rsv1 = bool(self.agreed) and head[0] & 0x40 and op in (TEXT, BINARY)
+        if head[0] & (0x30 if rsv1 else 0x70):
             raise Refused(f"reserved bits in {head!r}")
         if head[1] & 0x80:
             raise Refused("a server must not mask")
@@ -205,6 +208,11 @@ class Wire:
         payload = self._bytes(n)
         if payload is None:
             raise Refused("the stream ended inside a frame")
+        if rsv1:
+            if not fin:
+                raise Refused("a compressed message in fragments")
+            self.compressed.append(n)
+            payload = zlib.decompressobj(-12).decompress(payload + b"\0\0\xff\xff")
         return op, fin, payload
 
     def event(self):

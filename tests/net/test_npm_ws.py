@@ -19,6 +19,7 @@ ENDPOINTS = """
     { path = "/lobby"; rate = 0; },
     { path = "/echo"; protocol = "echo"; rate = 0; },
     { path = "/relay"; protocol = "relay"; rate = 0; },
+    { path = "/deflate"; protocol = "relay"; rate = 0; compression = true; },
     { path = "/sub"; protocol = "echo"; subprotocols = ["v2.chat", "v1.chat"]; },
     { path = "/strict"; origins = ["https://good.example"]; },
     { path = "/slow"; rate = 5; rate_burst = 5; },

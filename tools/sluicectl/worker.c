@@ -24,6 +24,10 @@ static void print_worker(const json_t *w)
 	printf("  out           %s deliveries, %s writes, %s\n",
 	       ctl_count(ctl_u64(w, "deliveries")), ctl_count(ctl_u64(w, "writes")),
 	       ctl_bytes(ctl_u64(w, "bytes_out")));
+	printf("  compression   %s messages, %s became %s; inflated %s, %s refused\n",
+	       ctl_count(ctl_u64(w, "deflated")), ctl_bytes(ctl_u64(w, "deflated_from_bytes")),
+	       ctl_bytes(ctl_u64(w, "deflated_to_bytes")), ctl_count(ctl_u64(w, "inflated")),
+	       ctl_count(ctl_u64(w, "inflations_refused")));
 	printf("  publications  %s here, %s refused as overloaded; channels %s\n",
 	       ctl_count(ctl_u64(w, "publications")), ctl_count(ctl_u64(w, "overloaded")),
 	       ctl_count(ctl_u64(w, "channels")));

@@ -82,6 +82,60 @@ cases.compression_is_declined = async ({plain}) => {
 	await echoes(c, Buffer.from('plain '.repeat(1000)), false);
 };
 
+cases.compression_is_agreed_on_where_it_is_switched_on = async ({plain, Client}) => {
+	const offers = [true, {serverMaxWindowBits: 12}, {serverNoContextTakeover: true, clientNoContextTakeover: true},
+		{clientMaxWindowBits: 9}, {threshold: 0}];
+	for (const perMessageDeflate of offers) {
+		const a = await plain(`${base}/deflate`, [], {perMessageDeflate});
+		assert.equal(a.socket.extensions, 'permessage-deflate');
+		assert.equal((await a.close(1000)).code, 1000);
+	}
+	const small = await plain(`${base}/deflate`, [], {perMessageDeflate: {serverMaxWindowBits: 9}});
+	assert.equal(small.socket.extensions, '');
+	const none = await plain(`${base}/deflate`, [], {perMessageDeflate: false});
+	assert.equal(none.socket.extensions, '');
+};
+
+// Everybody hears the same in the same order, whatever he has agreed on.
+cases.compressed_and_plain_clients_hear_the_same = async ({plain}) => {
+	const ears = [];
+	for (const perMessageDeflate of [{threshold: 0}, true, false, {serverMaxWindowBits: 13}])
+		ears.push(await plain(`${base}/deflate`, [], {perMessageDeflate}));
+	const [from, ...others] = ears;
+	for (let there = false; !there;) { // a subscription is under way when the upgrade is answered
+		from.socket.send('there?');
+		await new Promise(done => setTimeout(done, 20));
+		there = others.every(c => c.heard.length > 0);
+	}
+	from.socket.send('now');
+	for (const c of others) while ((await c.next()).data.toString() !== 'now');
+	const texts = ['', 'a', 'ö'.repeat(600), 'x'.repeat(1023), 'x'.repeat(1024), 'grüße 👋🏽 '.repeat(500),
+		JSON.stringify([...Array(500).keys()].map(id => ({id, price: id * 7919 % 1000}))), 'w'.repeat(102400)];
+	for (let round = 0; round < 20; round++) for (const text of texts) from.socket.send(text);
+	from.socket.send(crypto.randomBytes(50000), {binary: true});
+	for (const c of others) {
+		for (let round = 0; round < 20; round++)
+			for (const text of texts) assert.equal((await c.next()).data.toString(), text);
+		assert.equal((await c.next()).data.length, 50000);
+	}
+};
+
+cases.compressed_fragments_become_one_message = async ({plain}) => {
+	const [a, b] = [await plain(`${base}/deflate`, [], {perMessageDeflate: {threshold: 0}}),
+		await plain(`${base}/deflate`)];
+	for (let there = false; !there;) {
+		a.socket.send('there?');
+		await new Promise(done => setTimeout(done, 20));
+		there = b.heard.length > 0;
+	}
+	for (const part of ['one ', 'two ö ', ''.padEnd(5000, 'three ')]) a.socket.send(part, {fin: false, compress: true});
+	a.socket.ping('between');
+	a.socket.send('end', {fin: true, compress: true});
+	let got;
+	do got = (await b.next()).data.toString(); while (got === 'there?');
+	assert.equal(got, `one two ö ${''.padEnd(5000, 'three ')}end`);
+};
+
 cases.a_subprotocol_is_agreed = async ({plain, Client}) => {
 	const c = await plain(`${base}/sub`, ['v9.chat', 'v1.chat']);
 	assert.equal(c.socket.protocol, 'v1.chat');

@@ -416,8 +416,9 @@ static inline size_t far_recv_all(struct far *f, char *p, size_t cap, bool *over
 	return n;
 }
 
-/* An open WebSocket at the path. */
-static inline struct far far_upgrade(unsigned listener, const char *path, int room)
+/* An open WebSocket at the path; `more`: lines of the request's head. */
+static inline struct far far_upgrade_with(unsigned listener, const char *path, const char *more,
+					  int room)
 {
 	char text[1024];
 	struct far f = far_open(listener, room);
@@ -430,13 +431,18 @@ static inline struct far far_upgrade(unsigned listener, const char *path, int ro
 		text, sizeof(text),
 		"GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-		"Sec-WebSocket-Version: 13\r\n\r\n",
-		path);
+		"Sec-WebSocket-Version: 13\r\n%s\r\n",
+		path, more);
 	far_send(&f, text, (size_t)n);
 	far_recv_all(&f, text, sizeof(text), NULL);
 	if (strncmp(text, "HTTP/1.1 101 ", 13) != 0 || far_conn(&f) == NULL)
 		abort();
 	return f;
+}
+
+static inline struct far far_upgrade(unsigned listener, const char *path, int room)
+{
+	return far_upgrade_with(listener, path, "", room);
 }
 
 /* A client's frame, masked. Returns its length; `out` has room. */

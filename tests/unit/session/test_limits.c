@@ -24,7 +24,10 @@ static void begin(uint32_t rate, uint32_t burst)
 
 static enum session_rate take(void)
 {
-	return session_rate_take(&w, &c, &retry_ms);
+	bool left = session_rate_left(&w, &c);
+	enum session_rate r = session_rate_take(&w, &c, &retry_ms);
+	assert_int_equal(left, r == SESSION_RATE_OK);
+	return r;
 }
 
 static unsigned take_all(unsigned tries)

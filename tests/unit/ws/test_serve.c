@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "../conn/little.h"
+#include "ws/deflate.c"
 
 #define SETTINGS                                                                                   \
 	"endpoints = ( { path = \"/echo\"; protocol = \"echo\"; rate = 0; max_message = 1000;"     \
@@ -164,6 +165,93 @@ TEST(serve, nothing_is_sent_behind_our_close)
 	assert_int_equal(c->close_reason, CLOSE_ADMIN);
 	far_close(&f);
 	little_settle();
+	little_close();
+}
+
+static const char offer[] = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
+/* "Hello" in a compressed frame, n times in one piece. */
+static size_t hellos(uint8_t *out, size_t cap, unsigned n)
+{
+	static const uint8_t packed[] = {0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00}, mask[4] = {9};
+	size_t k = 0;
+	while (n-- > 0)
+		k += ws_frame_write(out + k, cap - k, WS_TEXT | WS_FIN | WS_RSV1,
+				    BYTES(packed, sizeof(packed)), mask);
+	return k;
+}
+
+TEST(serve, what_the_rate_refuses_is_not_inflated)
+{
+	uint8_t bytes[2000];
+	bool over;
+	little_open("endpoints = ( { path = \"/echo\"; protocol = \"echo\"; compression = true;"
+		    "                rate = 1; rate_burst = 20; } );" LITTLE_LISTENERS);
+	struct far f = far_upgrade_with(LITTLE_PLAIN, "/echo", offer, 0);
+	assert_true(far_conn(&f)->flags & CONN_F_DEFLATE);
+	far_send(&f, bytes, hellos(bytes, sizeof(bytes), 60));
+	assert_int_equal(little.w->stats.messages_in, 60);
+	assert_int_equal(little.w->stats.inflated, 20);
+	assert_int_equal(little.w->stats.inflations_refused, 0);
+	size_t n = far_recv_all(&f, text, sizeof(text), &over);
+	assert_false(over);
+	assert_memory_equal(text, "\x81\x05Hello\x81\x05Hello", 14);
+	assert_non_null(memmem(text, n, "Rate limit exceeded", 19));
+	far_close(&f);
+	little_settle();
+	little_close();
+}
+
+/* A burst's contexts and buffers are the worker's, and not for ever. */
+TEST(serve, a_worker_at_rest_holds_nothing_for_compression)
+{
+	uint8_t bytes[100];
+	static const struct ws_deflate nothing;
+	little_open(
+		"endpoints = ( { path = \"/echo\"; protocol = \"echo\"; compression = true; } );" LITTLE_LISTENERS);
+	struct far f = far_upgrade_with(LITTLE_TLS, "/echo", offer, 0);
+	assert_memory_equal(little.w->deflate, &nothing, sizeof(nothing));
+	for (unsigned i = 1; i <= 3; i++) {
+		far_send(&f, bytes, hellos(bytes, sizeof(bytes), 1));
+		assert_int_equal(little.w->stats.inflated, i);
+		assert_true(little.w->deflate->in_made);
+		assert_true(little_is_clean());
+		far_recv_all(&f, text, sizeof(text), NULL);
+		for (unsigned tick = 0; tick <= REST_TICKS; tick++)
+			rest(little.w);
+		assert_memory_equal(little.w->deflate, &nothing, sizeof(nothing));
+	}
+	far_close(&f);
+	little_settle();
+	little_close();
+}
+
+TEST(serve, a_message_that_cannot_be_inflated_is_counted_and_told_why)
+{
+	static const struct {
+		struct bytes packed;
+		const char *close;
+	} rows[] = {{BYTES_LIT("\x07"), "\x03\xefInvalid compressed data"},
+		    {BYTES_LIT("\xfa\xff\x0f\x00"), "\x03\xefInvalid UTF-8"}};
+	uint8_t bytes[100];
+	static const uint8_t mask[4] = {1};
+	bool over;
+	little_open("endpoints = ( { path = \"/echo\"; protocol = \"echo\"; compression = true;"
+		    "                rate = 0; max_message = 1000; } );" LITTLE_LISTENERS);
+	for (unsigned i = 0; i < 2; i++) {
+		struct far f = far_upgrade_with(LITTLE_PLAIN, "/echo", offer, 0);
+		size_t n = ws_frame_write(bytes, sizeof(bytes), WS_TEXT | WS_FIN | WS_RSV1,
+					  rows[i].packed, mask);
+		far_send(&f, bytes, n);
+		n = far_recv_all(&f, text, sizeof(text), &over);
+		assert_true(over);
+		assert_memory_equal(text + 2, rows[i].close, n - 2);
+		far_close(&f);
+	}
+	assert_int_equal(little.w->stats.inflations_refused, 2);
+	assert_int_equal(little.w->stats.closed[CLOSE_WS_BAD_DEFLATE], 1);
+	little_settle();
+	assert_true(little_is_clean());
 	little_close();
 }
 
