@@ -269,7 +269,7 @@ static const struct option endpoint_options[] = {
 	 .help = "permessage-deflate is agreed to with clients that offer it, without context takeover in "
 		 "either direction. max_message bounds their messages as they come and inflated.",
 	 .price =
-		 "publications of text are compressed once for all subscribers, some 20 us for 4 KiB; "
+		 "publications of text are compressed once for all subscribers, some tens of microseconds for 4 KiB; "
 		 "messages of clients are inflated each"},
 	{"heartbeat", OPT_MS, AT(config_endpoint, heartbeat_ms), .min = 1 * S, .max = 24 * H,
 	 .zero = "never", .def = "\"25 s\"",
