@@ -64,7 +64,9 @@ static void step(unsigned fill)
 	if (cl[i]->c == NULL)
 		newcomer(i);
 	if (dice < fill)
-		client_subscribe_as(cl[i], channel_name_of(ch), (enum encoding)(rand() % ENC_RAW),
+		client_subscribe_as(cl[i], channel_name_of(ch),
+				    (enum encoding)(rand() % ENC_RAW |
+						    (rand() % 2 ? ENC_DEFLATED : 0)),
 				    rand() % 2 ? HUB_SUB_EVENTS : 0);
 	else if (dice < 40)
 		client_unsubscribe(cl[i], channel_name_of(ch));

@@ -94,16 +94,19 @@ TEST(slice, order_holds_while_subscribers_change_their_words)
 {
 	enum { N = 400, M = 200 };
 	world_open(1);
+	world.cfg.compression_threshold = 200;
 	struct worker *w = &world.w[0];
 	struct client **cl = crowd(N, "x");
-	char text[16];
+	char text[400];
 	srand(3);
 	for (unsigned m = 0; m < M; m++) {
-		snprintf(text, sizeof(text), "%u", m);
+		snprintf(text, sizeof(text), "%u%*s", m, m % 2 ? 300 : 0, "");
 		client_publish(cl[0], "x", text);
 		for (unsigned k = 0; k < 20; k++)
 			client_subscribe_as(cl[(unsigned)rand() % N], "x",
-					    (enum encoding)(rand() % ENC_COUNT), HUB_SUB_QUIET);
+					    (enum encoding)(rand() % ENC_COUNT |
+							    (rand() % 2 ? ENC_DEFLATED : 0)),
+					    HUB_SUB_QUIET);
 		if (rand() % 3 == 0)
 			fanout_run(w, 0);
 	}
