@@ -7,7 +7,8 @@
 #   lint    what `make lint` and `make fmt` need
 #   vm      what `make vm-kernels` starts other kernels with, and the newest clang for its matrix
 #   vagrant what `make vm-test` builds a box with and runs it
-#   compare what `make compare` measures Sluice against: nginx with nchan, haproxy, Node
+#   compare what `make compare` and tests/bench/*.py measure Sluice against: nginx with nchan, mosquitto,
+#           haproxy, Node with ws and Socket.IO
 #
 # As root, or through sudo. When nothing is missing it changes nothing, asks nobody and takes
 # a moment. A machine that is not Debian's kin gets the list of what it should provide.
@@ -76,7 +77,7 @@ for group in "$@"; do
 	vm)    words="$words $vm $(newest_clang)" ;;
 	vagrant) words="$words $vagrant" ;;
 	lint)  words="$words $lint" ;;
-	compare) words="$words nginx?nginx libnginx-mod-nchan haproxy?haproxy python3" ; node_missing && words="$words nodejs npm" ;;
+	compare) words="$words nginx?nginx libnginx-mod-nchan mosquitto?mosquitto haproxy?haproxy python3" ; node_missing && words="$words nodejs npm" ;;
 	boringssl-packaged) words="$words android-libboringssl-dev" ;; # boringssl.sh's last resort
 	*)     die "unknown group '$group': build, test, vm, vagrant, lint and compare are known" ;;
 	esac
@@ -109,14 +110,20 @@ if [ -n "${missing% }" ]; then
 	say "done"
 fi
 
-# The one client from the npm registry: `ws`, which most of Node uses.
+# From the npm registry: `ws`, the client that most of Node uses, and Socket.IO to be compared with. All that is
+# wanted in one go, since npm takes away what it is not told of.
+npm_wanted=
 case " $* " in
-*" test "* | *" compare "*)
-	if [ ! -e .deps/npm/node_modules/ws/package.json ]; then
-		say "npm: installing ws into .deps/npm"
-		mkdir -p .deps/npm
-		npm install --prefix .deps/npm --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
-			--loglevel=error ws >/dev/null || say "npm could not install ws: its tests will be skipped"
-	fi
-	;;
+*" compare "*) npm_wanted="ws socket.io" ;;
+*" test "*) npm_wanted="ws" ;;
 esac
+for package in $npm_wanted; do
+	[ ! -e ".deps/npm/node_modules/$package/package.json" ] || continue
+	say "npm: installing $npm_wanted into .deps/npm"
+	mkdir -p .deps/npm
+	# shellcheck disable=SC2086 # a list of words
+	npm install --prefix .deps/npm --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
+		--loglevel=error $npm_wanted >/dev/null ||
+		say "npm could not install $npm_wanted: tests and rows of benchmarks that need them are left out"
+	break
+done

@@ -14,7 +14,7 @@ import json
 import statistics
 import sys
 
-from servers import Haproxy, Nginx, Sluice, Ws, folder_of_its_own, need_ws
+from servers import Haproxy, Nginx, Sluice, Ws, folder_of_its_own, need_npm
 
 
 def main():
@@ -23,7 +23,7 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--json", action="store_true")
     o = p.parse_args()
-    need_ws()
+    need_npm()
     rows = {}
     with folder_of_its_own() as folder:
         for i in range(o.rounds):

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 
-from servers import Haproxy, Nginx, Sluice, Ws, folder_of_its_own, need_ws
+from servers import Haproxy, Nginx, Sluice, Ws, folder_of_its_own, need_npm
 
 
 def main():
@@ -21,7 +21,7 @@ def main():
     p.add_argument("--seconds", type=int, default=5, help="how long they are held")
     p.add_argument("--json", action="store_true")
     o = p.parse_args()
-    need_ws()
+    need_npm()
     rows = {}
     with folder_of_its_own() as folder:
         for kind in (Sluice, Nginx, Haproxy, Ws):

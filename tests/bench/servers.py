@@ -20,6 +20,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build"))
 NPM = ROOT / ".deps" / "npm"
 
 NODE = """
@@ -32,6 +33,38 @@ wss.on('connection', ws => ws.on('message', (data, binary) => {
   for (const c of wss.clients) if (c !== ws && c.readyState === 1) c.send(data, { binary });
 }));
 server.listen({ port: +process.argv[3], host: '127.0.0.1', backlog: 4096 });
+"""
+
+# rooms are an application's affair in Socket.IO: this is what `sluice-bench --dialect socketio` expects of one
+NODE_SOCKETIO = """
+const https = require('https'), fs = require('fs'), { Server } = require('socket.io');
+const dir = process.argv[2];
+const server = https.createServer({ cert: fs.readFileSync(dir + '/c.crt'), key: fs.readFileSync(dir + '/c.key'),
+                                    minVersion: 'TLSv1.3' });
+const io = new Server(server, { transports: ['websocket'], perMessageDeflate: false, serveClient: false });
+io.on('connection', socket => {
+  socket.on('subscribe', channel => { socket.join(channel); socket.emit('subscribed', channel); });
+  socket.on('publish', (channel, data) => io.to(channel).emit('message', data));
+});
+server.listen({ port: +process.argv[3], host: '127.0.0.1', backlog: 4096 });
+"""
+
+# it does not start with a listener for WebSockets alone, so there is one that nobody uses
+MOSQUITTO = """
+persistence false
+sys_interval 0
+allow_anonymous true
+set_tcp_nodelay true
+log_dest stderr
+log_type error
+websockets_log_level 0
+listener {plain} 127.0.0.1
+listener {port} 127.0.0.1
+protocol websockets
+max_connections -1
+certfile {dir}/c.crt
+keyfile {dir}/c.key
+tls_version tlsv1.3
 """
 
 NGINX = """
@@ -136,10 +169,24 @@ def folder_of_its_own():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def need_ws():
-    if not (NPM / "node_modules/ws").exists():
-        subprocess.run(["npm", "install", "--silent", "--no-save", "--no-package-lock", "--prefix", str(NPM), "ws"],
-                       check=True)
+def need_npm():
+    """Both at once: npm takes away what it is not told of."""
+    if node_lacks("ws") or node_lacks("socket.io"):
+        with contextlib.suppress(OSError):
+            subprocess.run(["npm", "install", "--silent", "--no-save", "--no-package-lock", "--no-audit", "--no-fund",
+                            "--ignore-scripts", "--prefix", str(NPM), "ws", "socket.io"], check=False)
+
+
+class Failed(SystemExit):
+    """A server that did not do its part, in words; ends a script that has no use for a row without it."""
+
+
+def node_lacks(package):
+    if not shutil.which("node"):
+        return "no node here: tools/deps.sh compare"
+    if not (NPM / "node_modules" / package / "package.json").exists():
+        return f"npm's {package} is not under .deps/npm: tools/deps.sh compare"
+    return None
 
 
 class Server:
@@ -150,12 +197,17 @@ class Server:
         self.dir, self.port, self.plain, self.behind = folder, free_port(), free_port(), free_port()
         self.other = None
 
+    @staticmethod
+    def lacks():
+        """What has to be installed before it runs, or None."""
+        return None
+
     def __enter__(self):
         log = open(self.dir / f"{self.name}.log", "ab")
         if self.behind_it:
             (self.dir / "behind.conf").write_text(PLAIN.format(dir=self.dir, behind=self.behind))
             (self.dir / "state2").mkdir(exist_ok=True)
-            self.other = subprocess.Popen(["taskset", "-c", "1", str(ROOT / "build/sluiced"), "-c", str(self.dir / "behind.conf")],
+            self.other = subprocess.Popen(["taskset", "-c", "1", str(BUILD / "sluiced"), "-c", str(self.dir / "behind.conf")],
                                           stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.process = subprocess.Popen(["taskset", "-c", "0", *self.command()], stdout=log, stderr=log,
                                         stdin=subprocess.DEVNULL, start_new_session=True)
@@ -167,7 +219,7 @@ class Server:
                     return self
             time.sleep(0.05)
         self.__exit__()
-        sys.exit(f"{self.name} did not start: see its log:\n" + (self.dir / f"{self.name}.log").read_text()[-2000:])
+        raise Failed(f"{self.name} did not start: see its log:\n" + (self.dir / f"{self.name}.log").read_text()[-2000:])
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
@@ -182,14 +234,15 @@ class Server:
 
     def bench(self, mode, *args):
         """sluice-bench's result; the whole tree of this server's processes is measured."""
-        command = ["taskset", "-c", "1", str(ROOT / "build/sluice-bench"), mode, "-j", "-q", "-p", str(self.process.pid), *args]
+        command = ["taskset", "-c", "1", str(BUILD / "sluice-bench"), mode, "-j", "-q", "-p", str(self.process.pid), *args]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         if not done.stdout.strip():
-            sys.exit(f"{self.name}: {done.stderr}")
+            raise Failed(f"{self.name}: {done.stderr.strip()}")
         return json.loads(done.stdout.strip().splitlines()[-1])
 
-    def fanout(self, subscribers, messages):
-        return self.bench("fanout", "-n", str(subscribers), "-m", str(messages), "-w", "1", "-s", "128", *self.bench_args())
+    def fanout(self, subscribers, messages, *more):
+        """Of 128 bytes, the next when the one before has reached everybody, unless `more` says otherwise."""
+        return self.bench("fanout", "-n", str(subscribers), "-m", str(messages), "-s", "128", *more, *self.bench_args())
 
     def idle(self, clients, seconds):
         args = [a for a in self.bench_args() if not a.startswith("--publish") and not a.startswith("http:") and a != "%s"]
@@ -208,14 +261,28 @@ class Sluice(Server):
     def command(self):
         (self.dir / "s.conf").write_text(SLUICE.format(dir=self.dir, port=self.port))
         (self.dir / "state").mkdir(exist_ok=True)
-        return [str(ROOT / "build/sluiced"), "-c", str(self.dir / "s.conf")]
+        return [str(BUILD / "sluiced"), "-c", str(self.dir / "s.conf")]
 
     def bench_args(self):
         return ["-u", f"wss://127.0.0.1:{self.port}/ws"]
 
+    def worker(self):
+        """What its one worker has counted so far."""
+        done = subprocess.run([str(BUILD / "sluicectl"), "-c", str(self.dir / "run/control.sock"), "-j", "worker", "show"],
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise Failed(f"sluicectl worker show: {done.stderr.strip()}")
+        return json.loads(done.stdout)[0]
+
 
 class Nchan(Server):
     name = "nginx+nchan"
+
+    @staticmethod
+    def lacks():
+        if shutil.which("nginx") and pathlib.Path("/usr/lib/nginx/modules/ngx_nchan_module.so").exists():
+            return None
+        return "no nginx with nchan here: tools/deps.sh compare"
 
     def command(self):
         (self.dir / "n.conf").write_text(NGINX.format(dir=self.dir, port=self.port, plain=self.plain))
@@ -229,12 +296,46 @@ class Nchan(Server):
 class Ws(Server):
     name = "npm ws"
 
+    @staticmethod
+    def lacks():
+        return node_lacks("ws")
+
     def command(self):
         (self.dir / "server.js").write_text(NODE)
         return ["env", f"NODE_PATH={NPM}/node_modules", "node", str(self.dir / "server.js"), str(self.dir), str(self.port)]
 
     def bench_args(self):
         return ["-u", f"wss://127.0.0.1:{self.port}/", "--subscribe", "", "--expect", "", "--publish", "%s"]
+
+
+class SocketIo(Server):
+    name = "Socket.IO"
+
+    @staticmethod
+    def lacks():
+        return node_lacks("socket.io")
+
+    def command(self):
+        (self.dir / "io.js").write_text(NODE_SOCKETIO)
+        return ["env", f"NODE_PATH={NPM}/node_modules", "node", str(self.dir / "io.js"), str(self.dir), str(self.port)]
+
+    def bench_args(self):
+        return ["-u", f"wss://127.0.0.1:{self.port}/socket.io/?EIO=4&transport=websocket", "--dialect", "socketio"]
+
+
+class Mosquitto(Server):
+    name = "mosquitto"
+
+    @staticmethod
+    def lacks():
+        return None if shutil.which("mosquitto") else "no mosquitto here: tools/deps.sh compare"
+
+    def command(self):
+        (self.dir / "m.conf").write_text(MOSQUITTO.format(dir=self.dir, port=self.port, plain=self.plain))
+        return ["mosquitto", "-c", str(self.dir / "m.conf")]
+
+    def bench_args(self):
+        return ["-u", f"wss://127.0.0.1:{self.port}/mqtt", "--dialect", "mqtt"]
 
 
 class Nginx(Server):

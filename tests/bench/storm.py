@@ -17,9 +17,9 @@ import subprocess
 import sys
 import time
 
-from servers import ROOT, Sluice, folder_of_its_own
+from servers import BUILD, Sluice, folder_of_its_own
 
-BENCH = str(ROOT / "build/sluice-bench")
+BENCH = str(BUILD / "sluice-bench")
 
 
 def start(nice, *args):

@@ -6,10 +6,14 @@ SLUICE_CROWD, SLUICE_MESSAGES and SLUICE_ECHOES make it larger (`make soak`); to
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
 import sluice
+
+sys.path.append(str(sluice.ROOT / "tests/bench"))
+import servers  # noqa: E402  the peers, as the benchmarks start them
 
 SAN = bool(os.environ.get("SLUICE_SAN"))
 CLIENTS = int(os.environ.get("SLUICE_CROWD", 1000 if SAN else 10000))
@@ -55,6 +59,51 @@ def test_the_other_modes_of_the_bench_work():
         for more in ([], ["--resume"]):
             code, r = bench(edge, "handshake", "-t", "1", *more)
             assert code == 0 and r["handshakes"] > 10 and r["failed"] == 0
+
+
+@pytest.mark.time_limit(120)
+def test_who_does_not_read_is_let_go_and_the_others_and_a_channel_beside_them_hear_everything():
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ENDPOINTS) as edge:
+        code, r = bench(edge, "fanout", "-n", "40", "-m", "200", "-s", "20000", "--deaf", "25", "--probe")
+        assert r["deaf"]["subscribers"] == 10 and r["deliveries"] == 30 * 200 and r["missing"] == 0
+        assert 0 < r["deaf"]["pss_before"] <= r["deaf"]["pss_peak"]
+        assert r["probe"]["messages"] > 0 and (r["probe"]["missing"], r["probe"]["lost"], r["probe"]["doubled"]) == (0, 0, 0)
+        assert code == 0
+        worker = json.loads(edge.ctl("-j", "worker", "show"))[0]
+        assert worker["closed"]["slow-consumer"] == 10
+
+
+def test_publications_of_one_write_are_one_write_to_each_subscriber():
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ENDPOINTS) as edge:
+        code, r = bench(edge, "fanout", "-n", "30", "-m", "84", "--burst", "8")
+        assert code == 0 and r["deliveries"] == 30 * 84 and r["window"] == r["burst"] == 8
+        worker = json.loads(edge.ctl("-j", "worker", "show"))[0]
+        # ten times eight and once four, beside a handshake's few
+        assert worker["writes"] < 30 * 84 / 2
+
+
+@pytest.mark.time_limit(120)
+@pytest.mark.parametrize("kind", [servers.SocketIo, servers.Mosquitto, servers.Ws, servers.Nchan],
+                         ids=["Socket.IO", "MQTT", "npm ws", "nchan"])
+def test_the_bench_speaks_as_other_servers_do(kind, monkeypatch):
+    monkeypatch.setattr(servers, "BUILD", sluice.BUILD)
+    if kind.lacks():
+        pytest.skip(kind.lacks())
+    own_channels = kind in (servers.SocketIo, servers.Mosquitto)
+    with servers.folder_of_its_own() as folder, kind(folder) as server:
+        r = server.fanout(30, 20, *(["--probe", "--channel", "others"] if own_channels else []))
+        assert r["subscribers"] == 30 and r["deliveries"] == 600
+        assert (r["missing"], r["lost"], r["doubled"], r["reordered"], r["order_differs"]) == (0, 0, 0, 0, 0)
+        if own_channels:
+            assert r["probe"]["messages"] > 0 and r["probe"]["missing"] == 0
+            assert server.idle(20, 1)["still_there"] == 20
+
+
+def test_a_dialect_that_the_server_does_not_speak_is_said():
+    with sluice.Edge(workers=1) as edge:
+        done = subprocess.run([str(sluice.BUILD / "sluice-bench"), "fanout", "-q", "-n", "1", "-m", "1", "--dialect", "mqtt", "-u",
+                               edge.url("tls", "/ws")], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "another dialect than mqtt" in done.stderr
 
 
 def echo(edge, name, *args, seconds=3000):

@@ -353,6 +353,10 @@ def test_the_bench_does_not_invent_what_it_has_not_measured(edge):
     (["idle", "-t", "0"], "from 0.1 to"), (["idle", "-n", "1.5"], "whole"), (["idle", "-n", "0"], "from 1 to"),
     (["idle", "-m", "5"], "-m"), (["handshake", "-w", "2"], "-w"), (["fanout", "-t", "2"], "-t"),
     (["idle", "--resume"], "--resume"), (["fanout", "-r", "5", "-w", "3"], "one of the two"),
+    (["idle", "--probe"], "--probe"), (["handshake", "--dialect", "mqtt"], "--dialect"), (["fanout", "--dialect", "irc"], "socketio, mqtt"),
+    (["fanout", "--dialect", "mqtt", "--publish", "%s"], "words of its own"), (["fanout", "--probe", "--publish", "%s"], "%c"),
+    (["fanout", "--burst", "8", "-w", "4"], "at least as many"), (["fanout", "--deaf", "100"], "from 1 to 99"),
+    (["fanout", "--burst", "2", "--publish-url", "http://127.0.0.1/"], "one by one"), (["fanout", "--channel", 'a"b'], "quotes"),
 ], ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_the_bench_ignores_nothing_that_it_is_told(args, text):
     done = subprocess.run([str(sluice.BUILD / "sluice-bench"), *args], capture_output=True, text=True, timeout=30)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* crowd.c - one process full of clients: connect a bounded number at a time, subscribe, then
- * listen and check.
+ * listen and check. Some, if asked for, then stop reading and let the server see to it.
  *
  * Every message carries its publisher, its number and the time it was sent; each client
  * checks that the numbers come once, without a gap, in order, and folds the order of all
@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,13 @@
 #include "tools/sluice-bench/bench.h"
 #include "ws/frame.h"
 
-#define PER_SOURCE     10000 /* connections from one 127.x address */
-#define BUFFER         (256u << 10)
-#define PUBLISHERS_MAX 8
+#define PER_SOURCE  10000 /* connections from one 127.x address */
+#define BUFFER      (256u << 10)
+#define DEAF_BUFFER 4096 /* what the kernel may keep for one who does not read ... */
+#define DEAF_SEGMENT                                                                               \
+	1448 /* ... and Ethernet's segments: with loopback's the server's kernel takes 2.6 MB for him */
 
-enum { C_CONNECTING, C_TLS, C_HTTP, C_WAIT, C_READY, C_DEAD };
+enum { C_CONNECTING, C_TLS, C_HTTP, C_WAIT, C_READY, C_DEAF, C_DEAD };
 
 struct client {
 	int fd;
@@ -127,13 +130,23 @@ static bool send_upgrade(struct crowd *cr, struct client *c)
 {
 	char req[1024];
 	const struct url *u = &cr->o->url;
-	int n = snprintf(req, sizeof(req), "GET %s HTTP/1.1\r\nHost: %s:%u\r\n%s\r\n", u->path,
-			 u->host, u->port,
+	const char *protocol = cr->o->get ? NULL : cr->o->dialect->subprotocol;
+	int n = snprintf(req, sizeof(req), "GET %s HTTP/1.1\r\nHost: %s:%u\r\n%s%s%s%s\r\n",
+			 u->path, u->host, u->port,
 			 cr->o->get ? "" :
 				      "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 				      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-				      "Sec-WebSocket-Version: 13\r\n");
+				      "Sec-WebSocket-Version: 13\r\n",
+			 protocol ? "Sec-WebSocket-Protocol: " : "", protocol ? protocol : "",
+			 protocol ? "\r\n" : "");
 	return client_write(c, req, (size_t)n);
+}
+
+/* Spread evenly over all of this process. */
+static bool is_deaf(const struct crowd *cr, const struct client *c)
+{
+	uint64_t number = (uint64_t)(c - cr->clients), share = cr->o->deaf;
+	return (number + 1) * share / 100 != number * share / 100;
 }
 
 static void client_open(struct crowd *cr, struct client *c, uint32_t number)
@@ -155,6 +168,10 @@ static void client_open(struct crowd *cr, struct client *c, uint32_t number)
 		htonl(0x7f000000u | (10u << 16) | (source / 250) << 8 | (source % 250 + 1));
 	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (is_deaf(cr, c)) {
+		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &(int){DEAF_BUFFER}, sizeof(int));
+		setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &(int){DEAF_SEGMENT}, sizeof(int));
+	}
 	bool loopback = ntohl(cr->o->url.addr.sin_addr.s_addr) >> 24 == 127;
 	if (loopback && bind(c->fd, (struct sockaddr *)&from, sizeof(from)) != 0) {
 		note_why(cr, WHY_ERRNO, (uint32_t)errno);
@@ -190,21 +207,35 @@ static void ready(struct crowd *cr, struct client *c)
 {
 	c->state = C_READY;
 	cr->under_way--;
+	if (is_deaf(cr, c)) { /* before it is ready: whoever counts those who listen subtracts */
+		c->state = C_DEAF;
+		arm(cr, c, EPOLLRDHUP);
+		bump(&cr->s->deaf, 1);
+	}
 	bump(&cr->s->ready, 1);
 }
 
-static void on_message(struct crowd *cr, struct client *c, const uint8_t *p, size_t n)
+/* The server has greeted us, or needs no greeting. */
+static void subscribe(struct crowd *cr, struct client *c)
+{
+	uint8_t b[4000];
+	size_t n = cr->o->dialect->subscribe(cr->o, b, sizeof(b));
+	if (n > 0 && !send_frame(c, cr->o->dialect->opcode, b, n))
+		client_end(cr, c, true);
+	else if (!*cr->o->expect)
+		ready(cr, c);
+}
+
+static void on_data(struct crowd *cr, struct client *c, const uint8_t *p, size_t n)
 {
 	uint64_t seq, pub, sent;
-	if (c->state == C_WAIT && memmem(p, n, cr->o->expect, strlen(cr->o->expect)) != NULL) {
-		ready(cr, c);
-		return;
-	}
 	if (!find_number(p, n, "\"n\":", &seq) || !find_number(p, n, "\"p\":", &pub) ||
 	    !find_number(p, n, "\"t\":", &sent) || pub >= PUBLISHERS_MAX)
 		return;
 	if (c->state == C_WAIT) /* a server without acknowledgement */
 		ready(cr, c);
+	if (c->state == C_DEAF)
+		return;
 	bump(&cr->s->received, 1);
 	bump(&cr->s->bytes, n);
 	hist_add(cr->s, now_ns() - sent);
@@ -218,6 +249,33 @@ static void on_message(struct crowd *cr, struct client *c, const uint8_t *p, siz
 	}
 	c->next[pub] = seq + 1;
 	c->order = (c->order ^ (pub << 56 | seq)) * 0x9e3779b97f4a7c15u;
+}
+
+static void on_heard(struct crowd *cr, struct client *c, enum heard what, struct bytes data)
+{
+	if (what == HEARD_WELCOME && c->state == C_WAIT)
+		subscribe(cr, c);
+	else if (what == HEARD_SUBSCRIBED && c->state == C_WAIT)
+		ready(cr, c);
+	else if (what == HEARD_DATA || what == HEARD_SUBSCRIBED)
+		on_data(cr, c, data.p, data.n);
+	if (what == HEARD_REFUSED) {
+		note_why(cr, WHY_REFUSED, 0);
+		client_end(cr, c, true);
+	}
+}
+
+static void on_message(struct crowd *cr, struct client *c, struct bytes m)
+{
+	do {
+		struct bytes data = BYTES("", 0);
+		struct answer a = {0};
+		enum heard what = cr->o->dialect->hear(cr->o, &m, &data, &a);
+		if (a.n > 0 && !send_frame(c, cr->o->dialect->opcode, a.b, a.n))
+			client_end(cr, c, true);
+		else
+			on_heard(cr, c, what, data);
+	} while (m.n > 0 && c->state < C_DEAF);
 }
 
 /* ── bytes ── */
@@ -234,7 +292,7 @@ static void on_piece(struct crowd *cr, struct client *c, const struct ws_frame *
 	c->message_n += f->n;
 	if (!f->ends)
 		return;
-	on_message(cr, c, c->message, c->message_n);
+	on_message(cr, c, BYTES(c->message, c->message_n));
 	free(c->message);
 	c->message = NULL;
 	c->message_n = 0;
@@ -260,8 +318,8 @@ static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 		else if (o == WS_DATA)
 			on_piece(cr, c, &f);
 		else if (f.opcode != WS_PONG)
-			on_message(cr, c, f.data, f.n);
-		if (c->state == C_DEAD)
+			on_message(cr, c, BYTES(f.data, f.n));
+		if (c->state >= C_DEAF)
 			return;
 	}
 	if (n > 0) {
@@ -269,6 +327,17 @@ static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 		memcpy(c->kept, p, n);
 		c->kept_n = (uint32_t)n;
 	}
+}
+
+/* The first words, where it is for the client to say them. */
+static void greet(struct crowd *cr, struct client *c)
+{
+	struct answer a = {0};
+	enum heard what = cr->o->dialect->greet(&a);
+	if (a.n > 0 && !send_frame(c, cr->o->dialect->opcode, a.b, a.n))
+		client_end(cr, c, true);
+	else
+		on_heard(cr, c, what, BYTES("", 0));
 }
 
 static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
@@ -296,15 +365,9 @@ static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 	c->state = C_WAIT;
 	if (cr->o->get)
 		return; /* it ends with the head: the body is short */
-	if (*cr->o->subscribe &&
-	    !send_frame(c, WS_TEXT, cr->o->subscribe, strlen(cr->o->subscribe))) {
-		client_end(cr, c, true);
-		return;
-	}
-	if (!*cr->o->expect)
-		ready(cr, c);
+	greet(cr, c);
 	end += 4;
-	if (end < p + n)
+	if (end < p + n && c->state < C_DEAF)
 		frames(cr, c, end, (size_t)(p + n - end));
 }
 
@@ -350,7 +413,7 @@ static void on_readable(struct crowd *cr, struct client *c)
 			on_head(cr, c, p, kept + (size_t)n);
 		else
 			frames(cr, c, p, kept + (size_t)n);
-		if (c->state == C_DEAD || c->ssl == NULL)
+		if (c->state >= C_DEAF || c->ssl == NULL)
 			return;
 	}
 }
@@ -412,18 +475,20 @@ static void on_event(struct crowd *cr, struct client *c)
 		on_connected(cr, c);
 	else if (c->state == C_TLS)
 		tls_step(cr, c);
+	else if (c->state == C_DEAF) /* reset: a mere close stands behind what he does not read */
+		client_end(cr, c, false);
 	else if (c->state != C_DEAD)
 		on_readable(cr, c);
 }
 
 /* ── the process ── */
 
-static void crowd_init(struct crowd *cr, const struct options *o, struct shared *sh, uint32_t me,
-		       uint32_t count)
+static void crowd_init(struct crowd *cr, const struct options *o, struct crowd_stats *s,
+		       uint32_t me, uint32_t count)
 {
 	memset(cr, 0, sizeof(*cr));
 	cr->o = o;
-	cr->s = &sh->crowd[me];
+	cr->s = s;
 	cr->me = me;
 	cr->count = count;
 	cr->set = epoll_create1(EPOLL_CLOEXEC);
@@ -466,10 +531,17 @@ static void note_cpu(struct crowd *cr)
 			(uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
+static void deaf_leave(struct crowd *cr)
+{
+	for (uint32_t i = 0; i < cr->count; i++)
+		if (cr->clients[i].state == C_DEAF)
+			client_end(cr, &cr->clients[i], false);
+}
+
 void crowd_run(const struct options *o, struct shared *sh, uint32_t me, uint32_t count)
 {
 	struct crowd cr;
-	crowd_init(&cr, o, sh, me, count);
+	crowd_init(&cr, o, &sh->crowd[me], me, count);
 	uint64_t reset = 0;
 	while (sh->phase != PHASE_STOP) {
 		while (cr.opened < cr.count && cr.under_way < o->handshakes_in_flight) {
@@ -479,11 +551,49 @@ void crowd_run(const struct options *o, struct shared *sh, uint32_t me, uint32_t
 		events(&cr, 20);
 		if (reset != sh->reset) {
 			reset = sh->reset;
-			for (unsigned i = 0; i < HIST_BUCKETS; i++)
-				cr.s->hist[i] = 0;
+			hist_clear(cr.s);
 		}
+		if (sh->deaf_leave)
+			deaf_leave(&cr);
 		fold_order(&cr);
 		note_cpu(&cr);
+	}
+	_exit(0);
+}
+
+/* Its sends come when they are due and its clock is read when a message comes, not when the crowd has had
+ * its turn: what a full client machine does to its own is not the server's. */
+static void go_first(void)
+{
+	struct sched_param first = {.sched_priority = 1};
+	if (sched_setscheduler(0, SCHED_FIFO, &first) != 0)
+		fprintf(stderr,
+			"probe: not before the crowd, which is for root: its latency holds theirs\n");
+}
+
+void crowd_probe(const struct options *o, struct shared *sh)
+{
+	struct crowd cr;
+	uint64_t reset = 0, due = 0;
+	crowd_init(&cr, o, &sh->probe, PROCS_MAX, 1);
+	go_first();
+	client_open(&cr, cr.clients, 0);
+	struct publisher *p = publisher_open(o, 0);
+	if (p == NULL)
+		cr.s->failed = 1;
+	while (sh->phase != PHASE_STOP) {
+		events(&cr, 1);
+		if (reset != sh->reset) {
+			reset = sh->reset;
+			hist_clear(cr.s);
+			cr.s->sent = cr.s->received = 0;
+		}
+		if (!sh->probing || p == NULL || now_ns() < due)
+			continue;
+		due = MAX(due + PROBE_MS * 1000000u, now_ns());
+		publisher_read(p);
+		if (publisher_send(p, 1))
+			bump(&cr.s->sent, 1);
 	}
 	_exit(0);
 }
@@ -505,7 +615,7 @@ void crowd_handshakes(const struct options *o, struct shared *sh, uint32_t me)
 	uint32_t n = o->handshakes_in_flight;
 	struct options only = *o; /* the 101 is the end: nothing is subscribed to */
 	only.subscribe = only.expect = "";
-	crowd_init(&cr, &only, sh, me, n);
+	crowd_init(&cr, &only, &sh->crowd[me], me, n);
 	if (o->resume) {
 		SSL_CTX_set_session_cache_mode(cr.ctx, SSL_SESS_CACHE_CLIENT);
 		SSL_CTX_sess_set_new_cb(cr.ctx, keep_session);

@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* main.c - sluice-bench: idle crowds, fan-out, handshakes; what was measured, in JSON. */
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/version.h"
 #include "tools/sluice-bench/bench.h"
-
-static struct shared *sh;
-static pid_t children[PROCS_MAX];
 
 static void usage(FILE *out)
 {
@@ -40,6 +34,13 @@ static void usage(FILE *out)
 		"                         each client (1)\n"
 		"  -r, --rate N           fanout: publications per second instead of a window\n"
 		"  -b, --publishers N     fanout: 1 to 8, taking turns (1)\n"
+		"      --burst N          fanout: publications that leave in one write, 1 to 64 (1); -w is\n"
+		"                         at least as many\n"
+		"      --deaf PERCENT     fanout: so many of the subscribers stop reading once they have\n"
+		"                         subscribed; what the others hear is counted, and the server's\n"
+		"                         memory before, at its height, after, and when they have left\n"
+		"      --probe            fanout: beside it one publisher and one subscriber in a channel\n"
+		"                         of their own, a message every 10 ms, and its latency\n"
 		"  -s, --size BYTES       of a message's data (128)\n"
 		"      --up-to BYTES      echo: sizes from 1 byte to this, small and large alike\n"
 		"                         (uniform in their logarithm)\n"
@@ -50,9 +51,13 @@ static void usage(FILE *out)
 		"      --resume           handshake: resume sessions\n"
 		"      --get              handshake: a GET that is answered 200 in place of the upgrade\n"
 		"  -p, --pid PID          the server: its whole process tree is measured; repeatable\n"
-		"      --subscribe TEXT   sent after the upgrade; '' for nothing\n"
+		"      --channel NAME     what is subscribed and published to (bench)\n"
+		"      --dialect NAME     how the server is spoken to: native (the words below), socketio\n"
+		"                         (Socket.IO over a WebSocket from the start, whose application\n"
+		"                         knows subscribe and publish), or mqtt (3.1.1, QoS 0)\n"
+		"      --subscribe TEXT   sent after the upgrade; '' for nothing, %%c stands for the channel\n"
 		"      --expect TEXT      part of the message that acknowledges it; '' for none\n"
-		"      --publish TEXT     fanout: what publishes; %%s stands for the data\n"
+		"      --publish TEXT     fanout: what publishes; %%s stands for the data, %%c as above\n"
 		"      --publish-url URL  publish by HTTP POST to http://… instead\n"
 		"  -j, --json             the result as one JSON object\n"
 		"  -q, --quiet            no progress line\n"
@@ -61,6 +66,8 @@ static void usage(FILE *out)
 		"Examples:\n"
 		"  sluice-bench idle -n 10000 -p $(pidof -s sluiced)\n"
 		"  sluice-bench fanout -n 5000 -P 2 -m 1000 -w 4 -j\n"
+		"  sluice-bench fanout -n 5000 -w 4 --probe --deaf 5\n"
+		"  sluice-bench fanout --dialect socketio -u 'wss://127.0.0.1:3000/socket.io/?EIO=4&transport=websocket'\n"
 		"  sluice-bench handshake -t 5 --resume\n"
 		"  sluice-bench echo -u wss://127.0.0.1:8443/echo -n 10 -m 100000 --up-to 16384 --cut\n\n"
 		"On loopback the kernel does the receiver's TCP work inside the sender's send():\n"
@@ -98,134 +105,14 @@ static bool parse_url(const char *text, struct url *u)
 	return false;
 }
 
-/* ── the crowd from outside ── */
-
-static uint64_t total(size_t offset, uint32_t procs)
-{
-	uint64_t n = 0;
-	for (uint32_t i = 0; i < procs; i++)
-		n += *(_Atomic uint64_t *)((char *)&sh->crowd[i] + offset);
-	return n;
-}
-#define TOTAL(field) total(offsetof(struct crowd_stats, field), o->procs)
-
-static void start(const struct options *o, bool handshakes)
-{
-	for (uint32_t i = 0; i < o->procs; i++) {
-		uint32_t share = o->count / o->procs + (i < o->count % o->procs);
-		children[i] = fork();
-		if (children[i] != 0)
-			continue;
-		if (handshakes)
-			crowd_handshakes(o, sh, i);
-		crowd_run(o, sh, i, share);
-	}
-}
-
-static void start_echo(const struct options *o)
-{
-	for (uint32_t i = 0; i < o->procs; i++) {
-		/* where a process is one connection short, so are its messages */
-		uint32_t share = o->count / o->procs + (i < o->count % o->procs);
-		uint64_t before = 0;
-		for (uint32_t k = 0; k < i; k++)
-			before += o->count / o->procs + (k < o->count % o->procs);
-		uint64_t from = o->messages * before / o->count;
-		uint64_t to = o->messages * (before + share) / o->count;
-		children[i] = fork();
-		if (children[i] == 0)
-			echo_run(o, sh, i, share, (uint32_t)(to - from));
-	}
-}
-
-static void stop(const struct options *o)
-{
-	sh->phase = PHASE_STOP;
-	for (uint32_t i = 0; i < o->procs; i++)
-		waitpid(children[i], NULL, 0);
-}
-
-/* All connected, or given up on. */
-static double connect_all(const struct options *o)
-{
-	double began = now_s();
-	uint64_t before = 0;
-	double moved = began;
-	while (TOTAL(ready) + TOTAL(failed) < o->count) {
-		usleep(2000);
-		uint64_t now = TOTAL(ready) + TOTAL(failed);
-		if (now != before) {
-			before = now;
-			moved = now_s();
-		}
-		if (now_s() - moved > 20) {
-			fprintf(stderr, "no progress for 20 s: %" PRIu64 " of %u connected\n", now,
-				o->count);
-			break;
-		}
-		progress(o, "connecting", TOTAL(ready), o->count);
-	}
-	progress_end(o);
-	return now_s() - began;
-}
-
-/* Why connections failed, if some did: the last reason of each process that had one. */
-static void say_why(const struct options *o)
-{
-	uint64_t said = 0;
-	if (TOTAL(failed) == 0)
-		return;
-	for (uint32_t i = 0; i < o->procs; i++) {
-		uint64_t why = sh->crowd[i].why;
-		unsigned number = (unsigned)why;
-		if (why == said || why == 0)
-			continue;
-		said = why;
-		fprintf(stderr, "connections failed, the last one: ");
-		switch ((enum why)(why >> 32)) {
-		case WHY_ERRNO: fprintf(stderr, "%s\n", strerror((int)number)); break;
-		case WHY_TLS: fprintf(stderr, "TLS: %s\n", sh->crowd[i].tls_why); break;
-		case WHY_HTTP:
-			fprintf(stderr, "HTTP %u instead of %s\n", number, o->get ? "200" : "101");
-			break;
-		default: fprintf(stderr, "closed by the server\n");
-		}
-	}
-}
-
-/* What was measured of the server, for JSON: null without -p, for nothing was. */
-static const char *measured(const struct options *o, int decimals, double value)
-{
-	static char buf[8][40];
-	static unsigned turn;
-	char *out = buf[turn++ % 8];
-	if (o->n_pids == 0)
-		return "null";
-	snprintf(out, sizeof(buf[0]), "%.*f", decimals, value);
-	return out;
-}
-
-static double ms(uint64_t ns)
-{
-	return (double)ns / 1e6;
-}
-
-/* A share of what grew; nobody's is 0. */
-static double each(double grown, uint64_t n)
-{
-	return n ? grown / (double)n : 0;
-}
-
 /* ── modes ── */
-
-#define NOT_MEASURED "server: not measured (-p PID)\n"
 
 static int run_idle(const struct options *o)
 {
 	struct usage before, after, later;
 	measure(o, &before);
-	start(o, false);
-	double took = connect_all(o);
+	fleet_start(o, false);
+	double took = fleet_connect(o);
 	sleep(2); /* tickets, acknowledgements, freed handshake state */
 	measure(o, &after);
 	uint64_t n = TOTAL(ready);
@@ -237,7 +124,7 @@ static int run_idle(const struct options *o)
 	progress_end(o);
 	measure(o, &later);
 	uint64_t still = n - TOTAL(closed);
-	stop(o);
+	fleet_stop(o);
 	double pss = each((double)after.pss - (double)before.pss, n);
 	double uss = each((double)after.uss - (double)before.uss, n);
 	double slab = each((double)after.kernel_slab - (double)before.kernel_slab, n);
@@ -261,134 +148,14 @@ static int run_idle(const struct options *o)
 		       pss, after.processes, 100 * rest);
 	else if (!o->json)
 		printf(NOT_MEASURED);
-	say_why(o);
+	fleet_say_why(o);
 	return n == o->count && still == n ? 0 : 1;
-}
-
-/* Publishes all; returns the seconds from the first send to the last delivery. */
-static double publish_all(const struct options *o, struct publisher **pubs, uint64_t n)
-{
-	uint64_t base = TOTAL(received);
-	double began = now_s();
-	uint64_t seen = base;
-	double moved = began;
-	assert(o->publishers > 0);
-	for (uint32_t i = 0; i < o->messages; i++) {
-		uint64_t turn = i / o->publishers + 1;
-		if (o->rate > 0) {
-			double due = began + i / o->rate;
-			while (now_s() < due)
-				usleep((useconds_t)((due - now_s()) * 1e6 > 1 ?
-							    (due - now_s()) * 1e6 :
-							    1));
-		} else {
-			while ((TOTAL(received) - base) + n * o->window < (uint64_t)(i + 1) * n) {
-				if (TOTAL(received) != seen) {
-					seen = TOTAL(received);
-					moved = now_s();
-				}
-				if (now_s() - moved > 10)
-					return now_s() - began; /* something was lost */
-				sched_yield();
-			}
-		}
-		publisher_read(pubs[i % o->publishers]);
-		if (!publisher_send(pubs[i % o->publishers], turn)) {
-			fprintf(stderr, "publisher: the connection broke at message %u\n", i);
-			break;
-		}
-		progress(o, "publishing", i, o->messages);
-	}
-	uint64_t want = base + n * o->messages;
-	moved = now_s();
-	while (TOTAL(received) < want && now_s() - moved < 10) {
-		if (TOTAL(received) != seen) {
-			seen = TOTAL(received);
-			moved = now_s();
-		}
-		usleep(500);
-	}
-	progress_end(o);
-	return now_s() - began;
-}
-
-static int run_fanout(const struct options *o)
-{
-	struct usage before, after;
-	struct publisher *pubs[8];
-	struct usage empty;
-	measure(o, &empty);
-	start(o, false);
-	connect_all(o);
-	uint64_t n = TOTAL(ready);
-	for (uint32_t i = 0; i < o->publishers; i++)
-		if ((pubs[i] = publisher_open(o, i)) == NULL) {
-			while (i-- > 0)
-				publisher_close(pubs[i]);
-			stop(o);
-			return 1;
-		}
-	sleep(1);
-	sh->reset++;
-	usleep(100000);
-	uint64_t client_cpu = TOTAL(cpu_us);
-	measure(o, &before);
-	uint64_t base = TOTAL(received);
-	double took = publish_all(o, pubs, n);
-	usleep(100000);
-	measure(o, &after);
-	client_cpu = TOTAL(cpu_us) - client_cpu;
-	for (uint32_t i = 0; i < o->publishers; i++)
-		publisher_close(pubs[i]);
-	uint64_t got = TOTAL(received) - base, want = n * o->messages;
-	uint64_t differs = TOTAL(order_differs);
-	for (uint32_t i = 1; i < o->procs; i++)
-		differs += sh->crowd[i].ready > 0 &&
-			   sh->crowd[i].order_hash != sh->crowd[0].order_hash;
-	stop(o);
-	uint64_t p50 = hist_quantile(sh, o->procs, .5), p99 = hist_quantile(sh, o->procs, .99),
-		 p999 = hist_quantile(sh, o->procs, .999), max = hist_max(sh, o->procs);
-	double cpu = got ? (after.cpu_s - before.cpu_s) * 1e6 / (double)got : 0;
-	double pss = each((double)before.pss - (double)empty.pss, n);
-	uint64_t missing = want > got ? want - got : 0;
-	bool well = n == o->count && missing == 0 && TOTAL(lost) == 0 && TOTAL(doubled) == 0 &&
-		    TOTAL(reordered) == 0 && differs == 0;
-	if (o->json)
-		printf("{\"mode\":\"fanout\",\"subscribers\":%" PRIu64
-		       ",\"messages\":%u,\"size\":%u,"
-		       "\"window\":%u,\"rate\":%.1f,\"publishers\":%u,\"deliveries\":%" PRIu64
-		       ",\"missing\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"doubled\":%" PRIu64
-		       ",\"reordered\":%" PRIu64 ",\"order_differs\":%" PRIu64
-		       ",\"seconds\":%.3f,\"deliveries_per_s\":%.0f,\"server_cpu_us_per_delivery\":%s,"
-		       "\"client_cpu_us_per_delivery\":%.3f,\"pss_per_connection\":%s,"
-		       "\"latency_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f}}\n",
-		       n, o->messages, o->size, o->window, o->rate, o->publishers, got, missing,
-		       TOTAL(lost), TOTAL(doubled), TOTAL(reordered), differs, took,
-		       (double)got / took, measured(o, 3, cpu),
-		       got ? (double)client_cpu / (double)got : 0, measured(o, 0, pss), ms(p50),
-		       ms(p99), ms(p999), ms(max));
-	else
-		printf("%" PRIu64 " subscribers, %u messages: %" PRIu64 " of %" PRIu64
-		       " deliveries in %.2f s (%.0f/s)\n"
-		       "lost %" PRIu64 ", doubled %" PRIu64 ", out of order %" PRIu64
-		       ", clients with another order %" PRIu64 "\n"
-		       "latency: p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\n",
-		       n, o->messages, got, want, took, (double)got / took, missing + TOTAL(lost),
-		       TOTAL(doubled), TOTAL(reordered), differs, ms(p50), ms(p99), ms(p999),
-		       ms(max));
-	if (!o->json && o->n_pids)
-		printf("server CPU per delivery: %.2f us; memory per connection: %.0f bytes (PSS)\n",
-		       cpu, pss);
-	else if (!o->json)
-		printf(NOT_MEASURED);
-	say_why(o);
-	return well ? 0 : 1;
 }
 
 static int run_handshake(const struct options *o)
 {
 	struct usage before, after;
-	start(o, true);
+	fleet_start(o, true);
 	usleep(300000);
 	measure(o, &before);
 	uint64_t base = TOTAL(handshakes), resumed_base = TOTAL(resumed);
@@ -403,7 +170,7 @@ static int run_handshake(const struct options *o)
 	uint64_t n = TOTAL(handshakes) - base, failed = TOTAL(failed);
 	uint64_t resumed = TOTAL(resumed) - resumed_base;
 	progress_end(o);
-	stop(o);
+	fleet_stop(o);
 	double cpu = n ? (after.cpu_s - before.cpu_s) * 1e6 / (double)n : 0;
 	if (o->json)
 		printf("{\"mode\":\"handshake\",\"resume\":%s,\"handshakes\":%" PRIu64
@@ -422,7 +189,7 @@ static int run_handshake(const struct options *o)
 		printf("server CPU per handshake: %.0f us\n", cpu);
 	else if (!o->json)
 		printf(NOT_MEASURED);
-	say_why(o);
+	fleet_say_why(o);
 	return n > 0 && failed == 0 && (!o->resume || resumed > 0) ? 0 : 1;
 }
 
@@ -431,7 +198,7 @@ static double echo_all(const struct options *o)
 {
 	double began = now_s(), moved = began;
 	uint64_t seen = 0;
-	sh->phase = PHASE_RUN;
+	fleet->phase = PHASE_RUN;
 	while (TOTAL(received) < o->messages && TOTAL(failed) == 0 && now_s() - moved < 20) {
 		if (TOTAL(bytes) != seen) {
 			seen = TOTAL(bytes);
@@ -447,7 +214,7 @@ static double echo_all(const struct options *o)
 static int run_echo(const struct options *o)
 {
 	struct usage before, after;
-	start_echo(o);
+	fleet_start_echo(o);
 	while (TOTAL(ready) < o->count && TOTAL(failed) == 0) {
 		progress(o, "connecting", TOTAL(ready), o->count);
 		usleep(2000);
@@ -456,13 +223,14 @@ static int run_echo(const struct options *o)
 	measure(o, &before);
 	double took = echo_all(o);
 	measure(o, &after);
-	stop(o);
+	fleet_stop(o);
 	uint64_t got = TOTAL(received), bytes = TOTAL(bytes);
 	if (got < o->messages && TOTAL(failed) == 0)
 		fprintf(stderr, "nothing came back for 20 s: is %s an endpoint that echoes?\n",
 			o->url.path);
-	uint64_t p50 = hist_quantile(sh, o->procs, .5), p99 = hist_quantile(sh, o->procs, .99),
-		 max = hist_max(sh, o->procs);
+	uint64_t p50 = hist_quantile(fleet->crowd, o->procs, .5),
+		 p99 = hist_quantile(fleet->crowd, o->procs, .99),
+		 max = hist_max(fleet->crowd, o->procs);
 	double cpu = each((after.cpu_s - before.cpu_s) * 1e6, got);
 	bool well = got == o->messages && TOTAL(failed) == 0;
 	if (o->json)
@@ -497,7 +265,12 @@ enum {
 	OPT_PUBLISH_URL,
 	OPT_UP_TO,
 	OPT_CUT,
-	OPT_GET
+	OPT_GET,
+	OPT_BURST,
+	OPT_DEAF,
+	OPT_PROBE,
+	OPT_CHANNEL,
+	OPT_DIALECT,
 };
 
 static bool number(const char *text, double min, double max, double *v)
@@ -522,6 +295,16 @@ static bool whole(const char *text, double max, uint32_t *n)
 	return false;
 }
 
+/* It stands between quotes in what is said. */
+static bool channel(struct options *o, const char *name)
+{
+	o->channel = name;
+	if (*name && strlen(name) <= 100 && strpbrk(name, "\"\\") == NULL)
+		return true;
+	fprintf(stderr, "--channel: 1 to 100 bytes without quotes and backslashes\n");
+	return false;
+}
+
 static bool option(struct options *o, int opt, const char *arg)
 {
 	double v = 0;
@@ -542,7 +325,7 @@ static bool option(struct options *o, int opt, const char *arg)
 	case 'm': return whole(arg, 100000000, &o->messages);
 	case 'w': return whole(arg, 100000, &o->window);
 	case 'r': return number(arg, 0.01, 1000000, &v) && (o->rate = v, true);
-	case 'b': return whole(arg, 8, &o->publishers);
+	case 'b': return whole(arg, PUBLISHERS_MAX, &o->publishers);
 	case 's': return whole(arg, 60000, &o->size);
 	case 't': return number(arg, 0.1, 100000, &v) && (o->seconds = v, true);
 	case 'f': return whole(arg, 10000, &o->handshakes_in_flight);
@@ -563,6 +346,11 @@ static bool option(struct options *o, int opt, const char *arg)
 	case OPT_UP_TO: return whole(arg, 64u << 20, &o->up_to);
 	case OPT_GET: return o->get = true;
 	case OPT_CUT: return o->cut = true;
+	case OPT_BURST: return whole(arg, BURST_MAX, &o->burst);
+	case OPT_DEAF: return whole(arg, 99, &o->deaf);
+	case OPT_PROBE: return o->probe = true;
+	case OPT_CHANNEL: return channel(o, arg);
+	case OPT_DIALECT: return (o->dialect = dialect_named(arg)) != NULL;
 	case OPT_SUBSCRIBE: return (o->subscribe = arg) != NULL;
 	case OPT_EXPECT: return (o->expect = arg) != NULL;
 	case OPT_PUBLISH: return (o->publish = arg) != NULL;
@@ -588,6 +376,11 @@ static const struct option longs[] = {
 	{"get", 0, 0, OPT_GET},
 	{"up-to", 1, 0, OPT_UP_TO},
 	{"cut", 0, 0, OPT_CUT},
+	{"burst", 1, 0, OPT_BURST},
+	{"deaf", 1, 0, OPT_DEAF},
+	{"probe", 0, 0, OPT_PROBE},
+	{"channel", 1, 0, OPT_CHANNEL},
+	{"dialect", 1, 0, OPT_DIALECT},
 	{"subscribe", 1, 0, OPT_SUBSCRIBE},
 	{"expect", 1, 0, OPT_EXPECT},
 	{"publish", 1, 0, OPT_PUBLISH},
@@ -616,6 +409,11 @@ static const struct {
 	{'f', "-f", "idle, fanout, handshake"},
 	{OPT_RESUME, "--resume", "handshake"},
 	{OPT_GET, "--get", "handshake"},
+	{OPT_BURST, "--burst", "fanout"},
+	{OPT_DEAF, "--deaf", "fanout"},
+	{OPT_PROBE, "--probe", "fanout"},
+	{OPT_CHANNEL, "--channel", "idle, fanout"},
+	{OPT_DIALECT, "--dialect", "idle, fanout"},
 	{OPT_SUBSCRIBE, "--subscribe", "idle, fanout"},
 	{OPT_EXPECT, "--expect", "idle, fanout"},
 	{OPT_PUBLISH, "--publish", "fanout"},
@@ -627,7 +425,7 @@ static const struct mode {
 	const char *name;
 	int (*run)(const struct options *);
 } modes[] = {{"idle", run_idle},
-	     {"fanout", run_fanout},
+	     {"fanout", fanout_mode},
 	     {"handshake", run_handshake},
 	     {"echo", run_echo}};
 
@@ -643,19 +441,42 @@ static const struct mode *mode_named(const char *name)
 /* An option that would do nothing here would make the figures mean something else than asked. */
 static bool all_belong(const struct mode *mode, const bool given[N_BOUND])
 {
-	bool rate = false, window = false;
-	for (size_t i = 0; i < N_BOUND; i++) {
+	for (size_t i = 0; i < N_BOUND; i++)
 		if (given[i] && !strstr(bound[i].modes, mode->name)) {
 			fprintf(stderr, "%s does nothing in %s: it is for %s\n", bound[i].name,
 				mode->name, bound[i].modes);
 			return false;
 		}
-		rate |= given[i] && bound[i].opt == 'r';
-		window |= given[i] && bound[i].opt == 'w';
-	}
-	if (rate && window)
-		fprintf(stderr, "-r and -w: one of the two\n");
-	return !(rate && window);
+	return true;
+}
+
+static bool was_given(const bool given[N_BOUND], int opt)
+{
+	for (size_t i = 0; i < N_BOUND; i++)
+		if (bound[i].opt == opt)
+			return given[i];
+	return false;
+}
+
+/* Nor do options that contradict each other. NULL: these do not. */
+static const char *contradiction(struct options *o, const bool given[N_BOUND])
+{
+	bool worded = was_given(given, OPT_SUBSCRIBE) || was_given(given, OPT_EXPECT) ||
+		      was_given(given, OPT_PUBLISH) || o->publish_url.port;
+	if (o->rate > 0 && was_given(given, 'w'))
+		return "-r and -w: one of the two";
+	if (!was_given(given, 'w'))
+		o->window = MAX(o->window, o->burst);
+	if (o->window < o->burst)
+		return "-w: at least as many as --burst, which leave together";
+	if (o->burst > 1 && o->publish_url.port)
+		return "--burst: not with --publish-url, which answers one by one";
+	if (worded && o->dialect != dialect_named("native"))
+		return "--subscribe, --expect, --publish and --publish-url: a --dialect has words of its own";
+	if (o->probe &&
+	    (o->publish_url.port || !strstr(o->subscribe, "%c") || !strstr(o->publish, "%c")))
+		return "--probe has a channel of its own: --subscribe and --publish need %c in its place";
+	return NULL;
 }
 
 /* NULL: done, with *code to exit with. */
@@ -687,8 +508,12 @@ static const struct mode *command_line(int argc, char **argv, struct options *o,
 	const struct mode *mode = *code ? NULL : mode_named(argv[optind]);
 	if (mode && optind + 1 < argc)
 		fprintf(stderr, "'%s': one mode at a time, and no other words\n", argv[optind + 1]);
-	if (mode && optind + 1 == argc && all_belong(mode, given))
-		return mode;
+	if (mode && optind + 1 == argc && all_belong(mode, given)) {
+		const char *wrong = contradiction(o, given);
+		if (wrong == NULL)
+			return mode;
+		fprintf(stderr, "%s\n", wrong);
+	}
 	fprintf(stderr, "See 'sluice-bench --help'.\n");
 	*code = 2;
 	return NULL;
@@ -703,12 +528,14 @@ int main(int argc, char **argv)
 		.window = 1,
 		.size = 128,
 		.publishers = 1,
+		.burst = 1,
 		.seconds = 10,
 		.handshakes_in_flight = 64,
 		.channel = "bench",
-		.subscribe = "{\"type\":\"subscribe\",\"channel\":\"bench\"}",
+		.dialect = dialect_named("native"),
+		.subscribe = "{\"type\":\"subscribe\",\"channel\":\"%c\"}",
 		.expect = "\"subscribed\"",
-		.publish = "{\"type\":\"publish\",\"channel\":\"bench\",\"data\":%s}",
+		.publish = "{\"type\":\"publish\",\"channel\":\"%c\",\"data\":%s}",
 	};
 	parse_url("wss://127.0.0.1:8443/ws", &o.url);
 	int code;
@@ -732,8 +559,9 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (sh == MAP_FAILED)
+	fleet = mmap(NULL, sizeof(*fleet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (fleet == MAP_FAILED)
 		return 1;
 	return mode->run(&o);
 }

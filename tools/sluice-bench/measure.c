@@ -147,26 +147,32 @@ void hist_add(struct crowd_stats *s, uint64_t ns)
 			      memory_order_relaxed);
 }
 
-uint64_t hist_quantile(const struct shared *sh, uint32_t procs, double share)
+void hist_clear(struct crowd_stats *s)
+{
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		s->hist[i] = 0;
+}
+
+uint64_t hist_quantile(const struct crowd_stats *s, uint32_t n, double share)
 {
 	uint64_t all = 0, seen = 0;
-	for (uint32_t p = 0; p < procs; p++)
+	for (uint32_t p = 0; p < n; p++)
 		for (unsigned i = 0; i < HIST_BUCKETS; i++)
-			all += sh->crowd[p].hist[i];
+			all += s[p].hist[i];
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
-		for (uint32_t p = 0; p < procs; p++)
-			seen += sh->crowd[p].hist[i];
+		for (uint32_t p = 0; p < n; p++)
+			seen += s[p].hist[i];
 		if (all && (double)seen >= share * (double)all)
 			return bucket_ns(i);
 	}
 	return 0;
 }
 
-uint64_t hist_max(const struct shared *sh, uint32_t procs)
+uint64_t hist_max(const struct crowd_stats *s, uint32_t n)
 {
 	for (unsigned i = HIST_BUCKETS; i-- > 0;)
-		for (uint32_t p = 0; p < procs; p++)
-			if (sh->crowd[p].hist[i])
+		for (uint32_t p = 0; p < n; p++)
+			if (s[p].hist[i])
 				return bucket_ns(i);
 	return 0;
 }
