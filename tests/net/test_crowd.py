@@ -106,6 +106,17 @@ def test_a_dialect_that_the_server_does_not_speak_is_said():
         assert done.returncode == 1 and "another dialect than mqtt" in done.stderr
 
 
+def test_the_cpu_of_all_threads_of_a_server_is_counted():
+    busy = "import threading, time\ndef spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()\ntime.sleep(60)"
+    with sluice.Edge(workers=1) as edge, subprocess.Popen([sys.executable, "-c", busy]) as server:
+        try:
+            done = subprocess.run([str(sluice.BUILD / "sluice-bench"), "idle", "-jq", "-n", "1", "-t", "2", "-u",
+                                   edge.url("tls", "/ws"), "-p", str(server.pid)], capture_output=True, text=True, timeout=60)
+        finally:
+            server.kill()
+        assert json.loads(done.stdout)["cpu_at_rest"] > 0.1
+
+
 def echo(edge, name, *args, seconds=3000):
     done = subprocess.run([str(sluice.BUILD / "sluice-bench"), "echo", "-j", "-q", "-u", edge.url(name, "/echo"), *args],
                           capture_output=True, text=True, timeout=seconds)
