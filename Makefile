@@ -250,8 +250,8 @@ bench: $(prepared) $(filter $(O)/tests/bench/bench_$(T)%,$(benches)) ## micro-be
 	@for b in $(filter $(O)/tests/bench/bench_$(T)%,$(benches)); do echo "$${b##*/}:"; $$b || exit 1; done
 
 .PHONY: compare
-compare: $(prepared) all ## Sluice beside npm ws and nginx with nchan, in one run (as root, on a quiet machine)
-	@/usr/bin/python3 tests/bench/compare.py
+compare: $(prepared) all $(filter %/bench_floor,$(benches)) ## fan-out beside npm ws, Socket.IO, nchan and mosquitto, bursts, latencies, slow readers (as root, on a quiet machine)
+	@/usr/bin/python3 tests/bench/fanout.py
 
 .PHONY: flood
 flood: $(prepared) all $(O)/tests/bench/bench_flood ## SYN floods against an edge with the shield and one without (as root, on a quiet machine)

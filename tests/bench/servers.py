@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -203,6 +204,8 @@ class Server:
         return None
 
     def __enter__(self):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # not all of them raise their own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         log = open(self.dir / f"{self.name}.log", "ab")
         if self.behind_it:
             (self.dir / "behind.conf").write_text(PLAIN.format(dir=self.dir, behind=self.behind))
