@@ -95,7 +95,7 @@ cflags   := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissi
 # stay visible to libc, or what libc allocates is freed by another heap.
 ldflags  := -pie -Wl,--as-needed \
             -Wl,--exclude-libs,$(if $(filter build,$(O)),ALL,libssl.a:libcrypto.a)
-ldlibs   := -lxdp -lbpf -lelf -lz -lmaxminddb -levent_core -lroaring -ljansson -lconfig -lm -lpthread
+ldlibs   := -lxdp -lbpf -lelf -lz -lmaxminddb -levent_core -lroaring -ljansson -lconfig -luring -lm -lpthread
 
 ifeq ($(O),build-fuzz)
 cflags  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSLUICE_SAN

@@ -19,7 +19,7 @@ die() { echo "deps: $*" >&2; exit 1; }
 
 # A word is a package, or command?package: the package only where the command is missing.
 build='binutils bpftool?bpftool ca-certificates clang?clang libbpf-dev libc6-dev libconfig-dev libelf-dev
- libevent-dev libjansson-dev libmaxminddb-dev libroaring-dev libxdp-dev make?make openssl?openssl zlib1g-dev
+ libevent-dev libjansson-dev libmaxminddb-dev libroaring-dev liburing-dev libxdp-dev make?make openssl?openssl zlib1g-dev
  dpkg-source?dpkg-dev xz-utils'
 test='chromium chromium-driver curl?curl ethtool?ethtool gnutls-cli?gnutls-bin iproute2 libclang-rt-14-dev tcpdump?tcpdump
  libcmocka-dev llvm procps python3 python3-cryptography python3-prometheus-client python3-pytest

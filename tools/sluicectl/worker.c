@@ -21,8 +21,9 @@ static void print_worker(const json_t *w)
 	       ctl_count(ctl_u64(w, "client_certificates_refused")));
 	printf("  in            %s messages, %s\n", ctl_count(ctl_u64(w, "messages_in")),
 	       ctl_bytes(ctl_u64(w, "bytes_in")));
-	printf("  out           %s deliveries, %s writes, %s\n",
+	printf("  out           %s deliveries, %s writes (%s), %s\n",
 	       ctl_count(ctl_u64(w, "deliveries")), ctl_count(ctl_u64(w, "writes")),
+	       json_is_true(json_object_get(w, "io_uring")) ? "by io_uring" : "one by one",
 	       ctl_bytes(ctl_u64(w, "bytes_out")));
 	printf("  compression   %s messages, %s became %s; inflated %s, %s refused\n",
 	       ctl_count(ctl_u64(w, "deflated")), ctl_bytes(ctl_u64(w, "deflated_from_bytes")),

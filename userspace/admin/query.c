@@ -96,6 +96,7 @@ static void put_worker(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "handshakes_resumed", s->handshakes_resumed);
 	json_key_u64(o, "client_certificates_refused", s->client_certificates_refused);
 	json_key_u64(o, "key_updates", s->key_updates);
+	json_key_bool(o, "io_uring", w->ring != NULL);
 	json_key_u64(o, "alerts_in", s->alerts_in);
 	json_key_u64(o, "alerts_out", s->alerts_out);
 	json_key_u64(o, "http_requests", s->http_requests);

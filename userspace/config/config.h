@@ -115,6 +115,7 @@ struct config_listener {
 	const char *client_crl_file; /* likewise; NULL: none */
 };
 
+enum config_uring { CONFIG_URING_OFF, CONFIG_URING_AUTO };
 enum config_ktls { CONFIG_KTLS_OFF, CONFIG_KTLS_AUTO };
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 /* As Mozilla's guidelines name them. */
@@ -269,6 +270,7 @@ struct config_offences {
 struct config {
 	const char *file; /* absolute path of what was read; "" for defaults */
 
+	enum config_uring io_uring;
 	uint32_t workers; /* 0: one per core this process may use */
 	bool pin_cores;
 	const char *user;  /* "" : stay who we are (workers then keep the keeper's) */

@@ -787,6 +787,11 @@ static const struct option_choice log_levels[] = {{"debug", LOG_DEBUG, NULL},
 						  {"error", LOG_ERROR, NULL},
 						  {NULL, 0, NULL}};
 
+static const struct option_choice uring_modes[] = {
+	{"off", CONFIG_URING_OFF, "each is written by a system call of its own"},
+	{"auto", CONFIG_URING_AUTO, "where the kernel allows it"},
+	{NULL, 0, NULL}};
+
 static const struct option root_options[] = {
 	{"workers", OPT_INT, AT(config, workers), .min = 1, .max = CONFIG_MAX_WORKERS,
 	 .zero = "one per core", .def = "0",
@@ -798,6 +803,11 @@ static const struct option root_options[] = {
 	{"max_connections", OPT_INT, AT(config, max_connections), .min = 16, .max = 16777216,
 	 .zero = "the limit of descriptors, minus 512", .def = "0",
 	 .help = "Connections per worker.", .price = "a few hundred bytes each, once used"},
+	{"io_uring", OPT_ENUM, AT(config, io_uring), .choices = uring_modes, .def = "\"auto\"",
+	 .help = "How the short messages of a fan-out are written: through io_uring a worker hands the kernel a "
+		 "hundred of them at once. Needs Linux 6.1, and kernel.io_uring_disabled not 2 (1 is enough for who "
+		 "starts as root); `sluicectl worker show` says which it is. The worker's ring can send and nothing else.",
+	 .price = "50 kB of the kernel's memory for each worker"},
 	{"user", OPT_STRING, AT(config, user), .check = check_account, .def = "\"nobody\"",
 	 .help = "The account of the workers. The keeper stays root, for the shield and the ports."},
 	{"group", OPT_STRING, AT(config, group), .check = check_account, .def = "\"\"",

@@ -4,8 +4,8 @@
  *    read(2) ─► scratch_in ─┬─────────── plain ───────────┬─► step of c->state
  *                           └─ tls_open, where it lies ────┘
  *
- *    parts ─┬─── plain ────┬─► sendmsg(2) ─► what it did not take: the tail
- *           └─ tls_seal ───┘
+ *    parts ─┬─── plain ────┬─┬─► sendmsg(2) ───────────┬─► what it did not take: the tail
+ *           └─ tls_seal ───┘ └─► ring, if it is short ─┘
  *
  * One read per event: the set is level-triggered, so whoever sends much is asked again
  * after all the others. */
@@ -22,7 +22,9 @@
 #include "conn/identity.h"
 #include "conn/list.h"
 #include "conn/partial.h"
+#include "conn/ring.h"
 #include "conn/step.h"
+#include "fanout/batch.h"
 #include "tls/tls.h"
 #include "worker/timer.h"
 #include "worker/worker.h"
@@ -293,6 +295,7 @@ static ssize_t send_now(struct worker *w, struct conn *c, const struct iovec *pa
 	int fd = conn_fd(c);
 	if (fd < 0)
 		return 0;
+	conn_depart(w);
 	struct msghdr m = {.msg_iov = (struct iovec *)parts, .msg_iovlen = n};
 	ssize_t sent = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 	w->stats.writes++;
@@ -352,11 +355,67 @@ static bool tail_send(struct worker *w, struct conn *c)
 	return true;
 }
 
+/* The socket has not taken all of what the ring had for it: the rest becomes the tail, as it does in
+ * put(). Nobody ends here, for somebody may have the conn in hand: an error comes again from the
+ * socket, and who has no room for a tail ends at the flush's end. */
+static void ring_short(void *ctx, uint64_t who, ssize_t sent, struct bytes rest)
+{
+	struct worker *w = ctx;
+	struct conn *c = conn_deref(&w->slab, (uint32_t)who, (uint32_t)(who >> 32));
+	assert(c != NULL && c->tail == 0);
+	w->stats.bytes_out -= rest.n;
+	if (tail_append(w, c, rest)) {
+		tail_wait(w, c);
+		return;
+	}
+	shutdown(conn_fd(c), SHUT_RDWR); /* nothing follows a hole */
+	if (w->n_cut < RING_WRITES)      /* else its socket tells */
+		w->cut[w->n_cut++] = who;
+}
+
+void conn_depart(struct worker *w)
+{
+	if (!ring_is_empty(w->ring))
+		ring_flush(w->ring, ring_short, w);
+}
+
+void conn_settle(struct worker *w)
+{
+	conn_depart(w);
+	while (w->n_cut > 0) {
+		uint64_t who = w->cut[--w->n_cut];
+		struct conn *c = conn_deref(&w->slab, (uint32_t)who, (uint32_t)(who >> 32));
+		if (c != NULL)
+			conn_end(w, c, CLOSE_SLOW_CONSUMER);
+	}
+}
+
+/* True: it will be sent with others. Whoever writes to a socket directly, or closes it, settles first. */
+static bool put_by_ring(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
+{
+	int fd = conn_fd(c);
+	if (w->ring == NULL || fd < 0 || c->tail != 0 || c->flags & CONN_F_END_FLUSH ||
+	    c->state != CONN_OPEN || !batch_flushing(w->batch))
+		return false;
+	uint64_t who = (uint64_t)c->gen << 32 | conn_index(&w->slab, c);
+	if (!ring_add(w->ring, fd, parts, n, who)) {
+		conn_depart(w);
+		if (c->tail != 0 || !ring_add(w->ring, fd, parts, n, who))
+			return false;
+	}
+	w->stats.writes++;
+	for (unsigned i = 0; i < n; i++)
+		w->stats.bytes_out += parts[i].iov_len;
+	return true;
+}
+
 /* Sends or queues. False: the conn has ended. */
 static bool put(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n)
 {
 	bool corked = is_corked(c);
 	size_t skip = 0;
+	if (put_by_ring(w, c, parts, n))
+		return true;
 	if (c->tail == 0) {
 		ssize_t sent = send_now(w, c, parts, n);
 		if (sent < 0)
@@ -456,6 +515,7 @@ bool conn_send_last(struct worker *w, struct conn *c, struct bytes words)
 {
 	struct iovec v = {.iov_base = (void *)words.p, .iov_len = words.n};
 	struct bytes out = words;
+	conn_depart(w);
 	if (c->flags & CONN_F_TLS && !(c->flags & CONN_F_KTLS)) {
 		bool sealed = tls_seal(w, c, &v, 1);
 		out = tls_output(w);

@@ -42,6 +42,12 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason);
 /* Flushes what is queued, then ends; input is ignored from here on. */
 void conn_linger(struct worker *w, struct conn *c, enum close_reason reason);
 
+/* Writes that conn_send() has gathered for many conns (conn/ring.h) leave. Some may end. For where no conn is
+ * in hand. */
+void conn_settle(struct worker *w);
+/* They leave, and nobody ends: before a descriptor is written to by another way, or closed. */
+void conn_depart(struct worker *w);
+
 /* Everything queued is out and the conn wants to end: for conn/io.c. */
 void conn_flushed(struct worker *w, struct conn *c);
 /* The peer sends no more. */

@@ -86,6 +86,7 @@ static void upper_gone(struct worker *w, struct conn *c)
 void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 {
 	assert(c->state != CONN_FREE && c->state != CONN_HELD);
+	conn_depart(w); /* the ring names it by its descriptor */
 	/* The first reason is the true one: a linger that ends has been closed before. */
 	if (c->close_reason != CLOSE_NONE)
 		reason = c->close_reason;
@@ -183,6 +184,7 @@ void conn_linger(struct worker *w, struct conn *c, enum close_reason reason)
 void conn_flushed(struct worker *w, struct conn *c)
 {
 	c->flags &= (uint16_t)~CONN_F_END_FLUSH;
+	conn_depart(w);
 	/* After a complete close handshake, or when the peer has finished, nothing can be
 	 * lost any more by closing. */
 	if (c->flags & (CONN_F_EOF | CONN_F_CLOSE_SEEN) || conn_fd(c) < 0) {

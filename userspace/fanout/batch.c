@@ -262,6 +262,7 @@ void batch_flush(struct worker *w)
 		if (c->flags & CONN_F_TOUCHED)
 			flush_conn(w, c);
 	}
+	conn_settle(w);
 	b->n_entries = b->n_touched = 0;
 	b->block_bytes = 0;
 	if (b->cap_entries > ENTRIES_KEPT)

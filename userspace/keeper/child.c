@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "conn/ring.h"
 #include "keeper/descriptors.h"
 #include "keeper/internal.h"
 #include "keeper/seccomp.h"
@@ -113,6 +114,15 @@ static int close_the_rest(struct keeper *k, const struct worker_start *s)
 	return err;
 }
 
+/* While we may still ask for it. */
+static struct ring *open_ring(const struct keeper *k, uint32_t id)
+{
+	struct ring *r = k->cfg->io_uring == CONFIG_URING_AUTO ? ring_open() : NULL;
+	if (r == NULL && k->cfg->io_uring == CONFIG_URING_AUTO && id == 0) /* one says it for all */
+		log_info("io_uring: %s: messages are written one by one", strerror(errno));
+	return r;
+}
+
 static void need(int err, const char *what)
 {
 	if (!err)
@@ -168,6 +178,7 @@ void child_run(struct keeper *k, uint32_t id, int channel)
 	shield_close(k->shield, false);
 
 	need(close_the_rest(k, &s), "close descriptors that are not ours");
+	s.ring = admin ? NULL : open_ring(k, id);
 	need(privilege_drop_all(&k->user), "drop privileges");
 	need(seccomp_confine(), "confine system calls");
 	exit(worker_main(&s));

@@ -126,7 +126,7 @@ static const uint16_t always[] = {
 	/* every turn */
 	SYS_recvfrom, SYS_sendto, SYS_sendmsg, SYS_recvmsg, SYS_read, SYS_write, SYS_readv,
 	SYS_writev, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_epoll_ctl, SYS_accept4, SYS_close,
-	SYS_shutdown, SYS_getsockopt, SYS_timerfd_settime, SYS_pread64,
+	SYS_shutdown, SYS_getsockopt, SYS_io_uring_enter, SYS_timerfd_settime, SYS_pread64,
 #ifdef __x86_64__
 	SYS_epoll_wait, SYS_poll,
 #endif

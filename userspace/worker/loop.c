@@ -466,6 +466,7 @@ static bool init(struct worker *w, const struct worker_start *start)
 	w->is_admin = start->id == start->n_workers;
 	w->cfg = start->cfg;
 	w->mailbox = start->mailbox;
+	w->ring = start->ring;
 	memcpy(w->hash_key, start->hash_key, sizeof(w->hash_key));
 	memcpy(w->member_up, start->member_up, (start->n_workers + 1) * sizeof(bool));
 	w->steps[CONN_HTTP] = &http_step;

@@ -24,6 +24,7 @@
 #include "base/wheel.h"
 #include "config/config.h"
 #include "conn/conn.h"
+#include "conn/ring.h"
 #include "conn/slab.h"
 
 struct admin;
@@ -83,6 +84,7 @@ struct worker_start {
 	const struct tls_denied *denied;
 	int keylog_fd;           /* debugging: secrets of sessions go there; -1: nowhere */
 	uint64_t tls_generation; /* how often they were read anew */
+	struct ring *ring;       /* NULL: there is none */
 	const bool *member_up;   /* n_workers + 1 */
 };
 
@@ -109,6 +111,10 @@ struct worker {
 	struct engine *engine;
 	struct fanout *fanout;
 	struct batch *batch;
+	struct ring *ring; /* NULL: all is written one by one */
+	uint64_t cut
+		[RING_WRITES]; /* gen << 32 | index of who lost bytes: ends once no conn is in hand */
+	uint32_t n_cut;
 	struct ws_deflate
 		*deflate; /* of all conns with CONN_F_DEFLATE, and of all their messages */
 	struct tls *tls;

@@ -103,6 +103,10 @@ static inline void world_read_frames(struct client *cl, const uint8_t *p, size_t
 	}
 }
 
+void conn_settle(struct worker *w)
+{
+}
+
 void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
 	       size_t bytes)
 {
