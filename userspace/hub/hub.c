@@ -36,8 +36,15 @@ static_assert(sizeof(struct channel) == sizeof(struct channel_entry), "is one of
 
 #define SCAN_MAX 65536u /* entries that hub_channels() looks at in one call */
 
+#define REST_LOOKS 1024u /* entries looked at by one hub_rest() */
+#define REST_WORKS 16u   /* ... and channels whose sets are made small */
+#define REST_EVERY                                                                                 \
+	16u /* ticks, some two seconds, from the beginning of one round to that of the next */
+
 struct hub {
 	struct channel_table channels;
+	uint32_t rest_at;    /* the next entry that hub_rest() looks at */
+	uint32_t rest_ticks; /* calls in this round */
 };
 
 struct hub *hub_new(struct worker *w)
@@ -462,6 +469,24 @@ bool hub_channels(struct hub *h, uint32_t *cursor, uint32_t n,
 		n--;
 	}
 	return *cursor < h->channels.high;
+}
+
+void hub_rest(struct hub *h)
+{
+	unsigned works = 0;
+	h->rest_ticks++;
+	for (uint32_t n = 0; n < REST_LOOKS && works < REST_WORKS; n++, h->rest_at++) {
+		if (h->rest_at >= h->channels.high) {
+			if (h->rest_ticks < REST_EVERY)
+				return;
+			h->rest_at = h->rest_ticks = 0;
+			if (h->channels.high == 0)
+				return;
+		}
+		struct channel *ch = channel_at(h, h->rest_at);
+		if (ch->key.n > 0)
+			works += members_rest(&ch->members);
+	}
 }
 
 uint32_t hub_channel_count(const struct hub *h)

@@ -110,6 +110,8 @@ struct hub_channel_info {
  * entries; false when done. */
 bool hub_channels(struct hub *h, uint32_t *cursor, uint32_t n,
 		  void (*fn)(void *ctx, const struct hub_channel_info *info), void *ctx);
+/* Each tick: some of the sets that have not changed for a while are made as small as they get. */
+void hub_rest(struct hub *h);
 uint32_t hub_channel_count(const struct hub *h);
 size_t hub_memory(const struct hub *h);
 

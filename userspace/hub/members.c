@@ -16,7 +16,9 @@ struct member_set {
 	roaring_bitmap_t *set; /* owned, never empty */
 	uint32_t n;
 	uint8_t encoding;
+	uint8_t restless; /* SETTLED: as small as it gets */
 };
+enum { SETTLED, QUIET, CHANGED };
 
 /* Those in use, by encoding: nearly always one, so there is no array over all that there might be. */
 struct member_sets {
@@ -88,6 +90,7 @@ static bool sets_add(struct member_sets **at, uint32_t index, uint8_t e)
 	if (of == NULL)
 		return false;
 	of->n += roaring_bitmap_add_checked(of->set, index);
+	of->restless = CHANGED;
 	return true;
 }
 
@@ -97,6 +100,7 @@ static bool sets_remove(struct member_sets *s, uint32_t index, uint8_t keep)
 	for (struct member_set *of = s->of; of < s->of + s->n; of++) {
 		if (of->encoding == keep || !roaring_bitmap_remove_checked(of->set, index))
 			continue;
+		of->restless = CHANGED;
 		if (--of->n == 0)
 			sets_shut(s, of);
 		return true;
@@ -303,6 +307,24 @@ unsigned members_recipients(struct members *m, const struct publication *p, uint
 		used += listed;
 	}
 	return n;
+}
+
+/* ── rest ── */
+
+bool members_rest(struct members *m)
+{
+	bool worked = false;
+	if (!m->is_sets)
+		return false;
+	for (struct member_set *of = m->sets->of; of < m->sets->of + m->sets->n; of++) {
+		if (of->restless == SETTLED || --of->restless != SETTLED)
+			continue;
+		/* What a cursor walks is not touched: containers that are shared are copied first. */
+		roaring_bitmap_run_optimize(of->set);
+		roaring_bitmap_shrink_to_fit(of->set);
+		worked = true;
+	}
+	return worked;
 }
 
 /* ── memory ── */

@@ -122,6 +122,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	listener_tick(w);
 	offence_tick(w);
 	rest(w);
+	hub_rest(w->hub);
 	if (w->engine != NULL)
 		w->engine_ops->tick(w);
 }

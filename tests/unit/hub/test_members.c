@@ -185,6 +185,40 @@ TEST(members, a_set_with_only_the_sender_in_it_is_no_part)
 	members_fini(&m);
 }
 
+/* What has not changed between two looks shrinks; a cursor's copy of it says what it said. */
+TEST(members, sets_at_rest_are_small)
+{
+	struct members m = {0};
+	for (uint32_t i = 0; i < 100000; i++)
+		assert_true(members_put(&m, i, ENC_CHANNEL));
+	size_t before = members_memory(&m);
+	struct fanout_part parts[ENC_SETS];
+	uint32_t few[FANOUT_FEW];
+	struct publication p = {.kind = PUB_MESSAGE, .data = BYTES_LIT("1")};
+	assert_int_equal(members_recipients(&m, &p, CONN_NONE, parts, few), 1);
+	roaring_uint32_iterator_t it;
+	roaring_init_iterator(parts[0].set, &it);
+	roaring_advance_uint32_iterator(&it);
+	assert_false(members_rest(&m));
+	assert_true(members_remove(&m, 77777)); /* it has changed: not yet */
+	assert_false(members_rest(&m));
+	assert_true(members_rest(&m));
+	assert_false(members_rest(&m));
+	assert_true(before > 16000);
+	assert_true(members_memory(&m) < 400);
+	uint32_t n = 1;
+	for (; it.has_value; roaring_advance_uint32_iterator(&it))
+		assert_int_equal(it.current_value, n++);
+	assert_int_equal(n, 100000);
+	roaring_bitmap_free(parts[0].set);
+	for (uint32_t i = 0; i < 100000; i++) { /* and it goes on as ever */
+		assert_int_equal(members_has(&m, i), i != 77777);
+		assert_int_equal(members_remove(&m, i), i != 77777);
+	}
+	assert_int_equal(members_memory(&m), 0);
+	members_fini(&m);
+}
+
 TEST(members, random_life_against_a_model)
 {
 	enum { N = 3000, STEPS = 120000, SNAPS = 8 };
@@ -202,6 +236,8 @@ TEST(members, random_life_against_a_model)
 	srand(13);
 	memset(enc, -1, sizeof(enc));
 	for (unsigned step = 0; step < STEPS; step++) {
+		if (rand() % 64 == 0)
+			members_rest(&m);
 		uint32_t i = (uint32_t)rand() % (step / 30000 % 2 ? N : 12);
 		if (rand() % 100 < (step / 15000 % 2 ? 70 : 40)) {
 			int8_t e = (int8_t)any_encoding((unsigned)rand());
