@@ -161,6 +161,15 @@ const char *check_channel(const char *s)
 					     "a channel outside user:, which belongs to users";
 }
 
+const char *check_namespace(const char *s)
+{
+	return *s == '\0' || (name_valid(bytes_str(s), CONFIG_MAX_CHANNEL_NAME) &&
+			      !strchr(s, ':')) ?
+		       NULL :
+		       "the part of channel names before the first colon, without it, or \"\" for all "
+		       "others";
+}
+
 /* As long as a path, which is what a space is called if nobody names it. */
 const char *check_space(const char *s)
 {

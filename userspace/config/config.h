@@ -43,6 +43,8 @@
 #define CONFIG_MAX_DENY         16384
 #define CONFIG_MAX_CHANNEL_NAME 100 /* bytes, as in tools/doc/protocol.md */
 #define CONFIG_MAX_FIELD_NAME   64  /* bytes, of a relay's name or field */
+#define CONFIG_MAX_NAMESPACES   256
+#define CONFIG_MAX_HISTORY      1000000 /* messages of one channel */
 
 /* An address prefix. IPv4 sits in the first four bytes; host bits are zero. */
 struct config_prefix {
@@ -185,6 +187,22 @@ struct config_relay {
 	bool ephemeral; /* not kept in history */
 };
 
+/* What becomes of who reads more slowly than its channels are written to. */
+enum config_slow_consumer {
+	CONFIG_SLOW_DISCONNECT, /* closed with 4008 */
+	CONFIG_SLOW_DROP_OLDEST,
+	CONFIG_SLOW_CONFLATE, /* only the newest message of each channel is kept for it */
+};
+
+/* How the channels are kept whose names have `name` before their first colon. */
+struct config_namespace {
+	const char *name;       /* "": all channels that no other is for */
+	uint32_t history;       /* messages kept of each channel; 0: none, and no positions */
+	uint64_t history_bytes; /* of each channel */
+	uint32_t history_age_ms;
+	enum config_slow_consumer slow_consumer;
+};
+
 struct config_page {
 	const char *path;
 	const char *file;  /* absolute */
@@ -292,6 +310,7 @@ struct config {
 		uint32_t connection_queue_bytes; /* per connection; beyond: close 4008 */
 		uint64_t mailbox_bytes;          /* all rings of all workers together */
 		uint64_t mailbox_overflow_bytes; /* per worker: waiting for a full ring */
+		uint64_t history_bytes;          /* per worker: all channels at home there */
 	} memory;
 
 	struct {
@@ -363,11 +382,16 @@ struct config {
 	uint32_t n_spaces;
 	const struct config_relay *relays;
 	uint32_t n_relays;
+	const struct config_namespace *namespaces; /* one of them is "" */
+	uint32_t n_namespaces;
 	const struct config_page *pages;
 	uint32_t n_pages;
 
 	void *_arena; /* config.c only */
 };
+
+/* The namespace of a channel, as an index: to be looked up once and kept with the channel. */
+uint16_t config_namespace_of(const struct config *cfg, struct bytes channel);
 
 /* Start from {0}. Owns its strings until config_errors_fini(). */
 struct config_error {

@@ -315,6 +315,33 @@ static void add_built_in_relays(struct load *l)
 	cfg->n_relays = n;
 }
 
+void finish_namespace(struct load *l, const config_setting_t *set, void *obj)
+{
+	const struct config_namespace *ns = obj;
+
+	no_duplicate(l, set, group_named("namespace"), "name", l->cfg->namespaces,
+		     l->cfg->n_namespaces, ns->name);
+}
+
+/* Every channel is of some namespace: "" stands behind the operator's own, unless it is there. */
+static void add_other_namespace(struct load *l)
+{
+	struct config *cfg = l->cfg;
+	uint32_t n = cfg->n_namespaces;
+	struct config_namespace *list;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (cfg->namespaces[i].name && !*cfg->namespaces[i].name)
+			return;
+	list = load_alloc(l, (n + 1) * sizeof(*list));
+	if (n)
+		memcpy(list, cfg->namespaces, n * sizeof(*list));
+	list[n].name = "";
+	group_into(l, group_named("namespace"), NULL, &list[n]);
+	cfg->namespaces = list;
+	cfg->n_namespaces = n + 1;
+}
+
 static const char *type_of(const char *file)
 {
 	static const char *const types[][2] = {
@@ -733,6 +760,7 @@ void finish_root(struct load *l, const config_setting_t *set, void *obj)
 
 	assert(obj == cfg);
 	add_built_in_relays(l);
+	add_other_namespace(l);
 	number_spaces(l);
 	check_serves(l, set);
 	if (cfg->shield.n_protect == 0)

@@ -59,6 +59,12 @@ static const struct option memory_options[] = {
 	 .help = "Per worker: publications that wait for room in another worker's ring. While any "
 		 "wait, no publisher is read; beyond it publications are refused as overloaded.",
 	 .price = "memory, only while a worker lags behind"},
+	{"history", OPT_BYTES, INNER_AT(memory, history_bytes), .min = 1 * MiB, .max = 1024 * GiB,
+	 .def = "\"256 MiB\"",
+	 .help = "Per worker: what is kept of all channels at home there. Beyond it the oldest messages go "
+		 "of those channels that were published to longest ago; who would recover from there is "
+		 "told that it cannot.",
+	 .price = "memory, as far as namespaces keep history"},
 };
 
 static const struct option_group memory_group = {
@@ -459,6 +465,44 @@ static const struct option_group relay_group = {
 		"\"chat\" (field text, echo = true) and \"typing\" (no field, ephemeral = true).",
 };
 
+/* ---- namespaces ---- */
+
+static const struct option_choice slow_consumers[] = {
+	{"disconnect", CONFIG_SLOW_DISCONNECT, "it is closed with 4008"},
+	{"drop_oldest", CONFIG_SLOW_DROP_OLDEST, "it misses the oldest of what waits for it"},
+	{"conflate", CONFIG_SLOW_CONFLATE, "it gets the newest message of each channel"},
+	{NULL, 0, NULL}};
+
+static const struct option namespace_options[] = {
+	{"name", OPT_STRING, AT(config_namespace, name), .required = true, .check = check_namespace,
+	 .sample = "\"chat\"",
+	 .help = "The part of a channel's name before its first colon, or all of one that has none: "
+		 "\"chat\" is for chat:7 and for chat. \"\" is for all channels that no other is for."},
+	{"history", OPT_INT, AT(config_namespace, history), .min = 1, .max = CONFIG_MAX_HISTORY,
+	 .zero = "none", .def = "0", .sample = "100",
+	 .help = "Messages that are kept of each channel, so that who was away for a moment gets what it has "
+		 "missed (recover), and who is new the last ones (history). Channels that keep none have "
+		 "no epoch and no offsets either.",
+	 .price = "memory.history bounds it; some 100 bytes for each message beside its own"},
+	{"history_bytes", OPT_BYTES, AT(config_namespace, history_bytes), .min = 1 * KiB,
+	 .max = 1 * GiB, .def = "\"256 KiB\"", .help = "Bytes that are kept of each channel."},
+	{"history_age", OPT_MS, AT(config_namespace, history_age_ms), .min = 100,
+	 .max = 30 * 24 * H, .def = "\"5 min\"",
+	 .help = "No message is kept for longer; nor is a channel that nobody has and nobody publishes to."},
+	{"slow_consumer", OPT_ENUM, AT(config_namespace, slow_consumer), .choices = slow_consumers,
+	 .def = "\"disconnect\"",
+	 .help = "What happens to who reads more slowly than is published."},
+};
+
+static const struct option_group namespace_group = {
+	.name = "namespace",
+	.key = "name",
+	.size = sizeof(struct config_namespace),
+	OPTIONS(namespace_options),
+	.finish = finish_namespace,
+	.help = "How channels are kept, by the first part of their names, in all spaces alike.",
+};
+
 /* ---- pages ---- */
 
 static const struct option page_options[] = {
@@ -844,6 +888,8 @@ static const struct option root_options[] = {
 	 .group = &listener_group, .def = "()", .in_sample = true},
 	{"relays", OPT_GROUPS, LIST_AT(config, relays), .max = CONFIG_MAX_RELAYS,
 	 .group = &relay_group, .def = "()"},
+	{"namespaces", OPT_GROUPS, LIST_AT(config, namespaces), .max = CONFIG_MAX_NAMESPACES,
+	 .group = &namespace_group, .def = "()"},
 	{"pages", OPT_GROUPS, LIST_AT(config, pages), .max = CONFIG_MAX_PAGES, .group = &page_group,
 	 .def = "()"},
 	{"shield", OPT_GROUP, .offset = offsetof(struct config, shield), .group = &shield_group},

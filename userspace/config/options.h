@@ -9,6 +9,7 @@
  *   value.c     one value: text ↔ number, prefix, duration …
  *   check.c     one string: is it a name, a path, an origin …
  *   finish.c    what one option alone cannot know: references, conflicts, files
+ *   namespace.c which namespace a channel is of
  *   show.c      structs + table → effective values, as sluice.conf or JSON
  *   manual.c    table → the sample sluice.conf and sluice.conf(5)
  *
@@ -184,6 +185,7 @@ const char *check_origin(const char *s);
 const char *check_token(const char *s);
 const char *check_channel(const char *s);
 const char *check_space(const char *s);
+const char *check_namespace(const char *s);
 const char *check_relay_channel(const char *s);
 const char *check_field(const char *s);
 const char *check_type(const char *s);
@@ -203,6 +205,7 @@ void finish_certificate(struct load *l, const config_setting_t *set, void *obj);
 void finish_listener(struct load *l, const config_setting_t *set, void *obj);
 void finish_endpoint(struct load *l, const config_setting_t *set, void *obj);
 void finish_relay(struct load *l, const config_setting_t *set, void *obj);
+void finish_namespace(struct load *l, const config_setting_t *set, void *obj);
 void finish_list(struct load *l, const config_setting_t *set, void *obj);
 void finish_offences(struct load *l, const config_setting_t *set, void *obj);
 void finish_cookies(struct load *l, const config_setting_t *set, void *obj);

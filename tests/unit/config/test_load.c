@@ -122,6 +122,8 @@ TEST(config, an_empty_file_gives_the_defaults)
 	config_free(cfg);
 	cfg = config_defaults();
 	assert_int_equal(cfg->n_relays, 2);
+	assert_int_equal(cfg->n_namespaces, 1);
+	assert_int_equal(cfg->namespaces[0].history, 0);
 	config_free(cfg);
 }
 
@@ -461,6 +463,34 @@ TEST(config, chat_and_typing_are_built_in_and_may_be_replaced)
 	config_free(cfg);
 }
 
+TEST(config, a_channel_is_of_the_namespace_before_its_first_colon)
+{
+	struct config *cfg = good("namespaces = ( { name = \"chat\"; history = 100; },"
+				  " { name = \"news\"; slow_consumer = \"conflate\"; } );");
+	const struct config_namespace *ns = cfg->namespaces;
+	assert_int_equal(cfg->n_namespaces, 3); /* and the one for all others */
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT("chat:7")), 0);
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT("chat")), 0);
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT("chat:7:news")), 0);
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT("news:")), 1);
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT("chats:7")), 2);
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT(":chat")), 2);
+	assert_string_equal(ns[2].name, "");
+	assert_int_equal(ns[0].history, 100);
+	assert_int_equal(ns[0].history_bytes, 256 << 10);
+	assert_int_equal(ns[0].history_age_ms, 300000);
+	assert_int_equal(ns[0].slow_consumer, CONFIG_SLOW_DISCONNECT);
+	assert_int_equal(ns[1].slow_consumer, CONFIG_SLOW_CONFLATE);
+	assert_int_equal(ns[2].history, 0);
+	config_free(cfg);
+
+	cfg = good("namespaces = ( { name = \"\"; history = 10; }, { name = \"x\"; } );");
+	assert_int_equal(cfg->n_namespaces, 2);
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT("chat:7")), 0);
+	assert_int_equal(config_namespace_of(cfg, BYTES_LIT("x:7")), 1);
+	config_free(cfg);
+}
+
 #define SERVES(more, port, serves)                                                                 \
 	"{ address = \"" more "\"; port = " port "; serves = ( " serves " ); }"
 
@@ -611,6 +641,10 @@ TEST(config, a_wrong_value_is_named_with_what_is_allowed)
 		{"relays = ( { name = \"x\"; fields = [\"from\"]; } );", "is one that Sluice sets"},
 		{"relays = ( { name = \"x\"; role = \"admin\"; } );",
 		 "unknown option 'role' in relay x"},
+		{"namespaces = ( { name = \"a:b\"; } );", "before the first colon"},
+		{"namespaces = ( { name = \"a\"; }, { name = \"a\"; } );", "is there already"},
+		{"namespaces = ( { name = \"a\"; slow_consumer = \"wait\"; } );",
+		 "allowed is \"disconnect\", \"drop_oldest\", \"conflate\""},
 		{"shield = { mode = \"fast\"; };",
 		 "allowed is \"auto\", \"native\", \"generic\", \"off\""},
 		{"shield = { interfaces = \"sixteen_letters_\"; };", "at most 15 bytes"},

@@ -32,6 +32,8 @@ static const char full[] =
 	"                trusted_proxies = \"10.0.0.0/8 ::1\"; } );"
 	"relays = ( { name = \"m\"; channel = \"{b}\"; fields = (\"x\", { name = \"y\"; max = 7; }); },"
 	"           { name = \"n\"; channel = \"fixed\"; echo = true; } );"
+	"namespaces = ( { name = \"m\"; history = 3; history_bytes = 4097; history_age = 1501;"
+	"                 slow_consumer = \"drop_oldest\"; } );"
 	"shield = { interfaces = \"lo\"; mode = \"generic\"; deny = \"192.0.2.1 2001:db8::/32\";"
 	" manage = { prefixes = \"10.0.0.0/8\"; ports = (22, \"8000-8099\"); };"
 	" rules = { malformed = \"observe\"; rate = \"off\"; };"
