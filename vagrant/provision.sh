@@ -13,7 +13,7 @@ set -eu
 
 # libraries that sluiced and sluicectl are linked with; bpftool, which sluicectl shows maps with;
 # what the tests call
-packages='libbpf1 libxdp1 libelf1 zlib1g libevent-core-2.1-7 libroaring0 libjansson4 libconfig9 libmaxminddb0
+packages='libbpf1 libxdp1 libelf1 zlib1g libevent-core-2.1-7 libroaring0 liburing2 libjansson4 libconfig9 libmaxminddb0
  bpftool ethtool iproute2 openssl python3 libcmocka0 python3-pytest python3-websockets python3-cryptography
  procps util-linux tcpdump curl gnutls-bin'
 

@@ -25,6 +25,8 @@ static void print_worker(const json_t *w)
 	       ctl_count(ctl_u64(w, "deliveries")), ctl_count(ctl_u64(w, "writes")),
 	       json_is_true(json_object_get(w, "io_uring")) ? "by io_uring" : "one by one",
 	       ctl_bytes(ctl_u64(w, "bytes_out")));
+	printf("  slow readers  %s deliveries dropped, %s replaced by newer ones\n",
+	       ctl_count(ctl_u64(w, "dropped")), ctl_count(ctl_u64(w, "conflated")));
 	printf("  compression   %s messages, %s became %s; inflated %s, %s refused\n",
 	       ctl_count(ctl_u64(w, "deflated")), ctl_bytes(ctl_u64(w, "deflated_from_bytes")),
 	       ctl_bytes(ctl_u64(w, "deflated_to_bytes")), ctl_count(ctl_u64(w, "inflated")),
@@ -32,11 +34,12 @@ static void print_worker(const json_t *w)
 	printf("  publications  %s here, %s refused as overloaded; channels %s\n",
 	       ctl_count(ctl_u64(w, "publications")), ctl_count(ctl_u64(w, "overloaded")),
 	       ctl_count(ctl_u64(w, "channels")));
-	printf("  memory        slab %s, hub %s, fan-out %s, unfinished %s, unsent %s\n",
+	printf("  memory        slab %s, hub %s, fan-out %s, unfinished %s, unsent %s, waiting %s\n",
 	       ctl_bytes(ctl_u64(m, "slab_touched_bytes")), ctl_bytes(ctl_u64(m, "hub_bytes")),
 	       ctl_bytes(ctl_u64(m, "fanout_bytes")),
 	       ctl_bytes(ctl_u64(json_object_get(m, "partials"), "lent_bytes")),
-	       ctl_bytes(ctl_u64(json_object_get(m, "tails"), "lent_bytes")));
+	       ctl_bytes(ctl_u64(json_object_get(m, "tails"), "lent_bytes")),
+	       ctl_bytes(ctl_u64(m, "backlog_bytes")));
 	printf("  mailbox       %s sent, %s received, %s queued\n", ctl_count(ctl_u64(box, "sent")),
 	       ctl_count(ctl_u64(box, "received")), ctl_bytes(ctl_u64(box, "queued_bytes")));
 	printf("  closed       ");

@@ -10,6 +10,7 @@
 #include "conn/door.h"
 #include "conn/list.h"
 #include "engine/engine.h"
+#include "fanout/backlog.h"
 #include "fanout/fanout.h"
 #include "tls/tls.h"
 #include "worker/mailbox.h"
@@ -71,6 +72,7 @@ static void put_memory(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "slab_touched_bytes", (uint64_t)w->slab.high * sizeof(struct conn));
 	json_key_u64(o, "hub_bytes", hub_memory(w->hub));
 	json_key_u64(o, "fanout_bytes", fanout_memory(w->fanout));
+	json_key_u64(o, "backlog_bytes", backlogs_memory(w->backlogs));
 	put_pool(o, BYTES_LIT("partials"), w->pool);
 	put_pool(o, BYTES_LIT("tails"), w->tails);
 	put_pool(o, BYTES_LIT("subscriptions"), w->subs);
@@ -107,6 +109,8 @@ static void put_worker(struct json_out *o, const struct worker *w)
 	json_key_u64(o, "publications", s->publications);
 	json_key_u64(o, "overloaded", s->overloaded);
 	json_key_u64(o, "deliveries", s->deliveries);
+	json_key_u64(o, "dropped", s->dropped);
+	json_key_u64(o, "conflated", s->conflated);
 	json_key_u64(o, "deflated", s->deflated);
 	json_key_u64(o, "deflated_from_bytes", s->deflated_from_bytes);
 	json_key_u64(o, "deflated_to_bytes", s->deflated_to_bytes);

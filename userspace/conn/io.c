@@ -24,6 +24,7 @@
 #include "conn/partial.h"
 #include "conn/ring.h"
 #include "conn/step.h"
+#include "fanout/backlog.h"
 #include "fanout/batch.h"
 #include "tls/tls.h"
 #include "worker/timer.h"
@@ -33,6 +34,7 @@
 #define FRAME_EXTRA_BYTES 512
 /* As much is sealed and written at once. */
 #define SEND_BYTES        (128u << 10)
+#define BACKLOG_PARTS     64u
 
 static bool same_conn(const struct worker *w, uint32_t index, uint32_t gen)
 {
@@ -280,7 +282,7 @@ static void tail_moved(struct worker *w, struct conn *c)
 
 /* The peer reads too slowly. A close frame goes behind what is queued (whoever reads on learns
  * why); a deadline ends the rest. */
-static void overflow(struct worker *w, struct conn *c)
+void conn_too_slow(struct worker *w, struct conn *c)
 {
 	if (c->state != CONN_OPEN) {
 		conn_end(w, c, CLOSE_SLOW_CONSUMER);
@@ -492,23 +494,44 @@ static unsigned some_frames(const struct iovec *parts, unsigned n, size_t bound,
 	return k;
 }
 
-void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
-	       size_t bytes)
+bool conn_is_full(const struct conn *c)
+{
+	return c->flags & CONN_F_TAIL_WAIT && (c->state == CONN_OPEN || c->state == CONN_CLOSING);
+}
+
+size_t conn_queue_room(const struct worker *w, const struct conn *c)
+{
+	size_t bound = queue_bound(w, c);
+	return bound - MIN(bound, c->tail ? buffer_size(w->tails, c->tail) : 0);
+}
+
+bool conn_queues_bounded(struct worker *w, const struct conn *spare)
+{
+	while (backlogs_memory(w->backlogs) > w->cfg->memory.queue_bytes)
+		if (!tail_sacrifice(w, spare))
+			return false;
+	return true;
+}
+
+unsigned conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
+		   size_t bytes)
 {
 	size_t bound = queue_bound(w, c), some;
-	for (unsigned k; n > 0; parts += k, n -= k) {
+	unsigned taken = 0;
+	for (unsigned k; n > 0 && !conn_is_full(c); parts += k, n -= k, taken += k) {
 		size_t queued = is_corked(c) ? 0 : conn_queued(w, c),
 		       room = bound - MIN(bound, queued);
 		k = some_frames(parts, n, MIN(room, SEND_BYTES), &some);
 		if (queued > 0 && queued + some > bound) {
-			overflow(w, c);
-			return;
+			conn_too_slow(w, c);
+			return taken;
 		}
 		if (!put_frames(w, c, parts, k))
-			return;
+			return taken;
 	}
 	if (c->tail == 0 && c->flags & CONN_F_END_FLUSH)
 		conn_flushed(w, c);
+	return taken;
 }
 
 bool conn_send_last(struct worker *w, struct conn *c, struct bytes words)
@@ -529,11 +552,40 @@ bool conn_send_last(struct worker *w, struct conn *c, struct bytes words)
 	return true;
 }
 
+/* Some of what waits is sealed. False: the conn has ended. *n: how much it was, 0: there was none. */
+static bool send_waiting(struct worker *w, struct conn *c, unsigned *n)
+{
+	struct iovec parts[BACKLOG_PARTS];
+	size_t bytes;
+	*n = backlog_peek(w, c, parts, BACKLOG_PARTS, SEND_BYTES, &bytes);
+	if (*n == 0)
+		return true;
+	if (!put_frames(w, c, parts, *n))
+		return false;
+	backlog_take(w, c, *n);
+	return true;
+}
+
+bool conn_send_backlog(struct worker *w, struct conn *c)
+{
+	unsigned n;
+	do
+		if (!send_waiting(w, c, &n))
+			return false;
+	while (n > 0);
+	return true;
+}
+
 void conn_writable(struct worker *w, struct conn *c)
 {
 	if (c->tail == 0)
 		return;
 	if (!tail_send(w, c) || c->tail != 0)
+		return;
+	for (unsigned n = 1; n > 0 && c->tail == 0;)
+		if (!send_waiting(w, c, &n))
+			return;
+	if (c->tail != 0)
 		return;
 	if (c->flags & CONN_F_END_FLUSH)
 		conn_flushed(w, c);
@@ -541,7 +593,7 @@ void conn_writable(struct worker *w, struct conn *c)
 
 size_t conn_queued(const struct worker *w, const struct conn *c)
 {
-	return c->tail ? buffer_size(w->tails, c->tail) : 0;
+	return c->tail ? buffer_size(w->tails, c->tail) + backlog_bytes(w, c) : 0;
 }
 
 void conn_read_stop(struct worker *w, struct conn *c, bool stop)

@@ -24,8 +24,21 @@ void conn_writable(struct worker *w, struct conn *c);
 /* Seals and writes the parts, whole frames each, in as few records as they fit. What the socket does
  * not take is queued; where the bound is reached it ends between two frames (4008), but one frame,
  * however long, may always wait alone. May end the conn. */
-void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
-	       size_t bytes);
+/* Returns how many parts are on their way: once an open conn's socket takes no more, the others are left to
+ * fanout/backlog.h, unsealed. */
+unsigned conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
+		   size_t bytes);
+/* An open conn with something that its socket has not taken: conn_send() would take nothing. */
+bool conn_is_full(const struct conn *c);
+/* What waits for it (fanout/backlog.h) becomes records behind its tail. False: the conn has ended. */
+bool conn_send_backlog(struct worker *w, struct conn *c);
+/* More than may wait for it: a close frame, 4008, or its end. */
+void conn_too_slow(struct worker *w, struct conn *c);
+/* Bytes that may still wait for it. */
+size_t conn_queue_room(const struct worker *w, const struct conn *c);
+/* All that waits, for all conns, is beyond its bound: others that have taken nothing for longest end. False: this
+ * one is left alone with it. */
+bool conn_queues_bounded(struct worker *w, const struct conn *spare);
 
 /* Ends a connection for `reason`, politely where the reason has a WebSocket code and the
  * conn is OPEN: a close frame goes out and the peer's answer is awaited for a bounded

@@ -25,6 +25,7 @@
 #include "conn/io.h"
 #include "conn/partial.h"
 #include "conn/step.h"
+#include "fanout/backlog.h"
 #include "fanout/batch.h"
 #include "fanout/fanout.h"
 #include "listener/listener.h"
@@ -105,6 +106,8 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 		tls_end(w, c);
 	buffer_free(w->pool, &c->record);
 	buffer_free(w->pool, &c->message);
+	if (c->tail != 0)
+		backlog_forget(w, c);
 	conn_tail_end(w, c);
 	identity_forget(w, c);
 	if (conn_fd(c) >= 0) {
@@ -167,6 +170,8 @@ void conn_close_slow(struct worker *w, struct conn *c)
 	leave(w, c, CONN_CLOSING, CLOSE_SLOW_CONSUMER);
 	c->flags |= CONN_F_CLOSE_SENT;
 	batch_drop(w, c);
+	if (c->tail != 0 && !conn_send_backlog(w, c))
+		return;
 	if (!conn_send_last(w, c, BYTES(frame, n)))
 		conn_end(w, c, CLOSE_SLOW_CONSUMER);
 }

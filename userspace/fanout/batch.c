@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "conn/io.h"
+#include "fanout/backlog.h"
 #include "worker/worker.h"
 
 #define ENTRIES      1024u         /* full: deliveries of about 3 ms of sealing and writing */
@@ -222,6 +223,50 @@ static unsigned gather(struct batch *b, uint32_t *at, size_t *bytes)
 	return n;
 }
 
+/* Entries from `at` on wait until the socket takes more. The conn may end, or begin to close. */
+static void keep(struct worker *w, struct conn *c, uint32_t at)
+{
+	struct batch *b = w->batch;
+	size_t room = conn_queue_room(w, c);
+	for (; at != CONN_NONE; at = b->entries[at].next) {
+		const struct entry *e = &b->entries[at];
+		struct frame_ref *f = e->n ? frame_ref_raw(BYTES(e->bytes, e->n), BYTES(NULL, 0)) :
+				      e->frame != NULL ? frame_ref_get(e->frame) :
+							 NULL;
+		bool waits = f != NULL && backlog_add(w, c, f, room);
+		if (f != NULL)
+			frame_ref_put(f);
+		if (!waits || !conn_queues_bounded(w, c)) {
+			conn_too_slow(w, c);
+			return;
+		}
+	}
+}
+
+/* Sends what it can of a chain's entries from `at` on, in one go; returns where the rest begins. */
+static uint32_t send_some(struct worker *w, struct conn *c, uint32_t at)
+{
+	struct batch *b = w->batch;
+	uint32_t from = at, gen = c->gen;
+	size_t bytes;
+	unsigned n = gather(b, &at, &bytes);
+	if (n == 0) {
+		conn_end(w, c, CLOSE_NO_MEMORY);
+		return at;
+	}
+	/* "close when all is out" must not come true between two pieces */
+	uint16_t later = at != CONN_NONE ? c->flags & CONN_F_END_FLUSH : 0;
+	c->flags &= (uint16_t)~later;
+	unsigned taken = conn_send(w, c, b->parts, n, bytes);
+	if (c->gen == gen)
+		c->flags |= later;
+	if (taken == n)
+		return at;
+	for (; taken > 0; taken--)
+		from = b->entries[from].next;
+	return from;
+}
+
 /* c may have ended afterwards; its chain is let go either way. */
 static void flush_conn(struct worker *w, struct conn *c)
 {
@@ -232,18 +277,11 @@ static void flush_conn(struct worker *w, struct conn *c)
 	c->batch_first = c->batch_last = CONN_NONE;
 	/* nor is anything said behind the close frame of one that was too slow */
 	while (at != CONN_NONE && c->gen == gen && c->state == state) {
-		size_t bytes;
-		unsigned n = gather(b, &at, &bytes);
-		if (n == 0) {
-			conn_end(w, c, CLOSE_NO_MEMORY);
+		if (conn_is_full(c)) {
+			keep(w, c, at);
 			break;
 		}
-		/* "close when all is out" must not come true between two pieces */
-		uint16_t later = at != CONN_NONE ? c->flags & CONN_F_END_FLUSH : 0;
-		c->flags &= (uint16_t)~later;
-		conn_send(w, c, b->parts, n, bytes);
-		if (c->gen == gen)
-			c->flags |= later;
+		at = send_some(w, c, at);
 	}
 	chain_release(b, first);
 }

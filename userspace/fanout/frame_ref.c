@@ -15,8 +15,7 @@ struct frame_ref *frame_ref_raw(struct bytes head, struct bytes body)
 	struct frame_ref *f = malloc(sizeof(*f) + n);
 	if (f == NULL)
 		return NULL;
-	f->refs = 1;
-	f->n = (uint32_t)n;
+	*f = (struct frame_ref){.refs = 1, .n = (uint32_t)n};
 	if (head.n > 0)
 		memcpy(f->bytes, head.p, head.n);
 	if (body.n > 0)

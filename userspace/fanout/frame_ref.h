@@ -6,9 +6,20 @@
 
 #include "base/bytes.h"
 
+/* What may become of it where it waits for a socket that takes nothing (fanout/backlog.h). */
+enum frame_policy {
+	FRAME_KEEP, /* an answer, a control frame: it is waited for */
+	FRAME_DISCONNECT,
+	FRAME_DROP_OLDEST,
+	FRAME_CONFLATE
+};
+
 struct frame_ref {
 	uint32_t refs;
 	uint32_t n;
+	uint32_t waits;   /* backlogs that it stands in */
+	uint32_t channel; /* its hub_hash(), FRAME_CONFLATE */
+	uint8_t policy;   /* enum frame_policy */
 	uint8_t bytes[];
 };
 

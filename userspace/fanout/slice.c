@@ -36,6 +36,7 @@
 #include "fanout/deflated.h"
 #include "fanout/encoding.h"
 #include "fanout/fanout.h"
+#include "hub/hub.h"
 #include "worker/worker.h"
 
 #define LANES        4096u        /* buckets of lanes that hold something */
@@ -316,6 +317,26 @@ struct frames {
 	struct frame_ref *of[ENC_COUNT], *deflated[ENC_COUNT];
 };
 
+/* How its namespace treats those who are slow. */
+static enum frame_policy policy_of(const struct config *cfg, struct bytes channel)
+{
+	switch (cfg->namespaces[config_namespace_of(cfg, channel)].slow_consumer) {
+	case CONFIG_SLOW_DISCONNECT: return FRAME_DISCONNECT;
+	case CONFIG_SLOW_DROP_OLDEST: return FRAME_DROP_OLDEST;
+	case CONFIG_SLOW_CONFLATE: return FRAME_CONFLATE;
+	}
+	return FRAME_DISCONNECT;
+}
+
+/* Who comes and goes is not overtaken by what is said. */
+static void label(const struct worker *w, struct frame_ref *f, const struct publication *p)
+{
+	f->channel = hub_hash(w, p->space, p->channel);
+	f->policy = (uint8_t)policy_of(w->cfg, p->channel);
+	if (f->policy == FRAME_CONFLATE && (p->kind == PUB_JOIN || p->kind == PUB_LEAVE))
+		f->policy = FRAME_DROP_OLDEST;
+}
+
 /* Of the encoding or its twin. Lent; NULL: this encoding shows nothing of it. */
 static struct frame_ref *frame_of(struct worker *w, struct frames *frames,
 				  const struct publication *p, uint8_t encoding)
@@ -323,12 +344,16 @@ static struct frame_ref *frame_of(struct worker *w, struct frames *frames,
 	enum encoding e = encoding_table[encoding_plain(encoding)].same_as(p);
 	if (e == ENC_COUNT)
 		return NULL;
-	if (frames->of[e] == NULL)
+	if (frames->of[e] == NULL) {
 		frames->of[e] = encode(w->fanout, p, e);
+		label(w, frames->of[e], p);
+	}
 	if (!(encoding & ENC_DEFLATED))
 		return frames->of[e];
-	if (frames->deflated[e] == NULL)
+	if (frames->deflated[e] == NULL) {
 		frames->deflated[e] = fanout_deflated(w, frames->of[e]);
+		label(w, frames->deflated[e], p);
+	}
 	return frames->deflated[e];
 }
 

@@ -23,6 +23,7 @@
 #include "conn/list.h"
 #include "conn/step.h"
 #include "engine/engine.h"
+#include "fanout/backlog.h"
 #include "fanout/batch.h"
 #include "fanout/fanout.h"
 #include "http/serve.h"
@@ -442,6 +443,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->site = http_site_new(w->cfg);
 	w->fanout = fanout_new(w);
 	w->batch = batch_new(w);
+	w->backlogs = backlogs_new(w);
 	w->deflate = ws_deflate_new();
 	w->hub = hub_new(w);
 	w->engine_ops = &engine_memory;
@@ -457,7 +459,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
 	       w->subs && w->identities && w->partials && w->waiting && w->site && w->fanout &&
-	       w->batch && w->deflate && w->hub && (w->is_admin || (w->engine && w->tls));
+	       w->batch && w->backlogs && w->deflate && w->hub && (w->is_admin || (w->engine && w->tls));
 }
 
 static bool init(struct worker *w, const struct worker_start *start)

@@ -28,6 +28,7 @@
 #include "conn/slab.h"
 
 struct admin;
+struct backlogs;
 struct batch;
 struct conn_list;
 struct door;
@@ -59,6 +60,7 @@ struct worker_stats {
 	uint64_t upgrades;
 	uint64_t frames_in, messages_in, bytes_in;
 	uint64_t deliveries, writes, bytes_out;
+	uint64_t dropped, conflated; /* deliveries that slow readers did without */
 	uint64_t deflated, deflated_from_bytes,
 		deflated_to_bytes; /* each once for all who hear it */
 	uint64_t inflated, inflations_refused;
@@ -111,6 +113,7 @@ struct worker {
 	struct engine *engine;
 	struct fanout *fanout;
 	struct batch *batch;
+	struct backlogs *backlogs;
 	struct ring *ring; /* NULL: all is written one by one */
 	uint64_t cut
 		[RING_WRITES]; /* gen << 32 | index of who lost bytes: ends once no conn is in hand */

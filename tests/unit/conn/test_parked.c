@@ -15,6 +15,7 @@
 #include "base/pool.h"
 #include "conn/io.h"
 #include "conn/list.h"
+#include "fanout/backlog.h"
 #include "fanout/batch.h"
 #include "fanout/fanout.h"
 #include "worker/worker.h"
@@ -40,6 +41,7 @@ static void setup(void)
 	cfg = (struct config){.endpoints = &endpoint, .n_endpoints = 1, .listeners = &listener};
 	cfg.n_listeners = 1;
 	cfg.memory.connection_queue_bytes = 64 << 10;
+	cfg.memory.queue_bytes = 1 << 20;
 	w.cfg = &cfg;
 	w.now_ns = clock_mono_ns();
 	w.tick = 1;
@@ -55,6 +57,7 @@ static void setup(void)
 	w.waiting = conn_list_new(SLOTS);
 	w.fanout = fanout_new(&w);
 	w.batch = batch_new(&w);
+	w.backlogs = backlogs_new(&w);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	near_fd = pair[0];
 	far_fd = pair[1];
@@ -70,6 +73,7 @@ static size_t teardown(char *heard, size_t cap)
 	close(far_fd);
 	close(w.set_fd);
 	batch_free(w.batch);
+	backlogs_free(w.backlogs);
 	fanout_free(w.fanout);
 	conn_list_free(w.partials);
 	conn_list_free(w.waiting);

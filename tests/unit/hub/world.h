@@ -53,6 +53,7 @@ struct world {
 	struct mailbox_ends ends[WORLD_MAX + 1];
 	struct config cfg;
 	struct config_endpoint endpoint;
+	struct config_namespace other; /* of all channels */
 	struct client *by_index[WORLD_MAX][WORLD_SLAB];
 	bool mute; /* clients write nothing down: for benches */
 	uint64_t sent_frames;
@@ -107,20 +108,40 @@ void conn_settle(struct worker *w)
 {
 }
 
-void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
-	       size_t bytes)
+bool conn_is_full(const struct conn *c)
+{
+	return false;
+}
+
+size_t conn_queue_room(const struct worker *w, const struct conn *c)
+{
+	return SIZE_MAX;
+}
+
+void conn_too_slow(struct worker *w, struct conn *c)
+{
+	abort(); /* nobody is full here */
+}
+
+bool conn_queues_bounded(struct worker *w, const struct conn *spare)
+{
+	return true;
+}
+
+unsigned conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsigned n,
+		   size_t bytes)
 {
 	size_t sum = 0;
 	if (world.mute) {
 		c->tx_key.seq += bytes; /* as sealing would touch it */
 		world.sent_frames += n;
-		return;
+		return n;
 	}
 	struct client *cl = world.by_index[w->id][conn_index(&w->slab, c)];
 	cl->sends++;
 	if (cl->deaf) {
 		conn_end(w, c, CLOSE_PEER_RESET);
-		return;
+		return 0;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		world_read_frames(cl, parts[i].iov_base, parts[i].iov_len);
@@ -128,6 +149,7 @@ void conn_send(struct worker *w, struct conn *c, const struct iovec *parts, unsi
 	}
 	if (sum != bytes)
 		abort();
+	return n;
 }
 
 void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
@@ -269,6 +291,9 @@ static inline void world_open(unsigned n)
 	world.cfg.endpoints = &world.endpoint;
 	world.cfg.n_endpoints = 1;
 	world.cfg.compression_threshold = 1024;
+	world.other = (struct config_namespace){.name = ""};
+	world.cfg.namespaces = &world.other;
+	world.cfg.n_namespaces = 1;
 	world.reader = ws_deflate_new();
 	world.cfg.memory.queue_bytes = 64 << 20;
 	world.cfg.memory.mailbox_overflow_bytes = 4 << 20;
