@@ -18,23 +18,6 @@
 #include "tls/internal.h"
 #include "worker/worker.h"
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* "LABEL 64-digits digits" as SSLKEYLOGFILE has it. */
-static bool catch (const char *line, const char *label, uint8_t secret[TLS_SECRET_MAX])
-{
-	size_t n = strlen(label);
-	if (strncmp(line, label, n) != 0 || line[n] != ' ')
-		return false;
-	const char *at = strchr(line + n + 1, ' ');
-	for (n = 0; at && n < TLS_SECRET_MAX && hex_digit(at[1]) >= 0; n++, at += 2)
-		secret[n] = (uint8_t)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
-	return true;
-}
-
 /* By one write, so that lines of several workers do not mix. */
 static void log_keys(int fd, const char *line)
 {
@@ -49,8 +32,8 @@ void tls_catch_secrets(const SSL *ssl, const char *line)
 {
 	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	struct tls_secrets *s = &t->hand->secrets;
-	if (!catch (line, "CLIENT_TRAFFIC_SECRET_0", s->rx))
-		catch (line, "SERVER_TRAFFIC_SECRET_0", s->tx);
+	if (!tls_secret_of_line(line, "CLIENT_TRAFFIC_SECRET_0", s->rx))
+		tls_secret_of_line(line, "SERVER_TRAFFIC_SECRET_0", s->tx);
 	if (t->keylog_fd >= 0)
 		log_keys(t->keylog_fd, line);
 }

@@ -70,3 +70,19 @@ void tls_key_update(enum tls_suite s, uint8_t *secret, struct tls_key *k)
 	OPENSSL_cleanse(next, sizeof(next));
 	tls_key_derive(s, secret, k);
 }
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool tls_secret_of_line(const char *line, const char *label, uint8_t secret[TLS_SECRET_MAX])
+{
+	size_t n = strlen(label);
+	if (strncmp(line, label, n) != 0 || line[n] != ' ')
+		return false;
+	const char *at = strchr(line + n + 1, ' ');
+	for (n = 0; at && n < TLS_SECRET_MAX && hex_digit(at[1]) >= 0; n++, at += 2)
+		secret[n] = (uint8_t)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
+	return true;
+}

@@ -10,6 +10,7 @@
 #ifndef SLUICE_TLS_KEY_H
 #define SLUICE_TLS_KEY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,5 +43,9 @@ size_t tls_suite_secret_bytes(enum tls_suite s);
 void tls_key_derive(enum tls_suite s, const uint8_t *secret, struct tls_key *out);
 /* KeyUpdate: replaces the secret by its successor, and the key with it. */
 void tls_key_update(enum tls_suite s, uint8_t *secret, struct tls_key *k);
+
+/* The secret of a line of SSLKEYLOGFILE, "LABEL 64-digits digits", which is how the library hands it
+ * out. False: it is of another label. */
+bool tls_secret_of_line(const char *line, const char *label, uint8_t secret[TLS_SECRET_MAX]);
 
 #endif

@@ -582,4 +582,17 @@ TEST(asleep, suites_are_known_by_number_and_name)
 	assert_string_equal(tls_suite_name(TLS_NO_SUITE), "");
 }
 
+TEST(asleep, a_line_of_the_key_log_gives_the_secret_of_its_label_alone)
+{
+	static const char line[] = "SERVER_TRAFFIC_SECRET_0 00112233 a0b1c2ff";
+	static const uint8_t want[] = {0xa0, 0xb1, 0xc2, 0xff, 0};
+	uint8_t secret[TLS_SECRET_MAX] = {0};
+	assert_false(tls_secret_of_line(line, "CLIENT_TRAFFIC_SECRET_0", secret));
+	assert_false(tls_secret_of_line(line, "SERVER_TRAFFIC_SECRET", secret));
+	assert_false(tls_secret_of_line("", "SERVER_TRAFFIC_SECRET_0", secret));
+	assert_int_equal(secret[0], 0);
+	assert_true(tls_secret_of_line(line, "SERVER_TRAFFIC_SECRET_0", secret));
+	assert_memory_equal(secret, want, sizeof(want));
+}
+
 TEST_MAIN()
