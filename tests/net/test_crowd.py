@@ -3,12 +3,14 @@
 
 SLUICE_CROWD, SLUICE_MESSAGES and SLUICE_ECHOES make it larger (`make soak`); tools/doc/benchmarks.md has a long run's figures.
 """
+import asyncio
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+import websockets
 
 import sluice
 
@@ -115,6 +117,81 @@ def test_the_cpu_of_all_threads_of_a_server_is_counted():
         finally:
             server.kill()
         assert json.loads(done.stdout)["cpu_at_rest"] > 0.1
+
+
+def test_clients_without_ssl_objects_hear_all_and_answer_heartbeats():
+    """They sleep on their keys, which this edge changes every few records."""
+    endpoints = '{ path = "/ws"; words = "channels"; rate = 0; heartbeat = "2 s"; heartbeat_timeout = "2 s"; }'
+    with sluice.Edge(workers=2, listeners={"tls": {"tls": True}}, endpoints=endpoints,
+                     extra="tls = { key_records = 5; };") as edge:
+        code, r = bench(edge, "fanout", "-n", "300", "-P", "2", "-m", "40", "--asleep", "--rest", "5")
+        assert code == 0 and r["deliveries"] == 300 * 40 and r["missing"] == r["lost"] == r["order_differs"] == 0
+        assert r["rest"]["asleep"] == 300 and r["rest"]["failed"] == 0 and not r["rest"]["stopped_for_memory"]
+        # each of them at least once; who does not answer is closed, and its deliveries would be missing
+        assert r["rest"]["pings"] >= 300
+        workers = json.loads(edge.ctl("-j", "worker", "show"))
+        assert sum(w["key_updates"] for w in workers) >= 300 * 8
+        for size in ("3000", "60000"):  # messages and records in pieces
+            code, r = bench(edge, "fanout", "-n", "20", "-m", "50", "-s", size, "--asleep")
+            assert code == 0 and r["deliveries"] == 1000 and r["missing"] == r["lost"] == 0
+
+
+@pytest.mark.time_limit(120)
+def test_clients_that_are_asleep_may_be_deaf_and_have_a_probe_beside_them():
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ENDPOINTS) as edge:
+        for words in ([], ["--expect", ""]):  # deaf once that is acknowledged, when they sleep; or before they do
+            code, r = bench(edge, "fanout", "-n", "40", "-m", "200", "-s", "20000", "--burst", "4", "--deaf", "25", "--probe",
+                            "--asleep", "--rest", "1", *words)
+            assert code == 0 and r["deliveries"] == 30 * 200 and r["missing"] == r["order_differs"] == 0
+            assert r["deaf"]["subscribers"] == 10 and r["rest"]["asleep"] == 40
+            assert r["probe"]["messages"] > 0 and r["probe"]["missing"] == 0
+        worker = json.loads(edge.ctl("-j", "worker", "show"))[0]
+        assert worker["closed"]["slow-consumer"] == 20
+
+
+@pytest.mark.time_limit(120)
+def test_heartbeats_of_another_dialect_are_counted_at_rest():
+    """Socket.IO's are messages. It asks every 25 s, so this stands in for it, and asks again when it is answered."""
+    room = set()
+
+    async def peer(ws, *_path):
+        await ws.send("0{}")
+        async for text in ws:
+            if text == "40":
+                await ws.send("40{}")
+            elif text.startswith('42["subscribe",'):
+                room.add(ws)
+                await ws.send('42["subscribed","bench"]')
+                await ws.send("2")
+            elif text.startswith('42["publish",'):
+                for other in room:
+                    await other.send('42["message",' + text.split(",", 1)[1])
+            elif text == "3":
+                await asyncio.sleep(0.1)
+                await ws.send("2")
+
+    async def main():
+        async with websockets.serve(peer, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            process = await asyncio.create_subprocess_exec(
+                str(sluice.BUILD / "sluice-bench"), "fanout", "-jq", "-n", "3", "-m", "5", "--rest", "2", "--dialect", "socketio",
+                "-u", url, stdout=subprocess.PIPE)
+            out, _err = await process.communicate()
+            return process.returncode, json.loads(out)
+
+    code, r = asyncio.run(main())
+    assert code == 0 and r["deliveries"] == 15 and r["rest"]["pings"] >= 3
+
+
+@pytest.mark.time_limit(120)
+def test_a_bench_that_must_leave_memory_free_stops_and_says_so():
+    with sluice.Edge(workers=1, listeners={"tls": {"tls": True}}, endpoints=ENDPOINTS) as edge:
+        done = subprocess.run([str(sluice.BUILD / "sluice-bench"), "fanout", "-n", "5000", "-m", "1", "-j", "-q", "--asleep",
+                               "--rest", "1", "--keep-free", str(1 << 24), "-u", edge.url("tls", "/ws")],
+                              capture_output=True, text=True, timeout=60)
+        r = json.loads(done.stdout)
+        assert done.returncode == 1 and "of 5000 connections" in done.stderr and "--keep-free" in done.stderr
+        assert r["rest"]["stopped_for_memory"] and r["subscribers"] < 5000 and r["missing"] == 0
 
 
 def echo(edge, name, *args, seconds=3000):

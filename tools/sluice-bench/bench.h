@@ -5,6 +5,7 @@
  *   fanout.c    the mode that publishes
  *   fleet.c     the client processes from outside: start, wait, why they failed
  *   crowd.c     a client process from inside; publish.c who speaks to it; echo.c one that compares bytes
+ *   nap.c       what is left of a client that is asleep
  *   dialect.c   how one speaks to a kind of server: our own words, Socket.IO's, MQTT's
  *   measure.c   CPU, memory, latencies
  *
@@ -43,12 +44,14 @@ struct url {
 struct options {
 	struct url url, publish_url; /* publish_url.port 0: publish over a WebSocket */
 	uint32_t count, procs, messages, window, size, publishers, handshakes_in_flight;
-	uint32_t burst; /* fanout: publications in one write */
-	uint32_t deaf;  /* fanout: percent of the subscribers that stop reading */
-	double rate;    /* publications per second; 0: as the window allows */
-	double seconds; /* idle, handshake: how long */
-	uint32_t up_to; /* echo: sizes from 1 to this; 0: all are `size` */
-	bool json, resume, cut, get, probe;
+	uint32_t burst;     /* fanout: publications in one write */
+	uint32_t deaf;      /* fanout: percent of the subscribers that stop reading */
+	double rate;        /* publications per second; 0: as the window allows */
+	double seconds;     /* idle, handshake: how long */
+	uint32_t up_to;     /* echo: sizes from 1 to this; 0: all are `size` */
+	double rest;        /* fanout: seconds of silence that are measured before; 0: none */
+	uint64_t keep_free; /* idle, fanout: bytes of memory that stay free; 0: do not look */
+	bool json, resume, cut, get, probe, asleep;
 	const struct dialect *dialect;
 	const char *channel, *subscribe, *expect, *publish;
 	pid_t pids[PIDS_MAX];
@@ -63,6 +66,8 @@ struct crowd_stats {
 	_Atomic uint64_t received, lost, doubled, reordered, bytes;
 	_Atomic uint64_t sent; /* the probe's */
 	_Atomic uint64_t handshakes, resumed;
+	_Atomic uint64_t opened, pings, asleep;
+	_Atomic uint64_t answered; /* what was `asked` when order and CPU were noted */
 	_Atomic uint64_t order_hash, order_differs; /* all its connections heard the same order */
 	_Atomic uint64_t cpu_us;
 	_Atomic uint64_t why; /* of the last failure: enum why << 32 | errno, or HTTP status */
@@ -77,7 +82,9 @@ enum phase { PHASE_CONNECT, PHASE_RUN, PHASE_STOP };
 
 struct shared {
 	_Atomic int phase;
-	_Atomic uint64_t reset;  /* counts up: histograms and counters of messages begin anew */
+	_Atomic uint64_t reset;  /* counts up: histograms, and what the probe counts, begin anew */
+	_Atomic uint64_t asked;  /* counts up: order_hash, order_differs and cpu_us are wanted */
+	_Atomic bool enough;     /* no more connections are opened */
 	_Atomic bool probing;    /* the probe sends */
 	_Atomic bool deaf_leave; /* those who do not read hang up */
 	struct crowd_stats probe;
@@ -92,6 +99,7 @@ enum heard {
 	HEARD_WELCOME,    /* one may subscribe, and publish */
 	HEARD_SUBSCRIBED, /* what is published from now on will come */
 	HEARD_DATA,
+	HEARD_PING,    /* a heartbeat that is none of the WebSocket's; its pong is the answer */
 	HEARD_REFUSED, /* or not understood: nothing good will come any more */
 };
 
@@ -150,14 +158,18 @@ void publisher_close(struct publisher *p);
 
 /* ── fleet.c ── */
 
+#define MANY 50000 /* clients from which on the waiting parent must not be a load of its own */
+
 extern struct shared *fleet; /* of all processes */
 
 void fleet_start(const struct options *o, bool handshakes);
 void fleet_start_echo(const struct options *o);
 void fleet_start_probe(const struct options *o);
 void fleet_stop(const struct options *o);
-/* All connected, or given up on; returns the seconds that took. */
+/* All connected, given up on, or no more for want of memory; returns the seconds that took. */
 double fleet_connect(const struct options *o);
+/* Has the crowd's order and CPU noted as they are now. */
+void fleet_ask(const struct options *o);
 /* Why connections failed, if some did: the last reason of each process that had one. */
 void fleet_say_why(const struct options *o);
 
@@ -194,6 +206,10 @@ struct usage {
 	uint32_t processes;
 };
 void measure(const struct options *o, struct usage *u);
+/* Of this process and its children, the crowd: bytes. */
+uint64_t measure_self(void);
+/* What the machine has free, or would have at once, in bytes. */
+uint64_t memory_left(void);
 double now_s(void);
 uint64_t now_ns(void);
 void hist_add(struct crowd_stats *s, uint64_t ns);
@@ -205,5 +221,7 @@ uint64_t hist_max(const struct crowd_stats *s, uint32_t n);
 /* A line that is written over itself, on a terminal only. */
 void progress(const struct options *o, const char *what, uint64_t done, uint64_t all);
 void progress_end(const struct options *o);
+/* Waits, and says for what. */
+void hold(const struct options *o, const char *what, double seconds);
 
 #endif

@@ -4,56 +4,74 @@
  *
  * Every message carries its publisher, its number and the time it was sent; each client
  * checks that the numbers come once, without a gap, in order, and folds the order of all
- * publishers into one hash: all clients of all processes must end with the same. */
+ * publishers into one hash: all clients of all processes must end with the same.
+ *
+ * With --asleep a client gives up its SSL object as soon as it may (nap.h) and is one struct client, no
+ * buffer and nothing else: what comes is read into the one buffer of the process. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tools/sluice-bench/bench.h"
+#include "tools/sluice-bench/nap.h"
 #include "ws/frame.h"
 
 #define PER_SOURCE  10000 /* connections from one 127.x address */
 #define BUFFER      (256u << 10)
+#define HEADROOM    256u /* in front of it: the beginning of a frame, before its rest */
 #define DEAF_BUFFER 4096 /* what the kernel may keep for one who does not read ... */
 #define DEAF_SEGMENT                                                                               \
 	1448 /* ... and Ethernet's segments: with loopback's the server's kernel takes 2.6 MB for him */
 
+#define CONNECTING_MS 20
+#define RESTING_MS    200 /* that is also how late the parent may be heard */
+
 enum { C_CONNECTING, C_TLS, C_HTTP, C_WAIT, C_READY, C_DEAF, C_DEAD };
 
+/* There may be a million: 64 bits only where they are needed. */
 struct client {
 	int fd;
 	uint8_t state;
-	SSL *ssl;
+	uint16_t want; /* epoll events now asked for */
 	struct ws_rx rx;
-	uint8_t *kept; /* the beginning of a frame or head, rarely */
-	uint32_t kept_n;
+	uint32_t kept_n, record_n, message_n;
+	SSL *ssl;         /* NULL without TLS, and asleep */
+	uint8_t *kept;    /* the beginning of a frame or head, rarely */
+	uint8_t *record;  /* asleep: the beginning of a record, rarely */
 	uint8_t *message; /* what there is of one that is longer than a record or a read */
-	size_t message_n;
-	uint32_t want; /* epoll events now asked for */
-	uint64_t next[PUBLISHERS_MAX];
-	uint64_t order;
 	SSL_SESSION *session;
+	uint64_t order;
+	uint32_t next[PUBLISHERS_MAX];
+	struct nap nap;
 };
+static_assert(sizeof(struct client) == 336, "all that there is of a client that is asleep");
 
 struct crowd {
 	const struct options *o;
+	struct shared *sh;
 	struct crowd_stats *s;
 	SSL_CTX *ctx;
 	int set;
 	struct client *clients;
-	uint32_t count, opened, under_way, me;
-	uint8_t *buf;
+	uint32_t count, opened, under_way;
+	uint32_t source; /* number of its first source address */
+	uint64_t reset;  /* as shared memory has it, when we began anew */
+	uint8_t *buf;    /* BUFFER bytes, HEADROOM before them */
 };
 
 static void bump(_Atomic uint64_t *n, uint64_t by)
@@ -68,7 +86,7 @@ static void arm(struct crowd *cr, struct client *c, uint32_t events)
 		return;
 	struct epoll_event e = {.events = events, .data.ptr = c};
 	epoll_ctl(cr->set, c->want ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e);
-	c->want = events;
+	c->want = (uint16_t)events;
 }
 
 static void note_why(struct crowd *cr, enum why what, uint32_t number)
@@ -103,6 +121,8 @@ static void client_end(struct crowd *cr, struct client *c, bool failed)
 	c->ssl = NULL;
 	free(c->kept);
 	c->kept = NULL;
+	free(c->record);
+	c->record = NULL;
 	free(c->message);
 	c->message = NULL;
 	c->message_n = 0;
@@ -113,6 +133,8 @@ static void client_end(struct crowd *cr, struct client *c, bool failed)
 /* Small writes on fresh connections: the socket takes them. */
 static bool client_write(struct client *c, const void *p, size_t n)
 {
+	if (c->nap.suite != TLS_NO_SUITE)
+		return nap_write(&c->nap, c->fd, p, n);
 	if (c->ssl)
 		return SSL_write(c->ssl, p, (int)n) == (int)n;
 	return send(c->fd, p, n, MSG_NOSIGNAL) == (ssize_t)n;
@@ -163,7 +185,7 @@ static void client_open(struct crowd *cr, struct client *c, uint32_t number)
 		c->state = C_DEAD;
 		return;
 	}
-	uint32_t source = number / PER_SOURCE + 1 + cr->me * 8;
+	uint32_t source = cr->source + number / PER_SOURCE;
 	from.sin_addr.s_addr =
 		htonl(0x7f000000u | (10u << 16) | (source / 250) << 8 | (source % 250 + 1));
 	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
@@ -242,18 +264,20 @@ static void on_data(struct crowd *cr, struct client *c, const uint8_t *p, size_t
 	if (c->next[pub] != 0) {
 		if (seq > c->next[pub])
 			bump(&cr->s->lost, seq - c->next[pub]);
-		else if (seq == c->next[pub] - 1)
+		else if (seq + 1 == c->next[pub])
 			bump(&cr->s->doubled, 1);
 		else if (seq < c->next[pub])
 			bump(&cr->s->reordered, 1);
 	}
-	c->next[pub] = seq + 1;
+	c->next[pub] = (uint32_t)seq + 1;
 	c->order = (c->order ^ (pub << 56 | seq)) * 0x9e3779b97f4a7c15u;
 }
 
 static void on_heard(struct crowd *cr, struct client *c, enum heard what, struct bytes data)
 {
-	if (what == HEARD_WELCOME && c->state == C_WAIT)
+	if (what == HEARD_PING)
+		bump(&cr->s->pings, 1);
+	else if (what == HEARD_WELCOME && c->state == C_WAIT)
 		subscribe(cr, c);
 	else if (what == HEARD_SUBSCRIBED && c->state == C_WAIT)
 		ready(cr, c);
@@ -289,13 +313,20 @@ static void on_piece(struct crowd *cr, struct client *c, const struct ws_frame *
 	}
 	memcpy(p + c->message_n, f->data, f->n);
 	c->message = p;
-	c->message_n += f->n;
+	c->message_n += (uint32_t)f->n;
 	if (!f->ends)
 		return;
 	on_message(cr, c, BYTES(c->message, c->message_n));
 	free(c->message);
 	c->message = NULL;
 	c->message_n = 0;
+}
+
+static void answer_ping(struct crowd *cr, struct client *c, const struct ws_frame *f)
+{
+	bump(&cr->s->pings, 1);
+	if (!send_frame(c, WS_PONG, f->data, f->n))
+		client_end(cr, c, false);
 }
 
 static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
@@ -314,7 +345,7 @@ static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 			return;
 		}
 		if (f.opcode == WS_PING)
-			send_frame(c, WS_PONG, f.data, f.n);
+			answer_ping(cr, c, &f);
 		else if (o == WS_DATA)
 			on_piece(cr, c, &f);
 		else if (f.opcode != WS_PONG)
@@ -383,6 +414,16 @@ static ssize_t read_some(struct client *c, uint8_t *p, size_t cap)
 	return SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ ? 0 : -1;
 }
 
+/* The object has said and heard all that it must: what is left of it lies in the client. */
+static void fall_asleep(struct crowd *cr, struct client *c)
+{
+	if (!cr->o->asleep || c->ssl == NULL || c->state < C_WAIT || c->state == C_DEAD ||
+	    !nap_begin(&c->nap, c->ssl))
+		return;
+	c->ssl = NULL;
+	bump(&cr->s->asleep, 1);
+}
+
 static void on_readable(struct crowd *cr, struct client *c)
 {
 	for (;;) {
@@ -407,16 +448,90 @@ static void on_readable(struct crowd *cr, struct client *c)
 				memcpy(c->kept, p, kept);
 				c->kept_n = (uint32_t)kept;
 			}
+			fall_asleep(cr, c);
 			return;
 		}
 		if (c->state == C_HTTP)
 			on_head(cr, c, p, kept + (size_t)n);
 		else
 			frames(cr, c, p, kept + (size_t)n);
+		if (c->state == C_DEAF) /* nothing more is read: the object is of no use */
+			fall_asleep(cr, c);
 		if (c->state >= C_DEAF || c->ssl == NULL)
 			return;
 	}
 }
+
+/* ── asleep ── */
+
+static void note_alert(struct crowd *cr, enum tls_heard heard, enum tls_alert why)
+{
+	if (heard == TLS_HEARD_CLOSE) {
+		note_why(cr, WHY_CLOSED, 0);
+		return;
+	}
+	snprintf(cr->s->tls_why, sizeof(cr->s->tls_why),
+		 heard == TLS_HEARD_ALERT ? "the server's alert %u" :
+					    "asleep: what came deserves alert %u",
+		 (unsigned)why);
+	note_why(cr, WHY_TLS, 0);
+}
+
+/* Behind what was kept of the last ones. What is opened lies where it came; the beginning of a frame that
+ * was kept goes right before it, where bytes have been that are used up, or HEADROOM is. */
+static void on_content(struct crowd *cr, struct client *c, struct bytes content)
+{
+	uint8_t *p = (uint8_t *)content.p - c->kept_n;
+	size_t n = c->kept_n + content.n;
+	assert(c->kept_n <= HEADROOM);
+	if (c->kept_n > 0) {
+		memcpy(p, c->kept, c->kept_n);
+		free(c->kept);
+		c->kept = NULL;
+		c->kept_n = 0;
+	}
+	frames(cr, c, p, n);
+}
+
+static void keep_record(struct client *c, struct bytes rest)
+{
+	free(c->record);
+	c->record = rest.n ? malloc(rest.n) : NULL;
+	c->record_n = (uint32_t)rest.n;
+	if (rest.n > 0)
+		memcpy(c->record, rest.p, rest.n);
+}
+
+static void on_records(struct crowd *cr, struct client *c)
+{
+	if (c->record_n > 0)
+		memcpy(cr->buf, c->record, c->record_n);
+	ssize_t got = recv(c->fd, cr->buf + c->record_n, BUFFER - c->record_n, MSG_DONTWAIT);
+	if (got < 0 && errno == EAGAIN)
+		return;
+	if (got <= 0) {
+		note_io(cr, c, got < 0 ? errno : 0);
+		client_end(cr, c, true);
+		return;
+	}
+	struct bytes in = BYTES(cr->buf, c->record_n + (size_t)got), content;
+	enum tls_heard heard;
+	enum tls_alert why;
+	while ((heard = nap_open(&c->nap, &in, &content, &why)) == TLS_HEARD_CONTENT) {
+		if (content.n > 0)
+			on_content(cr, c, content);
+		if (c->state >= C_DEAF)
+			return;
+	}
+	if (heard == TLS_HEARD_MORE) {
+		keep_record(c, in);
+		return;
+	}
+	note_alert(cr, heard, why);
+	client_end(cr, c, true);
+}
+
+/* ── events ── */
 
 static void tls_step(struct crowd *cr, struct client *c)
 {
@@ -477,33 +592,57 @@ static void on_event(struct crowd *cr, struct client *c)
 		tls_step(cr, c);
 	else if (c->state == C_DEAF) /* reset: a mere close stands behind what he does not read */
 		client_end(cr, c, false);
+	else if (c->state != C_DEAD && c->nap.suite != TLS_NO_SUITE)
+		on_records(cr, c);
 	else if (c->state != C_DEAD)
 		on_readable(cr, c);
 }
 
 /* ── the process ── */
 
-static void crowd_init(struct crowd *cr, const struct options *o, struct crowd_stats *s,
-		       uint32_t me, uint32_t count)
+static void on_key_line(const SSL *ssl, const char *line)
 {
+	struct client *c = SSL_get_app_data(ssl);
+	nap_catch(&c->nap, line);
+}
+
+/* Counts in `s`. */
+static void crowd_init(struct crowd *cr, const struct options *o, struct shared *sh,
+		       struct crowd_stats *s, uint32_t me, uint32_t count)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody would tell us to stop */
 	memset(cr, 0, sizeof(*cr));
 	cr->o = o;
+	cr->sh = sh;
 	cr->s = s;
-	cr->me = me;
 	cr->count = count;
+	cr->source = 1 + me * (o->count / o->procs / PER_SOURCE + 1);
 	cr->set = epoll_create1(EPOLL_CLOEXEC);
 	cr->clients = calloc(count ? count : 1, sizeof(*cr->clients));
-	cr->buf = malloc(BUFFER);
+	uint8_t *room = malloc(HEADROOM + BUFFER);
+	cr->buf = room + HEADROOM;
 	cr->ctx = SSL_CTX_new(TLS_method());
 	SSL_CTX_set_mode(cr->ctx, SSL_MODE_RELEASE_BUFFERS);
 	static const uint8_t alpn[] = "\x08http/1.1";
 	SSL_CTX_set_alpn_protos(cr->ctx, alpn, sizeof(alpn) - 1);
+	if (o->asleep)
+		SSL_CTX_set_keylog_callback(cr->ctx, on_key_line);
+}
+
+/* Before anything that was sent after the parent said so. */
+static void begin_anew(struct crowd *cr)
+{
+	if (cr->reset == cr->sh->reset)
+		return;
+	cr->reset = cr->sh->reset;
+	hist_clear(cr->s);
 }
 
 static void events(struct crowd *cr, int timeout_ms)
 {
 	struct epoll_event e[256];
 	int n = epoll_wait(cr->set, e, 256, timeout_ms);
+	begin_anew(cr);
 	for (int i = 0; i < n; i++)
 		on_event(cr, e[i].data.ptr);
 }
@@ -538,25 +677,43 @@ static void deaf_leave(struct crowd *cr)
 			client_end(cr, &cr->clients[i], false);
 }
 
+/* Looks at every client, which with many takes longer than to serve those that something came for: only when
+ * asked. */
+static void answer_parent(struct crowd *cr)
+{
+	uint64_t asked = cr->sh->asked;
+	if (cr->s->answered == asked)
+		return;
+	fold_order(cr);
+	note_cpu(cr);
+	cr->s->answered = asked;
+}
+
+static bool open_some(struct crowd *cr)
+{
+	while (!cr->sh->enough && cr->opened < cr->count &&
+	       cr->under_way < cr->o->handshakes_in_flight) {
+		client_open(cr, &cr->clients[cr->opened], cr->opened);
+		cr->s->opened = ++cr->opened;
+	}
+	return cr->under_way > 0;
+}
+
 void crowd_run(const struct options *o, struct shared *sh, uint32_t me, uint32_t count)
 {
 	struct crowd cr;
-	crowd_init(&cr, o, &sh->crowd[me], me, count);
-	uint64_t reset = 0;
+	bool connecting = true;
+	crowd_init(&cr, o, sh, &sh->crowd[me], me, count);
 	while (sh->phase != PHASE_STOP) {
-		while (cr.opened < cr.count && cr.under_way < o->handshakes_in_flight) {
-			client_open(&cr, &cr.clients[cr.opened], cr.opened);
-			cr.opened++;
-		}
-		events(&cr, 20);
-		if (reset != sh->reset) {
-			reset = sh->reset;
-			hist_clear(cr.s);
-		}
+		bool before = connecting;
+		connecting = open_some(&cr);
+		if (before && !connecting)
+			malloc_trim(0); /* handshakes leave holes */
+		/* many processes that look up often are a load of their own */
+		events(&cr, connecting ? CONNECTING_MS : RESTING_MS);
+		answer_parent(&cr);
 		if (sh->deaf_leave)
 			deaf_leave(&cr);
-		fold_order(&cr);
-		note_cpu(&cr);
 	}
 	_exit(0);
 }
@@ -575,7 +732,7 @@ void crowd_probe(const struct options *o, struct shared *sh)
 {
 	struct crowd cr;
 	uint64_t reset = 0, due = 0;
-	crowd_init(&cr, o, &sh->probe, PROCS_MAX, 1);
+	crowd_init(&cr, o, sh, &sh->probe, o->procs, 1); /* its address is behind all of theirs */
 	go_first();
 	client_open(&cr, cr.clients, 0);
 	struct publisher *p = publisher_open(o, 0);
@@ -583,9 +740,8 @@ void crowd_probe(const struct options *o, struct shared *sh)
 		cr.s->failed = 1;
 	while (sh->phase != PHASE_STOP) {
 		events(&cr, 1);
-		if (reset != sh->reset) {
-			reset = sh->reset;
-			hist_clear(cr.s);
+		if (reset != cr.reset) {
+			reset = cr.reset;
 			cr.s->sent = cr.s->received = 0;
 		}
 		if (!sh->probing || p == NULL || now_ns() < due)
@@ -615,7 +771,7 @@ void crowd_handshakes(const struct options *o, struct shared *sh, uint32_t me)
 	uint32_t n = o->handshakes_in_flight;
 	struct options only = *o; /* the 101 is the end: nothing is subscribed to */
 	only.subscribe = only.expect = "";
-	crowd_init(&cr, &only, &sh->crowd[me], me, n);
+	crowd_init(&cr, &only, sh, &sh->crowd[me], me, n);
 	if (o->resume) {
 		SSL_CTX_set_session_cache_mode(cr.ctx, SSL_SESS_CACHE_CLIENT);
 		SSL_CTX_sess_set_new_cb(cr.ctx, keep_session);

@@ -89,10 +89,12 @@ static enum heard socketio_hear(const struct options *o, struct bytes *message, 
 		*data = m;
 		return HEARD_DATA;
 	}
+	if (starts(m, "2")) {
+		say(a, "3", 1);
+		return HEARD_PING;
+	}
 	if (starts(m, "0"))
 		say(a, "40", 2);
-	else if (starts(m, "2"))
-		say(a, "3", 1);
 	else if (starts(m, "40"))
 		return HEARD_WELCOME;
 	else if (starts(m, "42[\"subscribed\","))

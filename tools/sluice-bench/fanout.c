@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* fanout.c - one channel, many subscribers, and what a publication to all of them costs.
  *
- *   connect ─► a quiet second ─► publish, so many at once or so many a second ─► all heard ─► the deaf leave
- *                  probe:  ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
+ *   connect ─► rest ─► a quiet second ─► publish, so many at once or so many a second ─► all heard ─► the deaf leave
+ *                          probe:  ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
  *
  * The next publication leaves when the one before has reached everybody who listens (or as many before it as the
  * window allows): a server that falls behind coalesces, and looks cheaper than it is. */
@@ -18,6 +18,16 @@ struct latency {
 	uint64_t p50, p99, p999, max;
 };
 
+/* What a crowd costs that says nothing, before it is published to. */
+struct rest {
+	double connect_s;
+	double cpu_s, empty_cpu_s;    /* of o->rest seconds, and of EMPTY_S without clients */
+	double pss, slab, client_pss; /* bytes per connection, at its end */
+	uint64_t pings;               /* heartbeats that were answered in it */
+};
+#define EMPTY_S  10
+#define SETTLE_S 3 /* sluiced gives back what handshakes have left */
+
 struct outcome {
 	uint64_t subscribers, hearing, got, want, missing, differs;
 	uint64_t probes, probes_missing;
@@ -27,6 +37,7 @@ struct outcome {
 	uint64_t pss_peak;
 	double looked;
 	struct latency latency, probe_quiet, probe;
+	struct rest rest;
 };
 
 static struct latency latency_of(const struct crowd_stats *s, uint32_t n)
@@ -37,6 +48,41 @@ static struct latency latency_of(const struct crowd_stats *s, uint32_t n)
 		.p999 = hist_quantile(s, n, .999),
 		.max = hist_max(s, n),
 	};
+}
+
+/* ── rest ── */
+
+/* Before there are clients. */
+static void rest_begin(const struct options *o, struct outcome *r)
+{
+	struct usage u;
+	measure(o, &u);
+	hold(o, "no clients", EMPTY_S);
+	measure(o, &r->empty);
+	r->rest.empty_cpu_s = r->empty.cpu_s - u.cpu_s;
+	r->rest.client_pss = (double)measure_self();
+}
+
+static void rest_all(const struct options *o, struct outcome *r)
+{
+	struct rest *s = &r->rest;
+	struct usage from, to;
+	uint64_t n = r->subscribers;
+	hold(o, "settling", SETTLE_S);
+	measure(o, &from);
+	s->pings = TOTAL(pings);
+	hold(o, "resting", o->rest);
+	measure(o, &to);
+	s->pings = TOTAL(pings) - s->pings;
+	s->cpu_s = to.cpu_s - from.cpu_s;
+	s->pss = each((double)to.pss - (double)r->empty.pss, n);
+	s->slab = each((double)to.kernel_slab - (double)r->empty.kernel_slab, n);
+	s->client_pss = each((double)measure_self() - s->client_pss, n);
+}
+
+static double cpu_per_ping(const struct options *o, const struct rest *s)
+{
+	return each((s->cpu_s - s->empty_cpu_s / EMPTY_S * o->rest) * 1e6, s->pings);
 }
 
 /* ── publishing ── */
@@ -109,7 +155,7 @@ static double publish_all(const struct options *o, struct outcome *r, struct pub
 		uint64_t after = i + some > o->window ? n * (i + some - o->window) : 0;
 		if (o->rate > 0)
 			wait_until(began + i / o->rate);
-		else if (!wait_for(o, r, base + after, true))
+		else if (!wait_for(o, r, base + after, n < MANY))
 			return now_s() - began;
 		note_peak(o, r);
 		publisher_read(p);
@@ -163,6 +209,19 @@ static void json_latency(const char *name, const struct latency *l)
 	       ms(l->p99), ms(l->p999), ms(l->max));
 }
 
+static void json_rest(const struct options *o, const struct rest *s)
+{
+	printf(",\"rest\":{\"seconds\":%.0f,\"connect_s\":%.3f,\"failed\":%" PRIu64
+	       ",\"stopped_for_memory\":%s,\"asleep\":%" PRIu64
+	       ",\"pss_per_connection\":%s,\"client_pss_per_connection\":%.0f,"
+	       "\"kernel_slab_per_connection_both_ends\":%.0f,\"cpu_empty\":%s,"
+	       "\"cpu\":%s,\"pings\":%" PRIu64 ",\"cpu_us_per_ping\":%s}",
+	       o->rest, s->connect_s, TOTAL(failed), fleet->enough ? "true" : "false",
+	       TOTAL(asleep), measured(o, 0, s->pss), s->client_pss, s->slab,
+	       measured(o, 5, s->empty_cpu_s / EMPTY_S), measured(o, 5, s->cpu_s / o->rest),
+	       s->pings, measured(o, 2, cpu_per_ping(o, s)));
+}
+
 static void report_json(const struct options *o, const struct outcome *r)
 {
 	printf("{\"mode\":\"fanout\",\"subscribers\":%" PRIu64 ",\"messages\":%u,\"size\":%u,"
@@ -176,6 +235,8 @@ static void report_json(const struct options *o, const struct outcome *r)
 	       r->differs, r->took, (double)r->got / r->took, measured(o, 3, r->cpu_us),
 	       r->client_us, measured(o, 0, r->pss));
 	json_latency("latency_ms", &r->latency);
+	if (o->rest > 0)
+		json_rest(o, &r->rest);
 	if (o->deaf)
 		printf(",\"deaf\":{\"subscribers\":%" PRIu64
 		       ",\"pss_before\":%s,\"pss_peak\":%s,\"pss_after\":%s,\"pss_left\":%s}",
@@ -198,6 +259,18 @@ static double mib(uint64_t bytes)
 	return (double)bytes / (1 << 20);
 }
 
+static void text_rest(const struct options *o, const struct rest *s)
+{
+	printf("connected in %.1f s; then %.0f s of silence with %" PRIu64 " heartbeats answered\n"
+	       "bytes per connection: kernel slab, both ends %.0f; client %.0f (PSS)\n",
+	       s->connect_s, o->rest, s->pings, s->slab, s->client_pss);
+	if (o->n_pids)
+		printf("server at rest: %.0f bytes per connection, %.2f %% of a core (%.2f %% without "
+		       "clients), %.2f us per heartbeat\n",
+		       s->pss, 100 * s->cpu_s / o->rest, 100 * s->empty_cpu_s / EMPTY_S,
+		       cpu_per_ping(o, s));
+}
+
 static void report_text(const struct options *o, const struct outcome *r)
 {
 	const struct latency *l = &r->latency;
@@ -215,6 +288,8 @@ static void report_text(const struct options *o, const struct outcome *r)
 		       "p99 %.2f ms\n",
 		       r->probes, r->probes_missing, ms(r->probe.p50), ms(r->probe.p99),
 		       ms(r->probe.max), ms(r->probe_quiet.p50), ms(r->probe_quiet.p99));
+	if (o->rest > 0)
+		text_rest(o, &r->rest);
 	if (o->deaf)
 		printf("deaf: %" PRIu64 " of the subscribers\n", TOTAL(deaf));
 	if (o->n_pids == 0) {
@@ -245,6 +320,7 @@ static void quiet_second(const struct options *o, struct outcome *r)
 
 static void fan_out(const struct options *o, struct outcome *r, struct publisher **pubs)
 {
+	fleet_ask(o);
 	uint64_t client_us = TOTAL(cpu_us), base = TOTAL(received);
 	measure(o, &r->before);
 	fleet->probing = o->probe;
@@ -252,6 +328,7 @@ static void fan_out(const struct options *o, struct outcome *r, struct publisher
 	fleet->probing = false;
 	usleep(100000);
 	measure(o, &r->after);
+	fleet_ask(o);
 	r->got = TOTAL(received) - base;
 	r->want = r->hearing * o->messages;
 	r->missing = r->want > r->got ? r->want - r->got : 0;
@@ -269,11 +346,16 @@ int fanout_mode(const struct options *o)
 {
 	struct outcome r = {0};
 	struct publisher *pubs[PUBLISHERS_MAX];
-	measure(o, &r.empty);
+	if (o->rest > 0)
+		rest_begin(o, &r);
+	else
+		measure(o, &r.empty);
 	fleet_start(o, false);
-	fleet_connect(o);
+	r.rest.connect_s = fleet_connect(o);
 	r.subscribers = TOTAL(ready);
 	r.hearing = r.subscribers - TOTAL(deaf);
+	if (o->rest > 0)
+		rest_all(o, &r);
 	if (!probe_start(o) || !open_all(o, pubs)) {
 		fleet_stop(o);
 		fleet_say_why(o);

@@ -69,13 +69,28 @@ void fleet_stop(const struct options *o)
 		waitpid(probe, NULL, 0);
 }
 
+/* The kernel's part of a connection is the larger one, and nobody gives it back: who looks too late is ended by
+ * the kernel, or somebody else is. */
+static void watch_memory(const struct options *o)
+{
+	if (fleet->enough || o->keep_free == 0 || memory_left() >= o->keep_free)
+		return;
+	fleet->enough = true;
+	progress_end(o);
+	fprintf(stderr,
+		"stopped at %" PRIu64 " of %u connections: less than %" PRIu64
+		" MiB of memory are free (--keep-free)\n",
+		TOTAL(opened), o->count, o->keep_free >> 20);
+}
+
 double fleet_connect(const struct options *o)
 {
 	double began = now_s();
 	uint64_t before = 0;
 	double moved = began;
-	while (TOTAL(ready) + TOTAL(failed) < o->count) {
-		usleep(2000);
+	while (TOTAL(ready) + TOTAL(failed) < (fleet->enough ? TOTAL(opened) : o->count)) {
+		usleep(o->count < MANY ? 2000 : 20000);
+		watch_memory(o);
 		uint64_t now = TOTAL(ready) + TOTAL(failed);
 		if (now != before) {
 			before = now;
@@ -90,6 +105,15 @@ double fleet_connect(const struct options *o)
 	}
 	progress_end(o);
 	return now_s() - began;
+}
+
+void fleet_ask(const struct options *o)
+{
+	uint64_t asked = ++fleet->asked;
+	double end = now_s() + 5;
+	for (uint32_t i = 0; i < o->procs; i++)
+		while (fleet->crowd[i].answered != asked && now_s() < end)
+			usleep(1000);
 }
 
 static void say_why_of(const struct options *o, const struct crowd_stats *s)

@@ -50,6 +50,12 @@ static void usage(FILE *out)
 		"  -f, --in-flight N      idle, fanout, handshake: handshakes at once per process (64)\n"
 		"      --resume           handshake: resume sessions\n"
 		"      --get              handshake: a GET that is answered 200 in place of the upgrade\n"
+		"      --asleep           idle, fanout: once a client's TLS 1.3 handshake is over its SSL\n"
+		"                         object is freed and it keeps the keys: 336 bytes in all.\n"
+		"                         For servers that send all session tickets at once\n"
+		"      --rest SECONDS     fanout: before it, 10 s without clients and so many of\n"
+		"                         silence with them: memory, CPU at rest and per heartbeat (0)\n"
+		"      --keep-free MIB    idle, fanout: connect no more when less memory is free (0)\n"
 		"  -p, --pid PID          the server: its whole process tree is measured; repeatable\n"
 		"      --channel NAME     what is subscribed and published to (bench)\n"
 		"      --dialect NAME     how the server is spoken to: native (the words below), socketio\n"
@@ -116,12 +122,7 @@ static int run_idle(const struct options *o)
 	sleep(2); /* tickets, acknowledgements, freed handshake state */
 	measure(o, &after);
 	uint64_t n = TOTAL(ready);
-	double began = now_s();
-	while (now_s() - began < o->seconds) {
-		progress(o, "holding", (uint64_t)(now_s() - began), (uint64_t)o->seconds);
-		usleep(100000);
-	}
-	progress_end(o);
+	hold(o, "holding", o->seconds);
 	measure(o, &later);
 	uint64_t still = n - TOTAL(closed);
 	fleet_stop(o);
@@ -271,6 +272,9 @@ enum {
 	OPT_PROBE,
 	OPT_CHANNEL,
 	OPT_DIALECT,
+	OPT_ASLEEP,
+	OPT_REST,
+	OPT_KEEP_FREE,
 };
 
 static bool number(const char *text, double min, double max, double *v)
@@ -343,6 +347,13 @@ static bool option(struct options *o, int opt, const char *arg)
 		o->pids[o->n_pids++] = (pid_t)n;
 		return true;
 	case OPT_RESUME: return o->resume = true;
+	case OPT_ASLEEP: return o->asleep = true;
+	case OPT_REST: return number(arg, 1, 86400, &o->rest);
+	case OPT_KEEP_FREE:
+		if (!whole(arg, 1u << 30, &n))
+			return false;
+		o->keep_free = (uint64_t)n << 20;
+		return true;
 	case OPT_UP_TO: return whole(arg, 64u << 20, &o->up_to);
 	case OPT_GET: return o->get = true;
 	case OPT_CUT: return o->cut = true;
@@ -374,6 +385,9 @@ static const struct option longs[] = {
 	{"pid", 1, 0, 'p'},
 	{"resume", 0, 0, OPT_RESUME},
 	{"get", 0, 0, OPT_GET},
+	{"asleep", 0, 0, OPT_ASLEEP},
+	{"rest", 1, 0, OPT_REST},
+	{"keep-free", 1, 0, OPT_KEEP_FREE},
 	{"up-to", 1, 0, OPT_UP_TO},
 	{"cut", 0, 0, OPT_CUT},
 	{"burst", 1, 0, OPT_BURST},
@@ -414,6 +428,9 @@ static const struct {
 	{OPT_PROBE, "--probe", "fanout"},
 	{OPT_CHANNEL, "--channel", "idle, fanout"},
 	{OPT_DIALECT, "--dialect", "idle, fanout"},
+	{OPT_ASLEEP, "--asleep", "idle, fanout"},
+	{OPT_REST, "--rest", "fanout"},
+	{OPT_KEEP_FREE, "--keep-free", "idle, fanout"},
 	{OPT_SUBSCRIBE, "--subscribe", "idle, fanout"},
 	{OPT_EXPECT, "--expect", "idle, fanout"},
 	{OPT_PUBLISH, "--publish", "fanout"},

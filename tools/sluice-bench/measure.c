@@ -75,16 +75,29 @@ static bool in_tree(const struct options *o, pid_t pid)
 	return false;
 }
 
+static void meminfo(char buf[8192])
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	size_t n = f ? fread(buf, 1, 8191, f) : 0;
+	if (f)
+		fclose(f);
+	buf[n] = 0;
+}
+
 static uint64_t slab_bytes(void)
 {
 	char buf[8192];
-	FILE *f = fopen("/proc/meminfo", "r");
-	if (f == NULL)
-		return 0;
-	size_t n = fread(buf, 1, sizeof(buf) - 1, f);
-	fclose(f);
-	buf[n] = 0;
+	meminfo(buf);
 	return field_kb(buf, "\nSlab:");
+}
+
+/* Not MemAvailable: that takes the inodes and names of open sockets for memory that could be had back. */
+uint64_t memory_left(void)
+{
+	char buf[8192];
+	meminfo(buf);
+	return field_kb(buf, "\nMemFree:") + field_kb(buf, "\nActive(file):") +
+	       field_kb(buf, "\nInactive(file):");
 }
 
 static uint64_t thread_ns(pid_t pid, const char *thread)
@@ -136,6 +149,14 @@ void measure(const struct options *o, struct usage *u)
 	}
 	if (d)
 		closedir(d);
+}
+
+uint64_t measure_self(void)
+{
+	struct options us = {.n_pids = 1, .pids = {getpid()}};
+	struct usage u;
+	measure(&us, &u);
+	return u.pss;
 }
 
 /* ── latencies ── */
@@ -215,4 +236,14 @@ void progress_end(const struct options *o)
 {
 	if (!o->quiet && isatty(STDERR_FILENO))
 		fprintf(stderr, "\r%80s\r", "");
+}
+
+void hold(const struct options *o, const char *what, double seconds)
+{
+	double began = now_s();
+	while (now_s() - began < seconds) {
+		progress(o, what, (uint64_t)(now_s() - began), (uint64_t)seconds);
+		usleep(100000);
+	}
+	progress_end(o);
 }
