@@ -153,6 +153,7 @@ static void cost(struct worker *w, unsigned per)
 int main(void)
 {
 	world_open(1);
+	world.other.history = 0;
 	world.mute = true;
 	struct worker *w = &world.w[0];
 	crowd(w);

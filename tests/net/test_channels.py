@@ -16,11 +16,12 @@ ENDPOINTS = """
     { path = "/slow"; origins = "*"; words = "channels"; rate = 5; rate_burst = 5; },
     { path = "/few"; origins = "*"; words = "channels"; max_subscriptions = 3; }
 """
+NAMESPACES = 'namespaces = ( { name = ""; history = 100; }, { name = "brief"; history = 0; } );'
 
 
 @pytest.fixture(scope="module")
 def edge():
-    with sluice.Edge(workers=3, endpoints=ENDPOINTS) as e:
+    with sluice.Edge(workers=3, endpoints=ENDPOINTS, extra=NAMESPACES) as e:
         yield e
 
 
@@ -211,7 +212,7 @@ async def test_after_unsubscribed_nothing_comes(edge):
 
 
 @run
-async def test_recovery_says_whether_something_was_missed(edge):
+async def test_who_comes_back_hears_what_it_has_missed_before_anything_new(edge):
     a, b = await crowd(edge, 2)
     await b.ask("subscribed", type="subscribe", channel="rec")
     at = await a.ask("subscribed", type="subscribe", channel="rec")
@@ -219,11 +220,48 @@ async def test_recovery_says_whether_something_was_missed(edge):
     await a.ask("unsubscribed", type="unsubscribe", channel="rec")
     assert (await a.ask("subscribed", type="subscribe", channel="rec", recover=where))["recovered"] is True
     await a.ask("unsubscribed", type="unsubscribe", channel="rec")
-    await b.ask("published", type="publish", channel="rec", data=1, id=1)
-    got = await a.ask("subscribed", type="subscribe", channel="rec", recover=where)
-    assert got["recovered"] is False and got["offset"] == at["offset"] + 1
+    for k in range(100):
+        await b.ask("published", type="publish", channel="rec", data=k, id=1)
+    got = await a.ask("subscribed", type="subscribe", channel="rec", recover=where, id=5)
+    assert got["recovered"] is True and got["offset"] == at["offset"] + 100 and got["id"] == 5
+    await b.say(type="publish", channel="rec", data=100)
+    missed = [await a.until("message") for _ in range(101)]
+    assert [m["data"] for m in missed] == list(range(101))
+    assert [m["offset"] for m in missed] == list(range(at["offset"] + 1, at["offset"] + 102))
+    assert all(m["clientId"] == b.id and m["channel"] == "rec" for m in missed)
+    await a.ask("unsubscribed", type="unsubscribe", channel="rec")
+    got = await a.ask("subscribed", type="subscribe", channel="rec", recover=where)  # only 100 are kept
+    assert got["recovered"] is False and got["offset"] == at["offset"] + 101
+    await a.silent()
     for x in (a, b):
         await x.__aexit__()
+
+
+@run
+async def test_who_is_new_hears_the_last_ones_if_it_likes(edge):
+    a, b, c = await crowd(edge, 3)
+    for k in range(10):
+        await b.ask("published", type="publish", channel="news:7", data=k, id=1)  # nobody is there yet
+    got = await a.ask("subscribed", type="subscribe", channel="news:7", history=3)
+    assert got["offset"] == 10 and "recovered" not in got
+    assert [(await a.until("message"))["data"] for _ in range(3)] == [7, 8, 9]
+    await c.ask("subscribed", type="subscribe", channels=["news:7", "news:8"], history=1)
+    assert (await c.until("message"))["data"] == 9
+    for x in (a, c):
+        await x.silent()
+    for x in (a, b, c):
+        await x.__aexit__()
+
+
+@run
+async def test_where_nothing_is_kept_there_are_no_positions(edge):
+    a, = await crowd(edge, 1)
+    got = await a.ask("subscribed", type="subscribe", channel="brief:1", recover={"epoch": "1", "offset": 0})
+    assert got["recovered"] is False and "epoch" not in got and "offset" not in got
+    await a.say(type="publish", channel="brief:1", data=1, id=1)
+    message, published = await a.until("message"), await a.until("published")
+    assert "offset" not in message and "offset" not in published
+    await a.__aexit__()
 
 
 BAD = [

@@ -239,7 +239,7 @@ def subscribe(edge, *names):
 
 
 def test_every_channel_has_its_home_and_its_offset_wherever_its_subscribers_are():
-    with sluice.Edge(workers=3) as edge:
+    with sluice.Edge(workers=3, extra='namespaces = ( { name = ""; history = 10; } );') as edge:
         names = [f"home-{i}" for i in range(60)]
         s = subscribe(edge, *names)
         for name in names[:30]:

@@ -171,11 +171,14 @@ static struct request *answered(struct worker *w, unsigned from, uint8_t type, u
 	return request_take(q);
 }
 
-static bool on_subscribed(struct worker *w, unsigned from, struct bytes payload)
+static bool on_subscribed(struct worker *w, unsigned from, uint16_t type, struct bytes payload)
 {
 	struct wire_subscribed m;
+	struct wire_old old = {0};
 	struct request *r = NULL;
-	if (wire_subscribed_unpack(payload, &m))
+	struct publication p;
+	if (type == MSG_REPLAY ? wire_replay_unpack(payload, &m, &old) :
+				 wire_subscribed_unpack(payload, &m))
 		r = answered(w, from, MSG_SUBSCRIBE, m.seq);
 	if (r == NULL)
 		return false;
@@ -189,8 +192,12 @@ static bool on_subscribed(struct worker *w, unsigned from, struct bytes payload)
 		hub_on_subscribed(w, &r->who.conn, &r->args, &at);
 	else
 		hub_on_subscription_lost(w, &r->who.conn, &r->args);
+	old.space = r->args.space;
+	old.channel = r->args.channel;
+	while (wire_old_next(&old, &p))
+		hub_on_replay(w, &r->who.conn, &r->args, &p);
 	request_free(r);
-	return true;
+	return !old.bad;
 }
 
 static bool on_unsubscribed(struct worker *w, unsigned from, struct bytes payload)
@@ -235,7 +242,8 @@ static bool on_published(struct worker *w, unsigned from, struct bytes payload)
 bool memory_on_answer(struct worker *w, unsigned from, uint16_t type, struct bytes payload)
 {
 	switch (type) {
-	case MSG_SUBSCRIBED: return on_subscribed(w, from, payload);
+	case MSG_SUBSCRIBED:
+	case MSG_REPLAY: return on_subscribed(w, from, type, payload);
 	case MSG_UNSUBSCRIBED: return on_unsubscribed(w, from, payload);
 	case MSG_PUBLISHED: return on_published(w, from, payload);
 	default: return false;

@@ -5,7 +5,7 @@
  *
  * Contract, whatever the engine: for one channel, all hub_on_* calls on every worker come
  * in the same order; a SUBSCRIBED that says offset n is followed by exactly the publications
- * after n. epoch changes when offsets cannot be continued. Nothing accepted is lost while
+ * after n, and between the two by what its subscriber has missed, if that is kept. epoch changes when offsets cannot be continued. Nothing accepted is lost while
  * the processes that hold it live; what cannot be accepted is refused to its sender.
  *
  * A call may be answered before it returns, and any conn may be gone then. */

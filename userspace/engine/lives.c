@@ -223,6 +223,7 @@ void memory_worker_up(struct worker *w, unsigned k)
 void memory_tick(struct worker *w)
 {
 	struct engine *e = w->engine;
+	home_sweep(&e->home);
 	if (e->peer[w->id].up || w->now_ns < e->gather_until_ns)
 		return;
 	for (unsigned k = 0; k < e->n_peers; k++) {

@@ -5,7 +5,8 @@
  *   hub_publish ── MSG_PUBLISH ───────► offset n+1, then to every worker that has subscribers:
  *   hub_on_deliver ◄── MSG_DELIVER ───┤
  *   hub_subscribe ─ MSG_SUBSCRIBE ────► count, position
- *   hub_on_subscribed ◄ MSG_SUBSCRIBED┘
+ *   hub_on_subscribed ◄ MSG_SUBSCRIBED┤
+ *   hub_on_replay     ◄───── MSG_REPLAY┘ instead, where the channel keeps what was missed
  *
  * All that a home says to a worker goes through one ring, in order. So a SUBSCRIBED stands
  * exactly between the DELIVERs that it should, on every worker, and that is the whole of
@@ -40,7 +41,7 @@ static struct engine *memory_new(struct worker *w)
 	struct engine *e = calloc(1, sizeof(*e) + w->n_workers * sizeof(e->peer[0]));
 	if (e == NULL)
 		return NULL;
-	if (!home_init(&e->home)) {
+	if (!home_init(&e->home, w)) {
 		free(e);
 		return NULL;
 	}
@@ -118,6 +119,7 @@ bool memory_handle(struct worker *w, unsigned from, uint16_t type, struct bytes 
 	case MSG_UNSUBSCRIBE:
 	case MSG_PUBLISH: return memory_on_request(w, from, type, payload, open);
 	case MSG_SUBSCRIBED:
+	case MSG_REPLAY:
 	case MSG_UNSUBSCRIBED:
 	case MSG_PUBLISHED: return memory_on_answer(w, from, type, payload);
 	case MSG_DELIVER: return on_deliver(w, from, payload);
@@ -136,8 +138,9 @@ static bool memory_message(struct worker *w, unsigned from, uint16_t type, struc
 
 static struct hub_position position_of(const struct home_channel *ch)
 {
+	const struct history *h = ch->history;
 	return (struct hub_position){
-		.epoch = ch->epoch, .offset = ch->offset, .count = home_total(ch)};
+		.epoch = h ? h->epoch : 0, .offset = h ? h->offset : 0, .count = home_total(ch)};
 }
 
 static bool memory_info(struct worker *w, uint16_t space, struct bytes channel,

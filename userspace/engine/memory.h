@@ -2,6 +2,8 @@
 /* memory.h - inside of the memory engine, whose story is told in memory.c. Nobody else includes
  * this.
  *
+ *   history.c  the last publications of each channel at home here
+ *   home.c     the channels at home here
  *   memory.c   the table's row: begins, ends, sorts what arrives
  *   ask.c      what this worker asks of homes, and what they answer
  *   serve.c    what this worker does as a home
@@ -61,7 +63,7 @@ enum hub_outcome memory_subscribe(struct worker *w, const struct engine_who *who
 void memory_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
 			struct bytes channel, uint8_t encoding, struct bytes ask);
 enum hub_outcome memory_publish(struct worker *w, const struct publication *p);
-/* MSG_SUBSCRIBED, MSG_UNSUBSCRIBED, MSG_PUBLISHED */
+/* MSG_SUBSCRIBED, MSG_REPLAY, MSG_UNSUBSCRIBED, MSG_PUBLISHED */
 bool memory_on_answer(struct worker *w, unsigned from, uint16_t type, struct bytes payload);
 
 uint32_t memory_next_seq(struct peer *k);

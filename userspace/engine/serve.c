@@ -4,6 +4,8 @@
  * mailbox. */
 #include "engine/memory.h"
 
+#include <stdlib.h>
+
 #include "fanout/fanout.h"
 
 /* ── at home: our own channels ── */
@@ -14,15 +16,18 @@ static enum hub_outcome home_publish(struct worker *w, struct publication *p, ui
 {
 	struct home *h = &w->engine->home;
 	uint32_t hash = hub_hash(w, p->space, p->channel);
-	struct home_channel *ch = home_find(h, hash, p->space, p->channel);
+	bool kept = publication_is_kept(p);
+	struct home_channel *ch = kept ? home_find_to_keep(h, hash, p->space, p->channel) :
+					 home_find(h, hash, p->space, p->channel);
 	bool event = p->kind == PUB_JOIN || p->kind == PUB_LEAVE;
 	p->timestamp_ms = w->wall_ms;
 	p->offset = p->epoch = 0;
 	if (ch == NULL)
 		return HUB_OK; /* nobody has it: it was heard by all */
-	p->epoch = ch->epoch;
-	if (publication_is_kept(p))
-		p->offset = ch->offset + 1;
+	if (ch->history != NULL) {
+		p->epoch = ch->history->epoch;
+		p->offset = kept ? ch->history->offset + 1 : 0;
+	}
 	struct mailbox_set to = {0};
 	bool others = false, here = false;
 	const struct home_count *c = ch->cap > 1 ? ch->many : &ch->one;
@@ -47,7 +52,7 @@ static enum hub_outcome home_publish(struct worker *w, struct publication *p, ui
 			return HUB_OVERLOADED;
 	}
 	if (p->offset > 0)
-		ch->offset = p->offset;
+		home_keep(h, ch, p);
 	if (here)
 		hub_on_deliver(w, p);
 	return HUB_OK;
@@ -67,26 +72,53 @@ static void home_tell(struct worker *w, enum pub_kind kind, const struct engine_
 	home_publish(w, &p, kind == PUB_JOIN ? who->conn.worker : CONN_NONE);
 }
 
+/* What of the history the subscriber gets, and whether that is all that it has missed. Who has the
+ * channel already (`again`) has heard all that came since, and what is older cannot come
+ * behind it any more. */
+static bool recover(const struct worker *w, const struct history *h, bool again,
+		    const struct hub_subscribe_args *a, struct history_part *old)
+{
+	uint64_t max = w->cfg->memory.connection_queue_bytes / 2; /* the rest is for what is new */
+	if (a->flags & HUB_SUB_RECOVER && a->epoch != h->epoch)
+		return false;
+	if (a->flags & HUB_SUB_RECOVER)
+		return again ? a->offset == h->offset : history_since(h, a->offset, max, old);
+	if (a->history > 0 && !again)
+		history_last(h, a->history, max, old);
+	return false;
+}
+
 /* Counts one more and gives the position. False: no memory. */
 static bool home_subscribe(struct worker *w, const struct engine_who *who,
-			   const struct hub_subscribe_args *a, struct hub_position *at)
+			   const struct hub_subscribe_args *a, struct hub_position *at,
+			   struct history_part *old)
 {
 	struct home *h = &w->engine->home;
 	uint32_t hash = hub_hash(w, a->space, a->channel);
 	unsigned from = who->conn.worker;
 	struct home_channel *ch = home_find(h, hash, a->space, a->channel);
-	if (ch == NULL || !who->again || home_of_worker(ch, from) == 0)
+	bool again = ch != NULL && who->again && home_of_worker(ch, from) > 0;
+	if (!again)
 		ch = home_add(h, hash, a->space, a->channel, from, 1);
 	if (ch == NULL)
 		return false;
-	*at = (struct hub_position){
-		.epoch = ch->epoch,
-		.offset = ch->offset,
-		.count = home_total(ch),
-		.recovered = a->flags & HUB_SUB_RECOVER && a->epoch == ch->epoch &&
-			     a->offset == ch->offset,
-	};
+	*at = (struct hub_position){.count = home_total(ch)};
+	*old = (struct history_part){0};
+	if (ch->history != NULL) {
+		at->epoch = ch->history->epoch;
+		at->offset = ch->history->offset;
+		at->recovered = recover(w, ch->history, again, a, old);
+	}
 	return true;
+}
+
+/* Of a channel that is there. */
+static const struct history *home_history(struct worker *w, const struct hub_subscribe_args *a)
+{
+	struct home *h = &w->engine->home;
+	const struct home_channel *ch =
+		home_find(h, hub_hash(w, a->space, a->channel), a->space, a->channel);
+	return ch != NULL ? ch->history : NULL;
 }
 
 static void home_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
@@ -100,13 +132,38 @@ static void home_unsubscribe(struct worker *w, const struct engine_who *who, uin
 
 /* ── our own clients at our own channels: plain calls ── */
 
+/* The answer may have ended the conn, and that may have changed the history; what follows here
+ * changes nothing. */
+static void self_replay(struct worker *w, const struct engine_who *who,
+			const struct hub_subscribe_args *a, const struct history_part *old)
+{
+	const struct history *h = home_history(w, a);
+	if (h == NULL || old->from < history_first(h))
+		return;
+	for (uint32_t i = 0; i < old->n; i++) {
+		const struct history_entry *e = history_at(h, old->from + i);
+		struct publication p;
+		if (e == NULL)
+			continue;
+		history_read(e, &p);
+		hub_on_replay(w, &who->conn, a, &p);
+	}
+}
+
 enum hub_outcome memory_self_subscribe(struct worker *w, const struct engine_who *who,
 				       const struct hub_subscribe_args *a)
 {
 	struct hub_position at;
-	if (!home_subscribe(w, who, a, &at))
+	struct history_part old;
+	if (!home_subscribe(w, who, a, &at, &old))
 		return HUB_OVERLOADED;
+	if (old.n > 0 && fanout_full(w)) {
+		old.n = 0;
+		at.recovered = false;
+	}
 	hub_on_subscribed(w, &who->conn, a, &at);
+	if (old.n > 0)
+		self_replay(w, who, a, &old);
 	/* the answer may have ended it, and then it has left already */
 	const struct conn *c = conn_deref(&w->slab, who->conn.index, who->conn.gen);
 	if (who->events && c != NULL && hub_is_subscribed(w, c, a->space, a->channel))
@@ -135,11 +192,33 @@ enum hub_outcome memory_self_publish(struct worker *w, const struct publication 
 
 /* ── what other workers ask of us ── */
 
+/* The answer with the old publications behind it. False: there is no room for them between us. */
+static bool send_replay(struct worker *w, unsigned to, const struct hub_subscribe_args *a,
+			const struct wire_subscribed *answer, const struct history_part *old)
+{
+	const struct history *h = home_history(w, a);
+	struct wire_replay m = {.answer = *answer};
+	struct bytes *parts = malloc((1 + (size_t)old->n) * sizeof(*parts));
+	if (parts == NULL)
+		return false;
+	for (uint32_t i = 0; i < old->n; i++) {
+		const struct history_entry *e = history_at(h, old->from + i);
+		if (e != NULL)
+			parts[1 + m.n++] = history_item(e);
+	}
+	parts[0] = BYTES(&m, sizeof(m));
+	bool sent = m.n > 0 && mailbox_send(w->mailbox, to, MSG_REPLAY, 0, parts, 1 + (size_t)m.n,
+					    MAILBOX_MAY_REFUSE) == MAILBOX_OK;
+	free(parts);
+	return sent;
+}
+
 static void answer_subscribe(struct worker *w, const struct wire_request *r)
 {
 	unsigned from = r->who.conn.worker;
 	struct hub_position at = {0};
-	bool ok = home_subscribe(w, &r->who, &r->a, &at);
+	struct history_part old = {0};
+	bool ok = home_subscribe(w, &r->who, &r->a, &at, &old);
 	struct wire_subscribed m = {
 		.epoch = at.epoch,
 		.offset = at.offset,
@@ -148,7 +227,10 @@ static void answer_subscribe(struct worker *w, const struct wire_request *r)
 		.outcome = ok ? HUB_OK : HUB_OVERLOADED,
 		.recovered = at.recovered,
 	};
-	memory_send(w, from, MSG_SUBSCRIBED, &BYTES(&m, sizeof(m)), 1);
+	if (old.n == 0 || !send_replay(w, from, &r->a, &m, &old)) {
+		m.recovered = m.recovered && old.n == 0;
+		memory_send(w, from, MSG_SUBSCRIBED, &BYTES(&m, sizeof(m)), 1);
+	}
 	if (ok && r->who.events)
 		home_tell(w, PUB_JOIN, &r->who, r->a.space, r->a.channel);
 }

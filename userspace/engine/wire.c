@@ -30,6 +30,7 @@ size_t wire_ask_pack(const struct request *r, struct wire_ask *head,
 	*head = (struct wire_ask){
 		.epoch = a->epoch,
 		.offset = a->offset,
+		.history = a->history,
 		.seq = r->seq,
 		.index = who->conn.index,
 		.gen = who->conn.gen,
@@ -67,9 +68,16 @@ bool wire_ask_unpack(struct bytes in, unsigned from, struct wire_request *r)
 		      .flags = m->flags & WIRE_RECOVER ? HUB_SUB_RECOVER : 0,
 		      .channel = BYTES(text, m->channel_n),
 		      .epoch = m->epoch,
-		      .offset = m->offset},
+		      .offset = m->offset,
+		      .history = m->history},
 	};
 	return channel_good(r->a.channel) && (!r->who.events || r->who.from.n > 0);
+}
+
+static bool subscribed_good(const struct wire_subscribed *m)
+{
+	return (m->outcome == HUB_OK || m->outcome == HUB_OVERLOADED) && m->recovered <= 1 &&
+	       all_zero(m->_zero, sizeof(m->_zero)) && m->seq != 0;
 }
 
 bool wire_subscribed_unpack(struct bytes in, struct wire_subscribed *m)
@@ -77,8 +85,46 @@ bool wire_subscribed_unpack(struct bytes in, struct wire_subscribed *m)
 	if (in.n != sizeof(*m))
 		return false;
 	memcpy(m, in.p, sizeof(*m));
-	return (m->outcome == HUB_OK || m->outcome == HUB_OVERLOADED) && m->recovered <= 1 &&
-	       all_zero(m->_zero, sizeof(m->_zero)) && m->seq != 0;
+	return subscribed_good(m);
+}
+
+bool wire_replay_unpack(struct bytes in, struct wire_subscribed *m, struct wire_old *it)
+{
+	const struct wire_replay *r = (const void *)in.p;
+	if (in.n < sizeof(*r) || r->n == 0 || r->_zero != 0)
+		return false;
+	*m = r->answer;
+	*it = (struct wire_old){
+		.rest = BYTES(in.p + sizeof(*r), in.n - sizeof(*r)),
+		.n = r->n,
+		.last = m->offset,
+	};
+	return subscribed_good(m) && m->outcome == HUB_OK && m->epoch != 0;
+}
+
+bool wire_old_next(struct wire_old *it, struct publication *p)
+{
+	uint32_t head[2];
+	if (it->bad || it->n == 0) {
+		it->bad = it->bad || it->rest.n > 0;
+		return false;
+	}
+	it->bad = true;
+	if (it->rest.n < sizeof(head))
+		return false;
+	memcpy(head, it->rest.p, sizeof(head));
+	struct bytes in = BYTES(it->rest.p + sizeof(head), it->rest.n - sizeof(head));
+	size_t used = ((size_t)head[0] + 7) & ~(size_t)7;
+	if (head[1] != 0 || used > in.n || !all_zero(in.p + head[0], used - head[0]) ||
+	    !publication_unpack(BYTES(in.p, head[0]), p) || !publication_is_kept(p) ||
+	    p->space != it->space || !bytes_eq(p->channel, it->channel) || p->offset <= it->after ||
+	    p->offset > it->last)
+		return false;
+	it->after = p->offset;
+	it->rest = BYTES(in.p + used, in.n - used);
+	it->n--;
+	it->bad = false;
+	return true;
 }
 
 bool wire_unsubscribed_unpack(struct bytes in, struct wire_unsubscribed *m)

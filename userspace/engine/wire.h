@@ -14,12 +14,13 @@
 /* MSG_SUBSCRIBE and MSG_UNSUBSCRIBE: head · channel · from */
 struct wire_ask {
 	uint64_t epoch, offset; /* WIRE_RECOVER: what the client has */
+	uint32_t history;       /* SUBSCRIBE: messages it would like */
 	uint32_t seq;           /* 0: no answer is wanted */
 	uint32_t index, gen;    /* the conn, of the sending worker */
 	uint16_t space;
 	uint8_t channel_n, from_n;
 	uint8_t flags; /* enum wire_flag */
-	uint8_t _zero[7];
+	uint8_t _zero[3];
 };
 static_assert(sizeof(struct wire_ask) == 40, "no hidden bytes");
 
@@ -39,6 +40,16 @@ struct wire_subscribed {
 	uint8_t _zero[6];
 };
 static_assert(sizeof(struct wire_subscribed) == 32, "no hidden bytes");
+
+/* MSG_REPLAY: head · n times {u32 bytes, u32 zero, packed publication, zeros up to the next eighth
+ * byte}, oldest first. It is one message with the answer in it, so that a home that dies has
+ * either answered whole, or has to be asked again. */
+struct wire_replay {
+	struct wire_subscribed answer;
+	uint32_t n; /* not 0 */
+	uint32_t _zero;
+};
+static_assert(sizeof(struct wire_replay) == 40, "no hidden bytes, and all behind it aligned");
 
 /* MSG_UNSUBSCRIBED */
 struct wire_unsubscribed {
@@ -95,13 +106,29 @@ struct bytes wire_announce_end(struct wire_announcing *a, bool last);
 struct wire_request {
 	uint32_t seq;
 	struct engine_who who;
-	struct hub_subscribe_args a; /* space, channel, flags (HUB_SUB_RECOVER), epoch, offset */
+	struct hub_subscribe_args a; /* space, channel, flags (HUB_SUB_RECOVER), epoch, offset,
+					history */
 };
 bool wire_ask_unpack(struct bytes in, unsigned from, struct wire_request *r);
 bool wire_subscribed_unpack(struct bytes in, struct wire_subscribed *m);
 bool wire_unsubscribed_unpack(struct bytes in, struct wire_unsubscribed *m);
 bool wire_published_unpack(struct bytes in, struct wire_published *m, struct bytes *channel);
 bool wire_publish_unpack(struct bytes in, unsigned from, uint32_t *seq, struct publication *p);
+
+/* The publications of a MSG_REPLAY or the like; what is behind the head. for (wire_old_begin(&it, …);
+ * wire_old_next(&it, &p);); `bad` afterwards. They are of the given channel, have offsets up to
+ * `last`, and each has a larger one than that before. */
+struct wire_old {
+	struct bytes rest;
+	uint32_t n;
+	bool bad;
+	uint16_t space;
+	struct bytes channel;
+	uint64_t after, last;
+};
+bool wire_old_next(struct wire_old *it, struct publication *p);
+/* *m, and `it` but for space and channel, which are the caller's. */
+bool wire_replay_unpack(struct bytes in, struct wire_subscribed *m, struct wire_old *it);
 
 /* for (struct wire_announced it = …; wire_announced_next(&it, …);); `bad` afterwards. */
 struct wire_announced {

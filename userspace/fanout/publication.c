@@ -92,14 +92,9 @@ static bool ask_good(struct publication *p)
 	       (is_json(&p->ask, &type) && (type == JSON_IS_STRING || type == JSON_IS_NUMBER));
 }
 
-bool publication_unpack(struct bytes in, struct publication *p)
+void publication_read(struct bytes in, struct publication *p)
 {
 	const struct publication_head *h = (const void *)in.p;
-	if (in.n < sizeof(*h) || !head_good(h))
-		return false;
-	size_t rest = in.n - sizeof(*h);
-	if (rest != (size_t)h->channel_n + h->relay_n + h->from_n + h->ask_n + h->data_n)
-		return false;
 	const uint8_t *at = in.p + sizeof(*h);
 	*p = (struct publication){
 		.space = h->space,
@@ -117,5 +112,17 @@ bool publication_unpack(struct bytes in, struct publication *p)
 	p->from = BYTES(at += h->relay_n, h->from_n);
 	p->ask = BYTES(at += h->from_n, h->ask_n);
 	p->data = BYTES(at += h->ask_n, h->data_n);
+	assert(at + h->data_n == in.p + in.n);
+}
+
+bool publication_unpack(struct bytes in, struct publication *p)
+{
+	const struct publication_head *h = (const void *)in.p;
+	if (in.n < sizeof(*h) || !head_good(h))
+		return false;
+	size_t rest = in.n - sizeof(*h);
+	if (rest != (size_t)h->channel_n + h->relay_n + h->from_n + h->ask_n + h->data_n)
+		return false;
+	publication_read(in, p);
 	return utf8_valid(p->channel) && ask_good(p) && data_good(p);
 }

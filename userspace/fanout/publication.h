@@ -82,5 +82,7 @@ size_t publication_packed_bytes(const struct publication *p);
 /* The reverse; `in` is 8-byte aligned and whatever another worker wrote. False: no honest worker
  * wrote that. The slices of *p lie in `in`. */
 bool publication_unpack(struct bytes in, struct publication *p);
+/* The same of what this process has packed itself and nobody else could write to: believed. */
+void publication_read(struct bytes in, struct publication *p);
 
 #endif

@@ -365,6 +365,21 @@ void hub_on_subscribed(struct worker *w, const struct conn_ref *who,
 	fanout_after(w, ch->key.hash, who, say_subscribed, answer_bytes(&ans, a->channel, a->ask));
 }
 
+void hub_on_replay(struct worker *w, const struct conn_ref *who, const struct hub_subscribe_args *a,
+		   const struct publication *p)
+{
+	uint32_t number = deref(w, who) != NULL ? find(w, a->space, a->channel) : CHANNEL_NONE;
+	if (number == CHANNEL_NONE)
+		return;
+	struct channel *ch = channel_at(w->hub, number);
+	bool own = p->sender.worker == w->id && p->sender.index == who->index &&
+		   p->sender.gen == who->gen;
+	if (!members_has(&ch->members, who->index) || (own && p->flags & PUB_F_NO_ECHO))
+		return;
+	struct fanout_part part = {.encoding = a->encoding, .n = 1, .few = &who->index};
+	fanout_deliver(w, ch->key.hash, p, &part, 1);
+}
+
 /* The word goes with the last answer if the client wanted to leave. */
 static void settle(struct worker *w, struct conn *c, uint32_t word)
 {

@@ -39,7 +39,7 @@ enum hub_sub_flag {
 	HUB_SUB_PRESENCE = 1 << 0, /* the answer carries onlineCount */
 	HUB_SUB_EVENTS = 1 << 1,   /* its coming and going is told to others */
 	HUB_SUB_QUIET = 1 << 2,    /* no answer at all (the lobby, on arrival) */
-	HUB_SUB_RECOVER = 1 << 3   /* epoch and offset say what the client has */
+	HUB_SUB_RECOVER = 1 << 3   /* epoch and offset say what the client has; not `history` */
 };
 
 struct hub_subscribe_args {
@@ -49,6 +49,7 @@ struct hub_subscribe_args {
 	struct bytes channel;
 	struct bytes ask; /* request id, raw JSON, or empty; at most HUB_ASK_MAX */
 	uint64_t epoch, offset;
+	uint32_t history; /* without HUB_SUB_RECOVER: so many of the last messages are wanted */
 };
 #define HUB_ASK_MAX PUBLICATION_ASK_MAX
 
@@ -68,12 +69,16 @@ bool hub_is_subscribed(struct worker *w, const struct conn *c, uint16_t space,
 
 /* ── from the engine, in publication order per channel ── */
 struct hub_position {
-	uint64_t epoch, offset;
-	uint32_t count; /* subscribers in all workers, this one included */
-	bool recovered; /* HUB_SUB_RECOVER was set and nothing is missing */
+	uint64_t epoch, offset; /* epoch 0: the channel has no positions */
+	uint32_t count;         /* subscribers in all workers, this one included */
+	bool recovered; /* HUB_SUB_RECOVER was set, and with what follows nothing is missing */
 };
 void hub_on_subscribed(struct worker *w, const struct conn_ref *who,
 		       const struct hub_subscribe_args *a, const struct hub_position *at);
+/* An old publication for that subscriber alone: right behind the above, with the same arguments,
+ * oldest first, before anything else of the channel. Ends no conn. */
+void hub_on_replay(struct worker *w, const struct conn_ref *who, const struct hub_subscribe_args *a,
+		   const struct publication *p);
 /* It was refused or lost on the way; the client is told that it must subscribe again. */
 void hub_on_subscription_lost(struct worker *w, const struct conn_ref *who,
 			      const struct hub_subscribe_args *a);

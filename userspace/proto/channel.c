@@ -121,18 +121,19 @@ static bool read_recover(const struct request *r, struct hub_subscribe_args *a)
 	return true;
 }
 
-/* How many old messages the client would like; no channel keeps any yet. */
-static bool read_history(const struct request *r)
+/* How many old messages the client would like. */
+static bool read_history(const struct request *r, struct hub_subscribe_args *a)
 {
 	const struct json_value *v = &r->f[FIELD_HISTORY].value;
-	int64_t wanted;
+	int64_t wanted = 0;
 
-	if (!request_has(r, FIELD_HISTORY))
-		return true;
-	if (v->type == JSON_IS_NUMBER && json_int64(v->raw, 0, INT32_MAX, &wanted))
-		return true;
-	request_error_field(r, PROTO_INVALID_FIELD, r->f[FIELD_HISTORY].name);
-	return false;
+	if (request_has(r, FIELD_HISTORY) &&
+	    (v->type != JSON_IS_NUMBER || !json_int64(v->raw, 0, INT32_MAX, &wanted))) {
+		request_error_field(r, PROTO_INVALID_FIELD, r->f[FIELD_HISTORY].name);
+		return false;
+	}
+	a->history = (uint32_t)wanted;
+	return true;
 }
 
 static void subscribe_one(struct request *r, void *ctx, struct bytes channel)
@@ -157,7 +158,8 @@ void proto_channel_subscribe(struct request *r)
 	bool presence, events;
 
 	if (!request_bool(r, FIELD_PRESENCE, &presence) ||
-	    !request_bool(r, FIELD_JOIN_LEAVE, &events) || !read_history(r) || !read_recover(r, &a))
+	    !request_bool(r, FIELD_JOIN_LEAVE, &events) || !read_history(r, &a) ||
+	    !read_recover(r, &a))
 		return;
 	a.encoding = proto_encoding(r->c, events ? ENC_CHANNEL_EVENTS : ENC_CHANNEL);
 	a.flags |= (presence ? HUB_SUB_PRESENCE : 0) | (events ? HUB_SUB_EVENTS : 0);

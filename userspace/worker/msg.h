@@ -17,6 +17,7 @@ enum worker_msg {
 	MSG_PUBLISH,      /* → home */
 	MSG_PUBLISHED,    /* ← home: offset, or refused */
 	MSG_DELIVER,      /* ← home: a publication with its offset */
+	MSG_REPLAY,       /* ← home: SUBSCRIBED, and the publications that this conn alone gets */
 	/* the admin worker and everybody */
 	MSG_QUERY,  /* admin → worker */
 	MSG_ANSWER, /* worker → admin: a piece of the answer, or its end */

@@ -93,6 +93,7 @@ TEST(hub, ephemeral_publications_take_no_offset)
 TEST(hub, a_publication_to_nobody_is_acknowledged_with_offset_zero)
 {
 	world_open(2);
+	world.other.history = 0;
 	struct hub_position at;
 	for (unsigned home = 0; home < 2; home++) {
 		const char *ch = channel_at_home(home, 0, name);
@@ -261,9 +262,31 @@ TEST(hub, subscriptions_of_a_connection_are_bounded)
 	world_close();
 }
 
+TEST(hub, a_channel_without_history_has_no_positions)
+{
+	world_open(2);
+	world.other.history = 0;
+	struct client *a = client_open(0);
+	for (unsigned home = 0; home < 2; home++) {
+		const char *ch = channel_at_home(home, 0, name);
+		client_subscribe(a, ch);
+		client_publish_as(a, ch, "1", PUB_F_ACK);
+		world_settle();
+		assert_int_equal(client_heard(a, "subscribed"), 1);
+		assert_int_equal(client_heard(a, "epoch 0 offset 0 count 1"), 1);
+		assert_int_equal(client_heard(a, "offset 0 outcome 0 ask 9"), 1);
+		assert_int_equal(client_heard(a, "\"data\":1,"), 1);
+		assert_int_equal(client_heard(a, "\"offset\""), 0);
+		client_forget(a);
+	}
+	client_free(a);
+	world_close();
+}
+
 TEST(hub, who_ends_leaves_everything_even_what_is_under_way)
 {
 	world_open(2);
+	world.other.history = 0;
 	struct client *a = client_open(0);
 	struct hub_position at;
 	char text[32];

@@ -291,9 +291,12 @@ static inline void world_open(unsigned n)
 	world.cfg.endpoints = &world.endpoint;
 	world.cfg.n_endpoints = 1;
 	world.cfg.compression_threshold = 1024;
-	world.other = (struct config_namespace){.name = ""};
+	world.other = (struct config_namespace){
+		.name = "", .history = 64, .history_bytes = 64 << 10, .history_age_ms = 60000};
 	world.cfg.namespaces = &world.other;
 	world.cfg.n_namespaces = 1;
+	world.cfg.memory.history_bytes = 16 << 20;
+	world.cfg.memory.connection_queue_bytes = 1 << 20;
 	world.reader = ws_deflate_new();
 	world.cfg.memory.queue_bytes = 64 << 20;
 	world.cfg.memory.mailbox_overflow_bytes = 4 << 20;
@@ -393,6 +396,17 @@ static inline void world_settle(void)
 			if (world.up[k])
 				did += worker_turn(&world.w[k], true);
 		idle = did ? 0 : idle + 1;
+	}
+}
+
+/* Time passes for all, and they look for what has become too old. */
+static inline void world_wait(uint64_t ms)
+{
+	for (unsigned k = 0; k < world.n; k++) {
+		if (!world.up[k])
+			continue;
+		world.w[k].now_ns += ms * 1000000u;
+		world.w[k].engine_ops->tick(&world.w[k]);
 	}
 }
 

@@ -4,7 +4,7 @@
  *
  *   > {"type":"pong",…}                    ws_send_text
  *   >b 01ff                                ws_send_binary, hex
- *   subscribe channel news [presence events quiet recover=beef@7] ask=7
+ *   subscribe channel news [presence events quiet recover=beef@7 history=3] ask=7
  *   unsubscribe room r ask="a"
  *   publish message news from=… {"x":1} [no-echo ephemeral ack] ask=7
  *   close policy-rate
@@ -237,6 +237,8 @@ enum hub_outcome hub_subscribe(struct worker *w, struct conn *c, const struct hu
 	if (a->flags & HUB_SUB_RECOVER)
 		say(" recover=%llx@%llu", (unsigned long long)a->epoch,
 		    (unsigned long long)a->offset);
+	if (a->history > 0)
+		say(" history=%u", a->history);
 	say_ask(a->ask);
 	return world.subscribe;
 }

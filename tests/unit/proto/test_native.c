@@ -163,7 +163,7 @@ TEST(native, subscribe_asks_the_hub)
 	       "\"recover\":null,\"history\":null,\"channels\":null}",
 	       "subscribe channel a\n"},
 	      {"{\"type\":\"subscribe\",\"channel\":\"a\",\"history\":50}",
-	       "subscribe channel a\n"},
+	       "subscribe channel a history=50\n"},
 	      {"{\"type\":\"subscribe\",\"channel\":\"a\",\"recover\":{\"epoch\":\"beef\","
 	       "\"offset\":7}}",
 	       "subscribe channel a recover=beef@7\n"},
