@@ -64,6 +64,7 @@ static void ask(struct input *in, unsigned from, uint16_t type)
 	struct wire_ask m = {
 		.epoch = next(in),
 		.offset = next(in),
+		.history = next(in),
 		.seq = next(in),
 		.index = next(in),
 		.gen = next(in),
@@ -78,12 +79,11 @@ static void ask(struct input *in, unsigned from, uint16_t type)
 	message(from, type, buf, n);
 }
 
-static void publication(struct input *in, unsigned from, uint16_t type)
+/* A packed publication; returns its bytes. */
+static size_t pack(struct input *in, uint8_t *at)
 {
-	uint8_t buf[512] __attribute__((aligned(8)));
 	struct publication_head head;
 	struct bytes parts[PUBLICATION_PARTS];
-	struct wire_publish first = {.seq = next(in)};
 	struct publication p = {
 		.kind = next(in) % PUB_KINDS,
 		.flags = next(in) & PUB_FLAGS,
@@ -97,18 +97,53 @@ static void publication(struct input *in, unsigned from, uint16_t type)
 		p.relay = BYTES_LIT("chat");
 	if (p.kind == PUB_JOIN || p.kind == PUB_LEAVE)
 		p.data.n = 0;
+	publication_pack(&p, &head, parts);
+	size_t n = 0;
+	for (unsigned i = 0; i < PUBLICATION_PARTS; i++) {
+		if (parts[i].n > 0)
+			memcpy(at + n, parts[i].p, parts[i].n);
+		n += parts[i].n;
+	}
+	return n;
+}
+
+static void publication(struct input *in, unsigned from, uint16_t type)
+{
+	uint8_t buf[512] __attribute__((aligned(8)));
+	struct wire_publish first = {.seq = next(in)};
 	size_t n = 0;
 	if (type == MSG_PUBLISH) {
 		memcpy(buf, &first, sizeof(first));
 		n = sizeof(first);
 	}
-	publication_pack(&p, &head, parts);
-	for (unsigned i = 0; i < PUBLICATION_PARTS; i++) {
-		if (parts[i].n > 0)
-			memcpy(buf + n, parts[i].p, parts[i].n);
-		n += parts[i].n;
-	}
+	n += pack(in, buf + n);
 	message(from, type, buf, n);
+}
+
+static struct wire_subscribed subscribed(struct input *in)
+{
+	return (struct wire_subscribed){.epoch = next(in),
+					.offset = next(in),
+					.seq = next(in),
+					.count = next(in),
+					.outcome = next(in) & 3,
+					.recovered = next(in) & 1};
+}
+
+/* Old publications, of one channel or of several, in order or not. */
+static void replay(struct input *in, unsigned from)
+{
+	uint8_t buf[4096] __attribute__((aligned(8))) = {0};
+	unsigned count = next(in) % 8;
+	struct wire_replay m = {.answer = subscribed(in), .n = next(in) % 8 ? count : next(in)};
+	memcpy(buf, &m, sizeof(m));
+	size_t n = sizeof(m);
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t bytes = (uint32_t)pack(in, buf + n + 8);
+		memcpy(buf + n, &bytes, sizeof(bytes));
+		n += 8 + ((bytes + 7) & ~7u);
+	}
+	message(from, MSG_REPLAY, buf, n);
 }
 
 static void announcement(struct input *in, unsigned from)
@@ -132,15 +167,11 @@ static void lie(struct input *in)
 	case MSG_DELIVER: publication(in, from, (uint16_t)type); break;
 	case MSG_ANNOUNCE: announcement(in, from); break;
 	case MSG_SUBSCRIBED: {
-		struct wire_subscribed m = {.epoch = next(in),
-					    .offset = next(in),
-					    .seq = next(in),
-					    .count = next(in),
-					    .outcome = next(in) & 3,
-					    .recovered = next(in) & 1};
+		struct wire_subscribed m = subscribed(in);
 		message(from, (uint16_t)type, &m, sizeof(m));
 		break;
 	}
+	case MSG_REPLAY: replay(in, from); break;
 	case MSG_UNSUBSCRIBED: {
 		struct wire_unsubscribed m = {.seq = next(in)};
 		message(from, (uint16_t)type, &m, sizeof(m));

@@ -32,6 +32,10 @@
 #ifndef WORLD_SLAB
 #define WORLD_SLAB 4096
 #endif
+#ifndef WORLD_RINGS
+#define WORLD_RINGS    (8u << 20) /* bytes, all together */
+#define WORLD_OVERFLOW (4u << 20)
+#endif
 
 /* A client: the far end of a conn. Lives on when the conn has ended. */
 struct client {
@@ -299,8 +303,8 @@ static inline void world_open(unsigned n)
 	world.cfg.memory.connection_queue_bytes = 1 << 20;
 	world.reader = ws_deflate_new();
 	world.cfg.memory.queue_bytes = 64 << 20;
-	world.cfg.memory.mailbox_overflow_bytes = 4 << 20;
-	if (mailbox_plan(&world.plan, n + 1, 8 << 20, 16 << 20) != 0)
+	world.cfg.memory.mailbox_overflow_bytes = WORLD_OVERFLOW;
+	if (mailbox_plan(&world.plan, n + 1, WORLD_RINGS, 16 << 20) != 0)
 		world_die("plan");
 	for (unsigned k = 0; k <= n; k++) {
 		if (mailbox_ends_open(&world.plan, &world.ends[k]) != 0 ||
