@@ -65,6 +65,7 @@ static void ask(struct input *in, unsigned from, uint16_t type)
 		.epoch = next(in),
 		.offset = next(in),
 		.history = next(in),
+		.max_bytes = next(in) * 64u,
 		.seq = next(in),
 		.index = next(in),
 		.gen = next(in),
@@ -131,7 +132,7 @@ static struct wire_subscribed subscribed(struct input *in)
 }
 
 /* Old publications, of one channel or of several, in order or not. */
-static void replay(struct input *in, unsigned from)
+static void replay(struct input *in, unsigned from, uint16_t type)
 {
 	uint8_t buf[4096] __attribute__((aligned(8))) = {0};
 	unsigned count = next(in) % 8;
@@ -143,7 +144,7 @@ static void replay(struct input *in, unsigned from)
 		memcpy(buf + n, &bytes, sizeof(bytes));
 		n += 8 + ((bytes + 7) & ~7u);
 	}
-	message(from, MSG_REPLAY, buf, n);
+	message(from, type, buf, n);
 }
 
 static void announcement(struct input *in, unsigned from)
@@ -162,7 +163,8 @@ static void lie(struct input *in)
 	unsigned from = 1 + next(in) % 2, type = next(in) % MSG_KINDS;
 	switch (type) {
 	case MSG_SUBSCRIBE:
-	case MSG_UNSUBSCRIBE: ask(in, from, (uint16_t)type); break;
+	case MSG_UNSUBSCRIBE:
+	case MSG_RECALL: ask(in, from, (uint16_t)type); break;
 	case MSG_PUBLISH:
 	case MSG_DELIVER: publication(in, from, (uint16_t)type); break;
 	case MSG_ANNOUNCE: announcement(in, from); break;
@@ -171,7 +173,8 @@ static void lie(struct input *in)
 		message(from, (uint16_t)type, &m, sizeof(m));
 		break;
 	}
-	case MSG_REPLAY: replay(in, from); break;
+	case MSG_REPLAY:
+	case MSG_RECALLED: replay(in, from, (uint16_t)type); break;
 	case MSG_UNSUBSCRIBED: {
 		struct wire_unsubscribed m = {.seq = next(in)};
 		message(from, (uint16_t)type, &m, sizeof(m));
@@ -211,14 +214,23 @@ static void act(struct input *in)
 	struct client **c = &cl[next(in) % CLIENTS];
 	const char *ch = channels[next(in) % ARRAY_SIZE(channels)];
 	uint8_t how = next(in), arg = next(in);
-	switch (how % 4) {
+	switch (how % 5) {
 	case 0: client_subscribe_as(*c, ch, (enum encoding)(arg % ENC_RAW), how >> 4); break;
 	case 1: client_unsubscribe(*c, ch); break;
 	case 2:
 		client_publish_as(*c, ch, "{\"a\":1}",
 				  arg & (PUB_F_NO_ECHO | PUB_F_EPHEMERAL | PUB_F_ACK));
 		break;
-	case 3:
+	case 3: {
+		struct hub_subscribe_args a = {.channel = bytes_str(ch),
+					       .flags = arg & HUB_SUB_RECOVER,
+					       .offset = arg >> 4,
+					       .history = how,
+					       .max_bytes = 1000};
+		hub_recall((*c)->w, (*c)->c, &a);
+		break;
+	}
+	case 4:
 		client_close(*c);
 		client_free(*c);
 		*c = client_open(0);

@@ -254,6 +254,37 @@ async def test_who_is_new_hears_the_last_ones_if_it_likes(edge):
 
 
 @run
+async def test_what_is_kept_can_be_read_page_by_page(edge):
+    a, b = await crowd(edge, 2)
+    for channel in [f"page:{i}" for i in range(6)]:  # at home in all workers
+        for k in range(60):
+            await b.ask("published", type="publish", channel=channel, data={"k": k}, id=1)
+        got = await a.ask("history", type="history", channel=channel, id="h")
+        assert got["id"] == "h" and got["channel"] == channel and got["offset"] == 60
+        assert [m["data"]["k"] for m in got["messages"]] == list(range(10, 60))
+        assert got["messages"][0]["clientId"] == b.id and got["messages"][0]["offset"] == 11
+        heard, since = [], {"epoch": got["epoch"], "offset": 0}
+        while True:
+            got = await a.ask("history", type="history", channel=channel, since=since, limit=25)
+            assert got["recovered"] is True
+            if not got["messages"]:
+                break
+            heard += [m["data"]["k"] for m in got["messages"]]
+            since["offset"] = got["messages"][-1]["offset"]
+        assert heard == list(range(60))
+    for k in range(12):  # bounded by max_message, 100 KiB
+        await b.ask("published", type="publish", channel="page:big", data="x" * 20000, id=1)
+    got = await a.ask("history", type="history", channel="page:big")
+    assert [m["offset"] for m in got["messages"]] == [9, 10, 11, 12] or \
+        [m["offset"] for m in got["messages"]] == [8, 9, 10, 11, 12]
+    assert (await a.ask("error", type="history", channel="brief:1"))["code"] == "no_history"
+    got = await a.ask("history", type="history", channel="page:none")
+    assert got["messages"] == [] and "epoch" not in got
+    for x in (a, b):
+        await x.__aexit__()
+
+
+@run
 async def test_where_nothing_is_kept_there_are_no_positions(edge):
     a, = await crowd(edge, 1)
     got = await a.ask("subscribed", type="subscribe", channel="brief:1", recover={"epoch": "1", "offset": 0})

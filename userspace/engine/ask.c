@@ -37,17 +37,15 @@ static void hold(struct engine *e, unsigned to, struct request *r)
 	request_append(&e->peer[to].asked, r);
 }
 
-enum hub_outcome memory_subscribe(struct worker *w, const struct engine_who *who,
-				  const struct hub_subscribe_args *a)
+/* A SUBSCRIBE or RECALL to a home that is not open for business here. */
+static enum hub_outcome ask(struct worker *w, unsigned to, uint8_t type,
+			    const struct engine_who *who, const struct hub_subscribe_args *a)
 {
 	struct engine *e = w->engine;
-	unsigned to = memory_home_of(w, hub_hash(w, a->space, a->channel));
 	struct peer *k = &e->peer[to];
-	if (to == w->id && k->up)
-		return memory_self_subscribe(w, who, a);
 	if (!k->up && e->held_bytes > e->held_max)
 		return HUB_UNAVAILABLE;
-	struct request *r = request_new(MSG_SUBSCRIBE, who, a);
+	struct request *r = request_new(type, who, a);
 	if (r == NULL)
 		return HUB_OVERLOADED;
 	if (!k->up) {
@@ -58,6 +56,25 @@ enum hub_outcome memory_subscribe(struct worker *w, const struct engine_who *who
 	r->sent = true;
 	request_append(&k->asked, r);
 	memory_send_ask(w, to, r);
+	return HUB_OK;
+}
+
+enum hub_outcome memory_subscribe(struct worker *w, const struct engine_who *who,
+				  const struct hub_subscribe_args *a)
+{
+	unsigned to = memory_home_of(w, hub_hash(w, a->space, a->channel));
+	if (to == w->id && w->engine->peer[to].up)
+		return memory_self_subscribe(w, who, a);
+	return ask(w, to, MSG_SUBSCRIBE, who, a);
+}
+
+enum hub_outcome memory_recall(struct worker *w, const struct engine_who *who,
+			       const struct hub_subscribe_args *a)
+{
+	unsigned to = memory_home_of(w, hub_hash(w, a->space, a->channel));
+	if (to != w->id || !w->engine->peer[to].up)
+		return ask(w, to, MSG_RECALL, who, a);
+	memory_self_recall(w, who, a);
 	return HUB_OK;
 }
 
@@ -177,7 +194,7 @@ static bool on_subscribed(struct worker *w, unsigned from, uint16_t type, struct
 	struct wire_old old = {0};
 	struct request *r = NULL;
 	struct publication p;
-	if (type == MSG_REPLAY ? wire_replay_unpack(payload, &m, &old) :
+	if (type == MSG_REPLAY ? wire_replay_unpack(payload, &m, &old) && old.n > 0 :
 				 wire_subscribed_unpack(payload, &m))
 		r = answered(w, from, MSG_SUBSCRIBE, m.seq);
 	if (r == NULL)
@@ -198,6 +215,33 @@ static bool on_subscribed(struct worker *w, unsigned from, uint16_t type, struct
 		hub_on_replay(w, &r->who.conn, &r->args, &p);
 	request_free(r);
 	return !old.bad;
+}
+
+struct recalled {
+	struct hub_old old;
+	struct wire_old it;
+};
+
+static bool next_recalled(struct hub_old *old, struct publication *p)
+{
+	return wire_old_next(&((struct recalled *)old)->it, p);
+}
+
+static bool on_recalled(struct worker *w, unsigned from, struct bytes payload)
+{
+	struct wire_subscribed m;
+	struct recalled all = {.old.next = next_recalled};
+	struct request *r = NULL;
+	if (wire_replay_unpack(payload, &m, &all.it))
+		r = answered(w, from, MSG_RECALL, m.seq);
+	if (r == NULL)
+		return false;
+	struct hub_position at = {.epoch = m.epoch, .offset = m.offset, .recovered = m.recovered};
+	all.it.space = r->args.space;
+	all.it.channel = r->args.channel;
+	hub_on_recalled(w, &r->who.conn, &r->args, &at, m.outcome, &all.old);
+	request_free(r);
+	return !all.it.bad;
 }
 
 static bool on_unsubscribed(struct worker *w, unsigned from, struct bytes payload)
@@ -245,6 +289,7 @@ bool memory_on_answer(struct worker *w, unsigned from, uint16_t type, struct byt
 	case MSG_SUBSCRIBED:
 	case MSG_REPLAY: return on_subscribed(w, from, type, payload);
 	case MSG_UNSUBSCRIBED: return on_unsubscribed(w, from, payload);
+	case MSG_RECALLED: return on_recalled(w, from, payload);
 	case MSG_PUBLISHED: return on_published(w, from, payload);
 	default: return false;
 	}

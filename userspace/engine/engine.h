@@ -35,6 +35,8 @@ struct engine_ops {
 	/* Never refused. Without `answer` the conn has left the hub's sets already. */
 	void (*unsubscribe)(struct worker *w, const struct engine_who *who, uint16_t space,
 			    struct bytes channel, uint8_t encoding, struct bytes ask);
+	enum hub_outcome (*recall)(struct worker *w, const struct engine_who *who,
+				   const struct hub_subscribe_args *a);
 	enum hub_outcome (*publish)(struct worker *w, const struct publication *p);
 	/* A message from another worker; false: it was malformed, the peer lies. */
 	bool (*message)(struct worker *w, unsigned from_worker, uint16_t type,

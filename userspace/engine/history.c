@@ -267,6 +267,27 @@ void history_last(const struct history *h, uint32_t n, uint64_t max, struct hist
 	*part = (struct history_part){.from = from, .n = (uint32_t)(h->offset - from + 1)};
 }
 
+bool history_after(const struct history *h, uint64_t offset, uint32_t n, uint64_t max,
+		   struct history_part *part)
+{
+	bool whole = offset <= h->offset && offset + 1 >= history_first(h);
+	uint64_t from = whole ? offset + 1 : history_first(h), to = from, cost = 0;
+	for (; to <= h->offset && n > 0; to++) {
+		const struct history_entry *e = history_at(h, to);
+		if (e == NULL) {
+			whole = false;
+			continue;
+		}
+		bool is_first = cost == 0;
+		cost += history_cost(e);
+		if (cost > max && !is_first)
+			break;
+		n--;
+	}
+	*part = (struct history_part){.from = from, .n = (uint32_t)(to - from)};
+	return whole;
+}
+
 size_t history_memory(const struct history *h)
 {
 	return sizeof(*h) + h->cap * sizeof(h->ring[0]) + h->bytes;

@@ -90,6 +90,11 @@ bool history_since(const struct history *h, uint64_t offset, uint64_t max,
 /* The last `n` messages, or fewer: as many as are there, and no more than `max` bytes. */
 void history_last(const struct history *h, uint32_t n, uint64_t max, struct history_part *part);
 
+/* At most `n` messages and `max` bytes, but one message at least, of those after `offset`; if they are
+ * not there from that on, of all. False: then, or if something is missing between them. */
+bool history_after(const struct history *h, uint64_t offset, uint32_t n, uint64_t max,
+		   struct history_part *part);
+
 /* About what the message will be in a client's queue. */
 uint64_t history_cost(const struct history_entry *e);
 size_t history_memory(const struct history *h);

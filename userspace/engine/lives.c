@@ -58,6 +58,14 @@ static void announce(struct worker *w, unsigned to)
 	memory_send(w, to, MSG_ANNOUNCE, &all, 1);
 }
 
+/* Is there still somebody who waits for the answer? */
+static bool concerns(struct worker *w, const struct request *r)
+{
+	const struct conn_ref *who = &r->who.conn;
+	return r->type == MSG_RECALL ? conn_deref(&w->slab, who->index, who->gen) != NULL :
+				       hub_concerns(w, who, r->args.space, r->args.channel);
+}
+
 /* One request of a home's queue, to its successor, and back into the queue if it will be
  * answered. Who has left meanwhile was not announced either; only that it left is told. */
 static void ask_again(struct worker *w, unsigned to, struct request *r, struct request_queue *kept)
@@ -70,7 +78,7 @@ static void ask_again(struct worker *w, unsigned to, struct request *r, struct r
 			r->seq = memory_next_seq(k);
 		/* it was taken, and measured then: it is not refused now */
 		memory_send_publish(w, to, &r->pub, r->seq, MAILBOX_MUST);
-	} else if (hub_concerns(w, &r->who.conn, r->args.space, r->args.channel)) {
+	} else if (concerns(w, r)) {
 		r->seq = memory_next_seq(k);
 		memory_send_ask(w, to, r);
 	} else if (r->type == MSG_UNSUBSCRIBE && r->who.events) {
@@ -128,6 +136,8 @@ static void self_again(struct worker *w, struct request *r)
 	} else if (r->type == MSG_UNSUBSCRIBE) {
 		memory_self_unsubscribe(w, &r->who, r->args.space, r->args.channel,
 					r->args.encoding, r->args.ask);
+	} else if (r->type == MSG_RECALL) {
+		memory_self_recall(w, &r->who, &r->args);
 	} else {
 		enum hub_outcome outcome = memory_self_publish(w, &r->pub);
 		if (outcome != HUB_OK)

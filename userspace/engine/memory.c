@@ -117,10 +117,12 @@ bool memory_handle(struct worker *w, unsigned from, uint16_t type, struct bytes 
 	switch (type) {
 	case MSG_SUBSCRIBE:
 	case MSG_UNSUBSCRIBE:
+	case MSG_RECALL:
 	case MSG_PUBLISH: return memory_on_request(w, from, type, payload, open);
 	case MSG_SUBSCRIBED:
 	case MSG_REPLAY:
 	case MSG_UNSUBSCRIBED:
+	case MSG_RECALLED:
 	case MSG_PUBLISHED: return memory_on_answer(w, from, type, payload);
 	case MSG_DELIVER: return on_deliver(w, from, payload);
 	default: return false;
@@ -183,6 +185,7 @@ const struct engine_ops engine_memory = {
 	.free = memory_free,
 	.subscribe = memory_subscribe,
 	.unsubscribe = memory_unsubscribe,
+	.recall = memory_recall,
 	.publish = memory_publish,
 	.message = memory_message,
 	.worker_down = memory_worker_down,

@@ -62,15 +62,17 @@ enum hub_outcome memory_subscribe(struct worker *w, const struct engine_who *who
 				  const struct hub_subscribe_args *a);
 void memory_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
 			struct bytes channel, uint8_t encoding, struct bytes ask);
+enum hub_outcome memory_recall(struct worker *w, const struct engine_who *who,
+			       const struct hub_subscribe_args *a);
 enum hub_outcome memory_publish(struct worker *w, const struct publication *p);
-/* MSG_SUBSCRIBED, MSG_REPLAY, MSG_UNSUBSCRIBED, MSG_PUBLISHED */
+/* MSG_SUBSCRIBED, MSG_REPLAY, MSG_UNSUBSCRIBED, MSG_RECALLED, MSG_PUBLISHED */
 bool memory_on_answer(struct worker *w, unsigned from, uint16_t type, struct bytes payload);
 
 uint32_t memory_next_seq(struct peer *k);
 /* A publication to its home. `seq` 0: no answer is wanted. */
 enum mailbox_result memory_send_publish(struct worker *w, unsigned to, const struct publication *p,
 					uint32_t seq, enum mailbox_class class);
-/* A SUBSCRIBE or UNSUBSCRIBE to its home. */
+/* A SUBSCRIBE, UNSUBSCRIBE or RECALL to its home. */
 void memory_send_ask(struct worker *w, unsigned to, const struct request *r);
 /* "It has left", of who that was. */
 struct publication memory_leave_of(const struct engine_who *who, uint16_t space,
@@ -83,8 +85,10 @@ enum hub_outcome memory_self_subscribe(struct worker *w, const struct engine_who
 				       const struct hub_subscribe_args *a);
 void memory_self_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
 			     struct bytes channel, uint8_t encoding, struct bytes ask);
+void memory_self_recall(struct worker *w, const struct engine_who *who,
+			const struct hub_subscribe_args *a);
 enum hub_outcome memory_self_publish(struct worker *w, const struct publication *p);
-/* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, MSG_PUBLISH */
+/* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, MSG_RECALL, MSG_PUBLISH */
 bool memory_on_request(struct worker *w, unsigned from, uint16_t type, struct bytes payload,
 		       bool open);
 

@@ -15,7 +15,7 @@
 struct request {
 	struct request *next;
 	uint32_t seq; /* once sent; 0: no answer will come */
-	uint8_t type; /* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, MSG_PUBLISH */
+	uint8_t type; /* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, MSG_RECALL, MSG_PUBLISH */
 	bool sent;
 	bool has_data;  /* MSG_PUBLISH: pub.data is here, it can be sent (again) */
 	uint32_t bytes; /* of memory */

@@ -121,6 +121,29 @@ static const struct history *home_history(struct worker *w, const struct hub_sub
 	return ch != NULL ? ch->history : NULL;
 }
 
+/* What a RECALL gets; *at tells where the channel is, if anything is kept of it. */
+static void home_recall(struct worker *w, const struct hub_subscribe_args *a,
+			struct hub_position *at, struct history_part *old)
+{
+	const struct history *h = home_history(w, a);
+	uint64_t max = MIN(a->max_bytes, w->cfg->memory.connection_queue_bytes / 2);
+	*at = (struct hub_position){0};
+	*old = (struct history_part){0};
+	if (h == NULL)
+		return;
+	at->epoch = h->epoch;
+	at->offset = h->offset;
+	if (a->flags & HUB_SUB_RECOVER) {
+		bool is_its = a->epoch == h->epoch;
+		bool whole = history_after(h, is_its ? a->offset : 0, a->history, max, old);
+		at->recovered = is_its && whole;
+		return;
+	}
+	history_last(h, a->history, max, old);
+	if (old->n == 0)
+		history_last(h, MIN(a->history, 1), UINT64_MAX, old);
+}
+
 static void home_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
 			     struct bytes channel)
 {
@@ -171,6 +194,36 @@ enum hub_outcome memory_self_subscribe(struct worker *w, const struct engine_who
 	return HUB_OK;
 }
 
+struct own_old {
+	struct hub_old old;
+	const struct history *h;
+	struct history_part rest;
+};
+
+static bool next_own(struct hub_old *old, struct publication *p)
+{
+	struct own_old *it = (struct own_old *)old;
+	while (it->rest.n > 0) {
+		const struct history_entry *e = history_at(it->h, it->rest.from++);
+		it->rest.n--;
+		if (e == NULL)
+			continue;
+		history_read(e, p);
+		return true;
+	}
+	return false;
+}
+
+void memory_self_recall(struct worker *w, const struct engine_who *who,
+			const struct hub_subscribe_args *a)
+{
+	struct own_old it = {.old.next = next_own};
+	struct hub_position at;
+	home_recall(w, a, &at, &it.rest);
+	it.h = home_history(w, a);
+	hub_on_recalled(w, &who->conn, a, &at, HUB_OK, &it.old);
+}
+
 void memory_self_unsubscribe(struct worker *w, const struct engine_who *who, uint16_t space,
 			     struct bytes channel, uint8_t encoding, struct bytes ask)
 {
@@ -193,8 +246,9 @@ enum hub_outcome memory_self_publish(struct worker *w, const struct publication 
 /* ── what other workers ask of us ── */
 
 /* The answer with the old publications behind it. False: there is no room for them between us. */
-static bool send_replay(struct worker *w, unsigned to, const struct hub_subscribe_args *a,
-			const struct wire_subscribed *answer, const struct history_part *old)
+static bool send_old(struct worker *w, unsigned to, uint16_t type,
+		     const struct hub_subscribe_args *a, const struct wire_subscribed *answer,
+		     const struct history_part *old)
 {
 	const struct history *h = home_history(w, a);
 	struct wire_replay m = {.answer = *answer};
@@ -207,10 +261,30 @@ static bool send_replay(struct worker *w, unsigned to, const struct hub_subscrib
 			parts[1 + m.n++] = history_item(e);
 	}
 	parts[0] = BYTES(&m, sizeof(m));
-	bool sent = m.n > 0 && mailbox_send(w->mailbox, to, MSG_REPLAY, 0, parts, 1 + (size_t)m.n,
-					    MAILBOX_MAY_REFUSE) == MAILBOX_OK;
+	bool sent = (m.n > 0 || type != MSG_REPLAY) &&
+		    mailbox_send(w->mailbox, to, type, 0, parts, 1 + (size_t)m.n,
+				 MAILBOX_MAY_REFUSE) == MAILBOX_OK;
 	free(parts);
 	return sent;
+}
+
+static void answer_recall(struct worker *w, const struct wire_request *r)
+{
+	unsigned from = r->who.conn.worker;
+	struct hub_position at;
+	struct history_part old;
+	home_recall(w, &r->a, &at, &old);
+	struct wire_subscribed m = {
+		.epoch = at.epoch,
+		.offset = at.offset,
+		.seq = r->seq,
+		.outcome = HUB_OK,
+		.recovered = at.recovered,
+	};
+	if (send_old(w, from, MSG_RECALLED, &r->a, &m, &old))
+		return;
+	struct wire_replay none = {.answer = {.seq = r->seq, .outcome = HUB_OVERLOADED}};
+	memory_send(w, from, MSG_RECALLED, &BYTES(&none, sizeof(none)), 1);
 }
 
 static void answer_subscribe(struct worker *w, const struct wire_request *r)
@@ -227,7 +301,7 @@ static void answer_subscribe(struct worker *w, const struct wire_request *r)
 		.outcome = ok ? HUB_OK : HUB_OVERLOADED,
 		.recovered = at.recovered,
 	};
-	if (old.n == 0 || !send_replay(w, from, &r->a, &m, &old)) {
+	if (old.n == 0 || !send_old(w, from, MSG_REPLAY, &r->a, &m, &old)) {
 		m.recovered = m.recovered && old.n == 0;
 		memory_send(w, from, MSG_SUBSCRIBED, &BYTES(&m, sizeof(m)), 1);
 	}
@@ -267,17 +341,19 @@ static void answer_publish(struct worker *w, unsigned from, uint32_t seq,
 	memory_send(w, from, MSG_PUBLISHED, parts, ARRAY_SIZE(parts));
 }
 
-/* SUBSCRIBE, UNSUBSCRIBE */
+/* SUBSCRIBE, UNSUBSCRIBE, RECALL */
 static bool on_ask(struct worker *w, unsigned from, uint16_t type, struct bytes payload, bool open)
 {
 	struct wire_request r;
 	if (!wire_ask_unpack(payload, from, &r) || !memory_is_ours(w, r.a.space, r.a.channel) ||
-	    (type == MSG_SUBSCRIBE && r.seq == 0))
+	    (type != MSG_UNSUBSCRIBE && r.seq == 0))
 		return false;
 	if (!open) {
 		memory_keep_early(w->engine, from, type, payload);
 	} else if (type == MSG_SUBSCRIBE) {
 		answer_subscribe(w, &r);
+	} else if (type == MSG_RECALL) {
+		answer_recall(w, &r);
 	} else {
 		answer_unsubscribe(w, &r);
 	}

@@ -31,6 +31,7 @@ size_t wire_ask_pack(const struct request *r, struct wire_ask *head,
 		.epoch = a->epoch,
 		.offset = a->offset,
 		.history = a->history,
+		.max_bytes = a->max_bytes,
 		.seq = r->seq,
 		.index = who->conn.index,
 		.gen = who->conn.gen,
@@ -69,7 +70,8 @@ bool wire_ask_unpack(struct bytes in, unsigned from, struct wire_request *r)
 		      .channel = BYTES(text, m->channel_n),
 		      .epoch = m->epoch,
 		      .offset = m->offset,
-		      .history = m->history},
+		      .history = m->history,
+		      .max_bytes = m->max_bytes},
 	};
 	return channel_good(r->a.channel) && (!r->who.events || r->who.from.n > 0);
 }
@@ -91,7 +93,7 @@ bool wire_subscribed_unpack(struct bytes in, struct wire_subscribed *m)
 bool wire_replay_unpack(struct bytes in, struct wire_subscribed *m, struct wire_old *it)
 {
 	const struct wire_replay *r = (const void *)in.p;
-	if (in.n < sizeof(*r) || r->n == 0 || r->_zero != 0)
+	if (in.n < sizeof(*r) || r->_zero != 0)
 		return false;
 	*m = r->answer;
 	*it = (struct wire_old){
@@ -99,7 +101,7 @@ bool wire_replay_unpack(struct bytes in, struct wire_subscribed *m, struct wire_
 		.n = r->n,
 		.last = m->offset,
 	};
-	return subscribed_good(m) && m->outcome == HUB_OK && m->epoch != 0;
+	return subscribed_good(m) && (r->n == 0 || (m->outcome == HUB_OK && m->epoch != 0));
 }
 
 bool wire_old_next(struct wire_old *it, struct publication *p)

@@ -11,18 +11,19 @@
 #include "engine/engine.h"
 #include "engine/request.h"
 
-/* MSG_SUBSCRIBE and MSG_UNSUBSCRIBE: head · channel · from */
+/* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE and MSG_RECALL: head · channel · from */
 struct wire_ask {
 	uint64_t epoch, offset; /* WIRE_RECOVER: what the client has */
-	uint32_t history;       /* SUBSCRIBE: messages it would like */
+	uint32_t history;       /* SUBSCRIBE, RECALL: messages it would like ... */
+	uint32_t max_bytes;     /* RECALL: ... and no more than this */
 	uint32_t seq;           /* 0: no answer is wanted */
 	uint32_t index, gen;    /* the conn, of the sending worker */
 	uint16_t space;
 	uint8_t channel_n, from_n;
 	uint8_t flags; /* enum wire_flag */
-	uint8_t _zero[3];
+	uint8_t _zero[7];
 };
-static_assert(sizeof(struct wire_ask) == 40, "no hidden bytes");
+static_assert(sizeof(struct wire_ask) == 48, "no hidden bytes");
 
 enum wire_flag {
 	WIRE_FROM_USER = 1 << 0,
@@ -41,12 +42,12 @@ struct wire_subscribed {
 };
 static_assert(sizeof(struct wire_subscribed) == 32, "no hidden bytes");
 
-/* MSG_REPLAY: head · n times {u32 bytes, u32 zero, packed publication, zeros up to the next eighth
+/* MSG_REPLAY and MSG_RECALLED: head · n times {u32 bytes, u32 zero, packed publication, zeros up to the next eighth
  * byte}, oldest first. It is one message with the answer in it, so that a home that dies has
  * either answered whole, or has to be asked again. */
 struct wire_replay {
 	struct wire_subscribed answer;
-	uint32_t n; /* not 0 */
+	uint32_t n; /* REPLAY: not 0 */
 	uint32_t _zero;
 };
 static_assert(sizeof(struct wire_replay) == 40, "no hidden bytes, and all behind it aligned");
@@ -107,7 +108,7 @@ struct wire_request {
 	uint32_t seq;
 	struct engine_who who;
 	struct hub_subscribe_args a; /* space, channel, flags (HUB_SUB_RECOVER), epoch, offset,
-					history */
+					history, max_bytes */
 };
 bool wire_ask_unpack(struct bytes in, unsigned from, struct wire_request *r);
 bool wire_subscribed_unpack(struct bytes in, struct wire_subscribed *m);
@@ -115,7 +116,7 @@ bool wire_unsubscribed_unpack(struct bytes in, struct wire_unsubscribed *m);
 bool wire_published_unpack(struct bytes in, struct wire_published *m, struct bytes *channel);
 bool wire_publish_unpack(struct bytes in, unsigned from, uint32_t *seq, struct publication *p);
 
-/* The publications of a MSG_REPLAY or the like; what is behind the head. for (wire_old_begin(&it, …);
+/* The publications of a MSG_REPLAY or MSG_RECALLED: for (wire_replay_unpack(…, &it);
  * wire_old_next(&it, &p);); `bad` afterwards. They are of the given channel, have offsets up to
  * `last`, and each has a larger one than that before. */
 struct wire_old {

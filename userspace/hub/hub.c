@@ -210,6 +210,12 @@ enum hub_outcome hub_unsubscribe(struct worker *w, struct conn *c, uint16_t spac
 	return HUB_OK;
 }
 
+enum hub_outcome hub_recall(struct worker *w, struct conn *c, const struct hub_subscribe_args *a)
+{
+	struct engine_who who = {.conn = ref_of(w, c), .answer = true};
+	return w->engine_ops->recall(w, &who, a);
+}
+
 enum hub_outcome hub_publish(struct worker *w, const struct publication *p)
 {
 	enum hub_outcome outcome = w->engine_ops->publish(w, p);
@@ -378,6 +384,15 @@ void hub_on_replay(struct worker *w, const struct conn_ref *who, const struct hu
 		return;
 	struct fanout_part part = {.encoding = a->encoding, .n = 1, .few = &who->index};
 	fanout_deliver(w, ch->key.hash, p, &part, 1);
+}
+
+void hub_on_recalled(struct worker *w, const struct conn_ref *who,
+		     const struct hub_subscribe_args *a, const struct hub_position *at,
+		     enum hub_outcome outcome, struct hub_old *old)
+{
+	struct conn *c = deref(w, who);
+	if (c != NULL && c->state == CONN_OPEN)
+		proto_recalled(w, c, a, at, outcome, old);
 }
 
 /* The word goes with the last answer if the client wanted to leave. */

@@ -49,7 +49,8 @@ struct hub_subscribe_args {
 	struct bytes channel;
 	struct bytes ask; /* request id, raw JSON, or empty; at most HUB_ASK_MAX */
 	uint64_t epoch, offset;
-	uint32_t history; /* without HUB_SUB_RECOVER: so many of the last messages are wanted */
+	uint32_t history;   /* without HUB_SUB_RECOVER: so many of the last messages are wanted */
+	uint32_t max_bytes; /* hub_recall() only */
 };
 #define HUB_ASK_MAX PUBLICATION_ASK_MAX
 
@@ -60,6 +61,10 @@ enum hub_outcome hub_subscribe(struct worker *w, struct conn *c,
 /* room words answer `left_room`, channel words `unsubscribed`: `encoding` says which. */
 enum hub_outcome hub_unsubscribe(struct worker *w, struct conn *c, uint16_t space,
 				 struct bytes channel, uint8_t encoding, struct bytes ask);
+/* What is kept of the channel, whether the conn has it or not: the last a->history messages, or with
+ * HUB_SUB_RECOVER the first so many after a->offset; about a->max_bytes at most, but one if there is
+ * one. The answer is proto_recalled(). */
+enum hub_outcome hub_recall(struct worker *w, struct conn *c, const struct hub_subscribe_args *a);
 /* The publication gets its order from the engine. */
 enum hub_outcome hub_publish(struct worker *w, const struct publication *p);
 /* Leaves everything, tells the homes; the conn's list is empty afterwards. */
@@ -79,6 +84,14 @@ void hub_on_subscribed(struct worker *w, const struct conn_ref *who,
  * oldest first, before anything else of the channel. Ends no conn. */
 void hub_on_replay(struct worker *w, const struct conn_ref *who, const struct hub_subscribe_args *a,
 		   const struct publication *p);
+/* Old publications, oldest first: the next one; false: that was all. */
+struct hub_old {
+	bool (*next)(struct hub_old *it, struct publication *p);
+};
+/* at->recovered: nothing is missing between a->offset and the last of them. */
+void hub_on_recalled(struct worker *w, const struct conn_ref *who,
+		     const struct hub_subscribe_args *a, const struct hub_position *at,
+		     enum hub_outcome outcome, struct hub_old *old);
 /* It was refused or lost on the way; the client is told that it must subscribe again. */
 void hub_on_subscription_lost(struct worker *w, const struct conn_ref *who,
 			      const struct hub_subscribe_args *a);

@@ -11,6 +11,7 @@
 #include "conn/io.h"
 #include "proto/error.h"
 #include "proto/proto.h"
+#include "proto/request.h"
 #include "worker/worker.h"
 #include "ws/serve.h"
 
@@ -31,7 +32,7 @@ static void finish(struct worker *w, struct conn *c, struct json_out *o)
 	ws_send_text(w, c, json_out_bytes(o));
 }
 
-static void key_epoch(struct json_out *o, uint64_t epoch)
+void proto_key_epoch(struct json_out *o, uint64_t epoch)
 {
 	char text[17];
 	int n = snprintf(text, sizeof(text), "%llx", (unsigned long long)epoch);
@@ -54,7 +55,7 @@ static void say_subscribed(struct json_out *o, const struct hub_subscribe_args *
 	json_key_str(o, "channel", a->channel);
 	json_key_u64(o, "timestamp", wall_ms);
 	if (at->epoch) {
-		key_epoch(o, at->epoch);
+		proto_key_epoch(o, at->epoch);
 		json_key_u64(o, "offset", at->offset);
 	}
 	if (a->flags & HUB_SUB_RECOVER)

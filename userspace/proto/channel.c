@@ -76,49 +76,16 @@ static void each_channel(struct request *r, each_fn *fn, void *ctx)
 		fn(r, ctx, name.s);
 }
 
-/* An epoch as we print it: 1 to 16 digits of lower case hex. */
-static bool parse_epoch(struct bytes raw, uint64_t *epoch)
-{
-	uint8_t text[16];
-	size_t n;
-
-	if (!json_string_unescape(raw, text, sizeof(text), &n) || n == 0)
-		return false;
-	*epoch = 0;
-	for (size_t i = 0; i < n; i++) {
-		uint8_t d = text[i];
-		if ((d < '0' || d > '9') && (d < 'a' || d > 'f'))
-			return false;
-		*epoch = *epoch << 4 | (d <= '9' ? d - '0' : d - 'a' + 10);
-	}
-	return true;
-}
-
 /* "recover":{"epoch":"…","offset":n}; one channel's position, so not for a list. */
 static bool read_recover(const struct request *r, struct hub_subscribe_args *a)
 {
-	const struct json_field *recover = &r->f[FIELD_RECOVER];
-	struct json_field f[] = {JSON_FIELD("epoch"), JSON_FIELD("offset")};
-	int64_t offset = 0;
-	struct bytes wrong = {0};
-
 	if (!request_has(r, FIELD_RECOVER))
 		return true;
-	if (request_has(r, FIELD_CHANNELS) ||
-	    json_object_scan(recover->value.raw, NULL, f, ARRAY_SIZE(f)) != JSON_OK)
-		wrong = recover->name;
-	else if (f[0].value.type != JSON_IS_STRING || !parse_epoch(f[0].value.raw, &a->epoch))
-		wrong = BYTES_LIT("recover.epoch");
-	else if (f[1].value.type != JSON_IS_NUMBER ||
-		 !json_int64(f[1].value.raw, 0, INT64_MAX, &offset))
-		wrong = BYTES_LIT("recover.offset");
-	if (wrong.n) {
-		request_error_field(r, PROTO_INVALID_FIELD, wrong);
+	if (request_has(r, FIELD_CHANNELS)) {
+		request_error_field(r, PROTO_INVALID_FIELD, r->f[FIELD_RECOVER].name);
 		return false;
 	}
-	a->offset = (uint64_t)offset;
-	a->flags |= HUB_SUB_RECOVER;
-	return true;
+	return request_position(r, FIELD_RECOVER, a);
 }
 
 /* How many old messages the client would like. */

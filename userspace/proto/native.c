@@ -43,6 +43,7 @@ static const struct word {
 		{(const uint8_t *)(type), sizeof(type) - 1}, set, handle                           \
 	}
 	WORD("ping", 0, ping),
+	WORD("history", 0, proto_history),
 	WORD("publish", CONFIG_WORDS_CHANNELS, proto_channel_publish),
 	WORD("subscribe", CONFIG_WORDS_CHANNELS, proto_channel_subscribe),
 	WORD("unsubscribe", CONFIG_WORDS_CHANNELS, proto_channel_unsubscribe),

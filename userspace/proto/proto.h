@@ -36,6 +36,9 @@ void proto_unsubscribed(struct worker *w, struct conn *c, struct bytes channel, 
 			struct bytes ask);
 void proto_published(struct worker *w, struct conn *c, const struct publication *p,
 		     enum hub_outcome outcome);
+/* The answer to hub_recall(). */
+void proto_recalled(struct worker *w, struct conn *c, const struct hub_subscribe_args *a,
+		    const struct hub_position *at, enum hub_outcome outcome, struct hub_old *old);
 /* Its home had no room for it: the client must subscribe again; one that was to be there without
  * asking (HUB_SUB_QUIET) is sent away to come back. */
 void proto_subscription_lost(struct worker *w, struct conn *c, const struct hub_subscribe_args *a);

@@ -3,6 +3,8 @@
  * publishing, and saying no. */
 #include "proto/request.h"
 
+#include <stdio.h>
+
 #include "conn/io.h"
 
 static const char *const field_names[FIELDS] = {
@@ -71,6 +73,50 @@ bool request_may(const struct request *r, enum session_right right, struct bytes
 	if (v != SESSION_OK)
 		request_error(r, proto_error_of_verdict(v));
 	return v == SESSION_OK;
+}
+
+/* An epoch as we print it: 1 to 16 digits of lower case hex. */
+static bool parse_epoch(struct bytes raw, uint64_t *epoch)
+{
+	uint8_t text[16];
+	size_t n;
+
+	if (!json_string_unescape(raw, text, sizeof(text), &n) || n == 0)
+		return false;
+	*epoch = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t d = text[i];
+		if ((d < '0' || d > '9') && (d < 'a' || d > 'f'))
+			return false;
+		*epoch = *epoch << 4 | (d <= '9' ? d - '0' : d - 'a' + 10);
+	}
+	return true;
+}
+
+bool request_position(const struct request *r, enum request_field which,
+		      struct hub_subscribe_args *a)
+{
+	const struct json_field *position = &r->f[which];
+	struct json_field f[] = {JSON_FIELD("epoch"), JSON_FIELD("offset")};
+	int64_t offset = 0;
+	const char *wrong = NULL;
+	char name[32];
+
+	if (json_object_scan(position->value.raw, NULL, f, ARRAY_SIZE(f)) != JSON_OK)
+		wrong = "";
+	else if (f[0].value.type != JSON_IS_STRING || !parse_epoch(f[0].value.raw, &a->epoch))
+		wrong = ".epoch";
+	else if (f[1].value.type != JSON_IS_NUMBER ||
+		 !json_int64(f[1].value.raw, 0, INT64_MAX, &offset))
+		wrong = ".offset";
+	if (wrong) {
+		snprintf(name, sizeof(name), "%.*s%s", BYTES_FMT(position->name), wrong);
+		request_error_field(r, PROTO_INVALID_FIELD, bytes_str(name));
+		return false;
+	}
+	a->offset = (uint64_t)offset;
+	a->flags |= HUB_SUB_RECOVER;
+	return true;
 }
 
 void request_publication(const struct request *r, struct bytes channel, struct session_name *who,

@@ -52,6 +52,10 @@ struct request_name {
 bool request_name(const struct request *r, const struct json_field *f, struct request_name *out);
 bool request_may(const struct request *r, enum session_right right, struct bytes channel);
 
+/* {"epoch":"…","offset":n} into a->epoch and a->offset, and HUB_SUB_RECOVER. */
+bool request_position(const struct request *r, enum request_field which,
+		      struct hub_subscribe_args *a);
+
 /* Who publishes what where; kind, data and further flags are the caller's. `who` must stand
  * as long as `p`. */
 void request_publication(const struct request *r, struct bytes channel, struct session_name *who,
@@ -59,7 +63,11 @@ void request_publication(const struct request *r, struct bytes channel, struct s
 /* The ack comes by proto_published(); a refusal is told here. */
 void request_publish(const struct request *r, const struct publication *p);
 
+/* "epoch":"…" */
+void proto_key_epoch(struct json_out *o, uint64_t epoch);
+
 /* The words; each in the file of its set. */
+void proto_history(struct request *r);
 void proto_channel_subscribe(struct request *r);
 void proto_channel_unsubscribe(struct request *r);
 void proto_channel_publish(struct request *r);

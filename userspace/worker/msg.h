@@ -18,6 +18,8 @@ enum worker_msg {
 	MSG_PUBLISHED,    /* ← home: offset, or refused */
 	MSG_DELIVER,      /* ← home: a publication with its offset */
 	MSG_REPLAY,       /* ← home: SUBSCRIBED, and the publications that this conn alone gets */
+	MSG_RECALL,       /* → home: what is kept of the channel? */
+	MSG_RECALLED,     /* ← home: some of it */
 	/* the admin worker and everybody */
 	MSG_QUERY,  /* admin → worker */
 	MSG_ANSWER, /* worker → admin: a piece of the answer, or its end */

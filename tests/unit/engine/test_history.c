@@ -302,6 +302,94 @@ TEST(history, what_is_ephemeral_comes_or_goes_is_not_kept)
 	world_close();
 }
 
+/* ── recall: what is kept, in one answer ── */
+
+static const char *recall(struct client *c, const char *ch, struct hub_subscribe_args a)
+{
+	a.channel = bytes_str(ch);
+	if (a.max_bytes == 0)
+		a.max_bytes = 1 << 20;
+	client_forget(c);
+	assert_int_equal(hub_recall(c->w, c->c, &a), HUB_OK);
+	world_settle();
+	assert_int_equal(c->n, 1);
+	return strchr(c->log[0], ':') ? strstr(c->log[0], "offset") : "";
+}
+
+TEST(history, is_recalled_from_either_end)
+{
+	world_open(2);
+	world.other.history = 8;
+	const char *ch = channel_at_home(0, 0, name);
+	struct client *p = client_open(0);
+	publish(p, ch, 1, 10);
+	uint64_t epoch = position(ch).epoch;
+	for (unsigned k = 0; k < 2; k++) {
+		struct client *a = client_open(k);
+		assert_string_equal(recall(a, ch, (struct hub_subscribe_args){.history = 3}),
+				    "offset 10 outcome 0: 8=8 9=9 10=10");
+		assert_string_equal(recall(a, ch, (struct hub_subscribe_args){.history = 100}),
+				    "offset 10 outcome 0: 3=3 4=4 5=5 6=6 7=7 8=8 9=9 10=10");
+		/* a page at a time */
+		struct hub_subscribe_args since = {
+			.flags = HUB_SUB_RECOVER, .history = 3, .epoch = epoch, .offset = 2};
+		assert_string_equal(recall(a, ch, since),
+				    "offset 10 outcome 0 recovered: 3=3 4=4 5=5");
+		since.offset = 8;
+		assert_string_equal(recall(a, ch, since),
+				    "offset 10 outcome 0 recovered: 9=9 10=10");
+		since.offset = 10;
+		assert_string_equal(recall(a, ch, since), "offset 10 outcome 0 recovered:");
+		/* what was before is not there any more */
+		since.offset = 1;
+		assert_string_equal(recall(a, ch, since), "offset 10 outcome 0: 3=3 4=4 5=5");
+		since.offset = 11;
+		assert_string_equal(recall(a, ch, since), "offset 10 outcome 0: 3=3 4=4 5=5");
+		since = (struct hub_subscribe_args){
+			.flags = HUB_SUB_RECOVER, .history = 1, .epoch = epoch + 1, .offset = 9};
+		assert_string_equal(recall(a, ch, since), "offset 10 outcome 0: 3=3");
+		/* in bytes, but one at least */
+		assert_string_equal(
+			recall(a, ch, (struct hub_subscribe_args){.history = 3, .max_bytes = 1}),
+			"offset 10 outcome 0: 10=10");
+		assert_string_equal(
+			recall(a, ch, (struct hub_subscribe_args){.history = 3, .max_bytes = 400}),
+			"offset 10 outcome 0: 9=9 10=10");
+		assert_string_equal(recall(a, "nobody", (struct hub_subscribe_args){.history = 3}),
+				    "offset 0 outcome 0:");
+		client_free(a);
+	}
+	client_free(p);
+	world_close();
+}
+
+TEST(history, is_recalled_from_the_successor_of_a_home_that_died)
+{
+	world_open(2);
+	const char *ch = channel_at_home(0, 0, name);
+	struct client *a = client_open(1), *b = client_open(1);
+	struct hub_subscribe_args args = {.channel = bytes_str(ch), .history = 3};
+	publish(a, ch, 1, 2);
+	assert_int_equal(hub_recall(a->w, a->c, &args), HUB_OK);
+	mailbox_flush(world.w[1].mailbox);
+	world_crash(0);
+	assert_int_equal(hub_recall(b->w, b->c, &args), HUB_OK);
+	assert_int_equal(hub_recall(a->w, a->c, &args), HUB_OK);
+	client_close(b);
+	world_start_again(0);
+	struct client *own = client_open(0);
+	assert_int_equal(hub_recall(own->w, own->c, &args), HUB_OK);
+	world_tell_up(1, 0);
+	world_settle();
+	assert_int_equal(client_heard(a, "recalled"), 2);
+	assert_int_equal(client_heard(own, "recalled"), 1);
+	assert_int_equal(b->n, 0);
+	client_free(a);
+	client_free(b);
+	client_free(own);
+	world_close();
+}
+
 /* ── bounds ── */
 
 static const struct history *kept(const char *ch)

@@ -537,7 +537,7 @@ TEST(memory, an_unsubscribe_of_what_was_never_there_harms_nobody)
 	m.head.flags = 0x80;
 	assert_false(told(1, MSG_UNSUBSCRIBE, &m, n));
 	m.head.flags = 0;
-	m.head._zero[2] = 1;
+	m.head._zero[6] = 1;
 	assert_false(told(1, MSG_UNSUBSCRIBE, &m, n));
 	assert_false(told(1, MSG_SUBSCRIBE, &m, n));
 	assert_false(told(1, MSG_QUERY, &m, n));

@@ -218,6 +218,21 @@ void proto_subscription_lost(struct worker *w, struct conn *c, const struct hub_
 	world_say(w, c, text);
 }
 
+void proto_recalled(struct worker *w, struct conn *c, const struct hub_subscribe_args *a,
+		    const struct hub_position *at, enum hub_outcome outcome, struct hub_old *old)
+{
+	char text[4096];
+	struct publication p;
+	int n = snprintf(text, sizeof(text),
+			 "recalled %.*s offset %llu outcome %d%s:", BYTES_FMT(a->channel),
+			 (unsigned long long)at->offset, outcome,
+			 at->recovered ? " recovered" : "");
+	while (old->next(old, &p))
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " %llu=%.*s",
+			      (unsigned long long)p.offset, BYTES_FMT(p.data));
+	world_say(w, c, text);
+}
+
 void session_name(const struct worker *w, const struct conn *c, struct session_name *out)
 {
 	int n = snprintf(out->_text, sizeof(out->_text), "c%u",

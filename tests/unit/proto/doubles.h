@@ -92,6 +92,9 @@ static const struct config_relay world_relays[] = {
 	{.name = "ping", .channel_from = CONFIG_RELAY_LOBBY, .echo = true},
 };
 
+static const struct config_namespace world_namespaces[] = {{.name = "kept", .history = 9},
+							   {.name = ""}};
+
 static inline void world_begin(enum config_protocol protocol, uint32_t words)
 {
 	memset(&world, 0, sizeof(world));
@@ -110,6 +113,8 @@ static inline void world_begin(enum config_protocol protocol, uint32_t words)
 	world.cfg.n_endpoints = 1;
 	world.cfg.relays = world_relays;
 	world.cfg.n_relays = ARRAY_SIZE(world_relays);
+	world.cfg.namespaces = world_namespaces;
+	world.cfg.n_namespaces = ARRAY_SIZE(world_namespaces);
 	world.w.cfg = &world.cfg;
 	world.w.id = 2;
 	world.w.now_ns = 5000000000000;
@@ -251,6 +256,17 @@ enum hub_outcome hub_unsubscribe(struct worker *w, struct conn *c, uint16_t spac
 	say("unsubscribe %s %.*s", encoding_word(encoding), BYTES_FMT(channel));
 	say_ask(ask);
 	return world.unsubscribe;
+}
+
+enum hub_outcome hub_recall(struct worker *w, struct conn *c, const struct hub_subscribe_args *a)
+{
+	check_name(a->space, a->channel, a->ask);
+	say("recall %.*s limit=%u max=%u", BYTES_FMT(a->channel), a->history, a->max_bytes);
+	if (a->flags & HUB_SUB_RECOVER)
+		say(" since=%llx@%llu", (unsigned long long)a->epoch,
+		    (unsigned long long)a->offset);
+	say_ask(a->ask);
+	return world.publish;
 }
 
 enum hub_outcome hub_publish(struct worker *w, const struct publication *p)

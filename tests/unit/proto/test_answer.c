@@ -137,6 +137,60 @@ TEST(answer, who_has_lost_the_lobby_is_asked_to_come_back)
 	assert_string_equal(world_said(), "close overload\n");
 }
 
+struct old {
+	struct hub_old next;
+	struct publication *p;
+	unsigned n;
+};
+
+static bool next_old(struct hub_old *it, struct publication *p)
+{
+	struct old *old = (struct old *)it;
+	if (old->n == 0)
+		return false;
+	*p = *old->p++;
+	old->n--;
+	return true;
+}
+
+TEST(answer, history_is_messages_as_a_subscriber_hears_them)
+{
+	struct publication p[] = {
+		{.channel = BYTES_LIT("c"),
+		 .data = BYTES_LIT("{\"a\":1}"),
+		 .from = BYTES_LIT("u"),
+		 .flags = PUB_F_FROM_USER,
+		 .timestamp_ms = 5,
+		 .offset = 8},
+		{.channel = BYTES_LIT("c"), .kind = PUB_TEXT, .data = BYTES_LIT("x"), .offset = 9},
+	};
+	struct hub_subscribe_args a = {
+		.channel = BYTES_LIT("c"), .ask = BYTES_LIT("7"), .max_bytes = 1000};
+	struct hub_position at = {.epoch = 0xbeef, .offset = 9, .recovered = true};
+	struct old all = {{next_old}, p, 2}, none = {{next_old}, p, 0}, tight = {{next_old}, p, 2};
+#define HEAD "> {\"type\":\"history\",\"id\":7,\"channel\":\"c\""
+#define FIRST                                                                                      \
+	"{\"type\":\"message\",\"channel\":\"c\",\"data\":{\"a\":1},\"userId\":\"u\",\"timestamp\":5,\"offset\":8}"
+
+	begin();
+	proto_recalled(&world.w, world.c, &a, &at, HUB_OK, &all.next);
+	assert_string_equal(world_said(),
+			    HEAD ",\"epoch\":\"beef\",\"offset\":9,\"messages\":[" FIRST
+				 ",{\"type\":\"message\",\"channel\":\"c\",\"data\":\"x\","
+				 "\"timestamp\":0,\"offset\":9}]}\n");
+	a.max_bytes = 1; /* one at least */
+	a.flags = HUB_SUB_RECOVER;
+	proto_recalled(&world.w, world.c, &a, &at, HUB_OK, &tight.next);
+	assert_string_equal(world_said(),
+			    HEAD ",\"epoch\":\"beef\",\"offset\":9,\"recovered\":true,"
+				 "\"messages\":[" FIRST "]}\n");
+	at = (struct hub_position){0};
+	proto_recalled(&world.w, world.c, &a, &at, HUB_OK, &none.next);
+	assert_string_equal(world_said(), HEAD ",\"recovered\":false,\"messages\":[]}\n");
+	proto_recalled(&world.w, world.c, &a, &at, HUB_OVERLOADED, &none.next);
+	assert_non_null(strstr(world_said(), "\"code\":\"overloaded\""));
+}
+
 TEST(answer, the_longest_answers_fit)
 {
 	char name[CHANNEL_NAME_MAX], ask[HUB_ASK_MAX], field[PROTO_FIELD_MAX];

@@ -172,6 +172,27 @@ TEST(native, subscribe_asks_the_hub)
 	       "subscribe channel a recover=ffffffffffffffff@9223372036854775807\n"});
 }
 
+TEST(native, history_is_asked_for_where_it_is_kept)
+{
+	world_begin(CONFIG_PROTOCOL_NATIVE, 0);
+	CHECK({"{\"type\":\"history\",\"channel\":\"kept:1\",\"id\":7}",
+	       "recall kept:1 limit=50 max=1048576 ask=7\n"},
+	      {"{\"type\":\"history\",\"channel\":\"kept\",\"limit\":3,\"since\":{\"epoch\":\"be\","
+	       "\"offset\":7}}",
+	       "recall kept limit=3 max=1048576 since=be@7\n"},
+	      {"{\"type\":\"history\",\"channel\":\"other\"}",
+	       ERR("No history is kept here", "no_history")},
+	      {"{\"type\":\"history\"}", MISSING("channel")},
+	      {"{\"type\":\"history\",\"channel\":\"user:1\"}", FORBIDDEN},
+	      {"{\"type\":\"history\",\"channel\":\"kept\",\"limit\":0}", BAD_FIELD("limit")},
+	      {"{\"type\":\"history\",\"channel\":\"kept\",\"limit\":\"5\"}", BAD_FIELD("limit")},
+	      {"{\"type\":\"history\",\"channel\":\"kept\",\"since\":7}", BAD_FIELD("since")},
+	      {"{\"type\":\"history\",\"channel\":\"kept\",\"since\":{\"epoch\":\"x\",\"offset\":1}}",
+	       BAD_FIELD("since.epoch")},
+	      {"{\"type\":\"history\",\"channel\":\"kept\",\"since\":{\"epoch\":\"1\"}}",
+	       BAD_FIELD("since.offset")});
+}
+
 TEST(native, subscribe_takes_a_list)
 {
 	world_begin(CONFIG_PROTOCOL_NATIVE, WORDS_ALL);
