@@ -93,6 +93,7 @@ static size_t pack(struct input *in, uint8_t *at)
 		.data = bytes_str(values[next(in) % ARRAY_SIZE(values)]),
 		.sender = {.worker = next(in) % 3, .index = next(in), .gen = next(in)},
 		.offset = next(in),
+		.id = BYTES("12345678", next(in) % 9),
 	};
 	if (p.kind == PUB_RELAY)
 		p.relay = BYTES_LIT("chat");

@@ -304,6 +304,8 @@ struct config {
 	 * through several, and all of them hear the same frame. */
 	uint32_t compression_threshold;
 
+	uint32_t dedupe_window_ms; /* 0: a messageId means nothing */
+
 	struct {
 		uint64_t partial_bytes; /* per worker: incomplete frames, messages, bodies */
 		uint64_t queue_bytes;   /* per worker: unsent tails */
@@ -311,6 +313,8 @@ struct config {
 		uint64_t mailbox_bytes;          /* all rings of all workers together */
 		uint64_t mailbox_overflow_bytes; /* per worker: waiting for a full ring */
 		uint64_t history_bytes;          /* per worker: all channels at home there */
+		uint32_t message_ids; /* per worker: remembered, of channels at home there */
+		uint32_t message_ids_of_sender;
 	} memory;
 
 	struct {

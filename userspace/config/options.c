@@ -65,6 +65,14 @@ static const struct option memory_options[] = {
 		 "of those channels that were published to longest ago; who would recover from there is "
 		 "told that it cannot.",
 	 .price = "memory, as far as namespaces keep history"},
+	{"message_ids", OPT_INT, INNER_AT(memory, message_ids), .min = 16, .max = 100000000,
+	 .def = "100000",
+	 .help = "Per worker: ids of messages (messageId) that are remembered for dedupe_window, for the "
+		 "channels at home there. Beyond it the oldest are forgotten.",
+	 .price = "72 to 96 bytes each, once used"},
+	{"message_ids_of_sender", OPT_INT, INNER_AT(memory, message_ids_of_sender), .min = 1,
+	 .max = 100000000, .def = "1000",
+	 .help = "So many of them may be of one user or, where nobody has logged in, of one connection."},
 };
 
 static const struct option_group memory_group = {
@@ -877,6 +885,10 @@ static const struct option root_options[] = {
 	 .help = "Publications are compressed from so many bytes of text on, for clients of endpoints with "
 		 "compression = true. One for all endpoints, because those that share a channel share the "
 		 "compressed frame."},
+	{"dedupe_window", OPT_MS, AT(config, dedupe_window_ms), .min = 1 * S, .max = 24 * H,
+	 .zero = "every message is delivered", .def = "\"5 min\"",
+	 .help = "A publication with the messageId of an earlier one, of the same sender to the same channel "
+		 "and not longer ago, is acknowledged as that was and not delivered again."},
 	{"memory", OPT_GROUP, .offset = offsetof(struct config, memory), .group = &memory_group},
 	{"tls", OPT_GROUP, .offset = offsetof(struct config, tls), .group = &tls_group},
 	{"http", OPT_GROUP, .offset = offsetof(struct config, http), .group = &http_group},

@@ -45,6 +45,8 @@ static struct engine *memory_new(struct worker *w)
 		free(e);
 		return NULL;
 	}
+	dedupe_init(&e->taken, w->cfg->memory.message_ids, w->cfg->memory.message_ids_of_sender,
+		    w->cfg->dedupe_window_ms * 1000000ull);
 	e->n_peers = w->n_workers;
 	e->held_max = w->cfg->memory.mailbox_overflow_bytes / 4;
 	e->gather_until_ns = w->now_ns + GATHER_MS * 1000000ull;
@@ -73,6 +75,7 @@ static void memory_free(struct engine *e)
 		e->early_first = next;
 	}
 	home_fini(&e->home);
+	dedupe_fini(&e->taken);
 	free(e);
 }
 
@@ -170,7 +173,8 @@ static bool memory_next_home(struct worker *w, uint32_t *cursor, uint16_t *space
 
 static size_t memory_bytes(const struct engine *e)
 {
-	size_t n = sizeof(*e) + e->n_peers * sizeof(e->peer[0]) + home_memory(&e->home);
+	size_t n = sizeof(*e) + e->n_peers * sizeof(e->peer[0]) + home_memory(&e->home) +
+		   dedupe_memory(&e->taken);
 	for (const struct early *m = e->early_first; m != NULL; m = m->next)
 		n += sizeof(*m) + m->n;
 	for (unsigned k = 0; k < e->n_peers; k++)

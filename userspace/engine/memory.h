@@ -2,6 +2,7 @@
 /* memory.h - inside of the memory engine, whose story is told in memory.c. Nobody else includes
  * this.
  *
+ *   dedupe.c   ids of publications that were taken lately
  *   history.c  the last publications of each channel at home here
  *   home.c     the channels at home here
  *   memory.c   the table's row: begins, ends, sorts what arrives
@@ -11,6 +12,7 @@
 #ifndef SLUICE_ENGINE_MEMORY_H
 #define SLUICE_ENGINE_MEMORY_H
 
+#include "engine/dedupe.h"
 #include "engine/engine.h"
 #include "engine/home.h"
 #include "engine/request.h"
@@ -37,6 +39,7 @@ struct early {
 
 struct engine {
 	struct home home;
+	struct dedupe taken;
 	uint64_t gather_until_ns;
 	size_t held_bytes, held_max; /* requests for who is down, and early messages */
 	struct early *early_first, *early_last;

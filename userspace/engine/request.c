@@ -44,7 +44,8 @@ struct request *request_new(uint8_t type, const struct engine_who *who,
 
 struct request *request_new_publish(const struct publication *p, bool data)
 {
-	size_t n = p->channel.n + p->relay.n + p->from.n + p->ask.n + (data ? p->data.n : 0);
+	size_t n =
+		p->channel.n + p->relay.n + p->from.n + p->ask.n + p->id.n + (data ? p->data.n : 0);
 	struct request *r = make(MSG_PUBLISH, n);
 	if (r == NULL)
 		return NULL;
@@ -57,6 +58,7 @@ struct request *request_new_publish(const struct publication *p, bool data)
 	keep(&r->pub.relay, &at);
 	keep(&r->pub.from, &at);
 	keep(&r->pub.ask, &at);
+	keep(&r->pub.id, &at);
 	keep(&r->pub.data, &at);
 	return r;
 }

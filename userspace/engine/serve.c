@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "fanout/fanout.h"
 
 /* ── at home: our own channels ── */
@@ -56,6 +57,50 @@ static enum hub_outcome home_publish(struct worker *w, struct publication *p, ui
 	if (here)
 		hub_on_deliver(w, p);
 	return HUB_OK;
+}
+
+static struct dedupe_id id_of(const struct worker *w, const struct publication *p)
+{
+	uint8_t text[sizeof(p->space) + 3 + CHANNEL_NAME_MAX + PUBLICATION_FROM_MAX +
+		     PUBLICATION_ID_MAX];
+	uint8_t *at = text;
+	/* the sender first, then what makes it this message of its */
+	*at++ = p->flags & PUB_F_FROM_USER;
+	*at++ = (uint8_t)p->from.n;
+	if (p->from.n > 0)
+		memcpy(at, p->from.p, p->from.n);
+	at += p->from.n;
+	struct dedupe_id id = {.sender = hash_keyed(w->hash_key, BYTES(text, (size_t)(at - text)))};
+	memcpy(at, &p->space, sizeof(p->space));
+	at += sizeof(p->space);
+	*at++ = (uint8_t)p->channel.n;
+	memcpy(at, p->channel.p, p->channel.n);
+	at += p->channel.n;
+	memcpy(at, p->id.p, p->id.n);
+	at += p->id.n;
+	id.hash = hash_keyed(w->hash_key, BYTES(text, (size_t)(at - text)));
+	return id;
+}
+
+/* A publication of a client. One that was taken before, and is sent again because its sender did not
+ * hear of that, gets the same answer and goes no further. */
+static enum hub_outcome take(struct worker *w, struct publication *p)
+{
+	if (p->id.n == 0)
+		return home_publish(w, p, CONN_NONE);
+	struct dedupe *d = &w->engine->taken;
+	struct dedupe_id id = id_of(w, p);
+	const struct dedupe_place *before = dedupe_find(d, id, w->now_ns);
+	p->id = BYTES(NULL, 0); /* subscribers have no use for it */
+	if (before != NULL) {
+		p->epoch = before->epoch;
+		p->offset = before->offset;
+		return HUB_OK;
+	}
+	enum hub_outcome outcome = home_publish(w, p, CONN_NONE);
+	if (outcome == HUB_OK)
+		dedupe_add(d, id, (struct dedupe_place){p->epoch, p->offset}, w->now_ns);
+	return outcome;
 }
 
 static void home_tell(struct worker *w, enum pub_kind kind, const struct engine_who *who,
@@ -237,7 +282,7 @@ void memory_self_unsubscribe(struct worker *w, const struct engine_who *who, uin
 enum hub_outcome memory_self_publish(struct worker *w, const struct publication *asked)
 {
 	struct publication p = *asked;
-	enum hub_outcome outcome = home_publish(w, &p, CONN_NONE);
+	enum hub_outcome outcome = take(w, &p);
 	if (outcome == HUB_OK && p.flags & PUB_F_ACK)
 		hub_on_published(w, &p, HUB_OK);
 	return outcome;
@@ -371,7 +416,7 @@ static bool on_publish(struct worker *w, unsigned from, struct bytes payload, bo
 		memory_keep_early(e, from, MSG_PUBLISH, payload);
 		return true;
 	}
-	enum hub_outcome outcome = open ? home_publish(w, &p, CONN_NONE) : HUB_UNAVAILABLE;
+	enum hub_outcome outcome = open ? take(w, &p) : HUB_UNAVAILABLE;
 	answer_publish(w, from, seq, &p, outcome);
 	return true;
 }

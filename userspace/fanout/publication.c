@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* publication.c - a publication as the bytes that cross workers.
  *
- *   ┌ head, 48 bytes ┬ channel ┬ relay ┬ from ┬ ask ┬ data ┐
+ *   ┌ head, 48 bytes ┬ channel ┬ relay ┬ from ┬ ask ┬ id ┬ data ┐
  *
  * Packing copies nothing: the mailbox takes parts. Unpacking believes nothing: what is
  * spliced into the text of other people's messages (data, ask) is proved to be JSON
@@ -18,6 +18,7 @@ void publication_pack(const struct publication *p, struct publication_head *head
 {
 	assert(p->channel.n >= 1 && p->channel.n <= CHANNEL_NAME_MAX);
 	assert(p->relay.n <= PUBLICATION_TYPE_MAX && p->from.n <= PUBLICATION_FROM_MAX);
+	assert(p->id.n <= PUBLICATION_ID_MAX);
 	assert(p->ask.n <= PUBLICATION_ASK_MAX && p->data.n <= PUBLICATION_DATA_MAX);
 	assert(p->kind < PUB_KINDS && (p->flags & ~PUB_FLAGS) == 0);
 	*head = (struct publication_head){
@@ -35,19 +36,21 @@ void publication_pack(const struct publication *p, struct publication_head *head
 		.relay_n = (uint8_t)p->relay.n,
 		.from_n = (uint8_t)p->from.n,
 		.ask_n = (uint8_t)p->ask.n,
+		.id_n = (uint8_t)p->id.n,
 	};
 	parts[0] = BYTES(head, sizeof(*head));
 	parts[1] = p->channel;
 	parts[2] = p->relay;
 	parts[3] = p->from;
 	parts[4] = p->ask;
-	parts[5] = p->data;
+	parts[5] = p->id;
+	parts[6] = p->data;
 }
 
 size_t publication_packed_bytes(const struct publication *p)
 {
 	return sizeof(struct publication_head) + p->channel.n + p->relay.n + p->from.n + p->ask.n +
-	       p->data.n;
+	       p->id.n + p->data.n;
 }
 
 static bool head_good(const struct publication_head *h)
@@ -56,7 +59,7 @@ static bool head_good(const struct publication_head *h)
 	       h->channel_n <= CHANNEL_NAME_MAX && h->relay_n <= PUBLICATION_TYPE_MAX &&
 	       (h->relay_n > 0) == (h->kind == PUB_RELAY) && h->from_n <= PUBLICATION_FROM_MAX &&
 	       h->ask_n <= PUBLICATION_ASK_MAX && h->data_n <= PUBLICATION_DATA_MAX &&
-	       h->_zero[0] == 0 && h->_zero[1] == 0;
+	       h->id_n <= PUBLICATION_ID_MAX && h->_zero[0] == 0;
 }
 
 static bool is_json(struct bytes *text, enum json_type *type)
@@ -111,7 +114,8 @@ void publication_read(struct bytes in, struct publication *p)
 	p->relay = BYTES(at += h->channel_n, h->relay_n);
 	p->from = BYTES(at += h->relay_n, h->from_n);
 	p->ask = BYTES(at += h->from_n, h->ask_n);
-	p->data = BYTES(at += h->ask_n, h->data_n);
+	p->id = BYTES(at += h->ask_n, h->id_n);
+	p->data = BYTES(at += h->id_n, h->data_n);
 	assert(at + h->data_n == in.p + in.n);
 }
 
@@ -121,7 +125,7 @@ bool publication_unpack(struct bytes in, struct publication *p)
 	if (in.n < sizeof(*h) || !head_good(h))
 		return false;
 	size_t rest = in.n - sizeof(*h);
-	if (rest != (size_t)h->channel_n + h->relay_n + h->from_n + h->ask_n + h->data_n)
+	if (rest != (size_t)h->channel_n + h->relay_n + h->from_n + h->ask_n + h->id_n + h->data_n)
 		return false;
 	publication_read(in, p);
 	return utf8_valid(p->channel) && ask_good(p) && data_good(p);

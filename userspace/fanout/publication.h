@@ -18,6 +18,7 @@
 #define PUBLICATION_FROM_MAX IDENTITY_USER_MAX /* a user id or the text of a client id */
 #define PUBLICATION_TYPE_MAX 64                /* a relay's name */
 #define PUBLICATION_ASK_MAX  128               /* a request's id, raw JSON */
+#define PUBLICATION_ID_MAX   64                /* what its sender calls it */
 #define PUBLICATION_DATA_MAX CONFIG_MAX_MESSAGE
 
 enum pub_kind {
@@ -47,6 +48,7 @@ struct publication {
 	struct bytes from;  /* may be empty: the server itself */
 	struct bytes data;
 	struct bytes ask;       /* the sender's request id as it wrote it (raw JSON), or empty */
+	struct bytes id;        /* its messageId, or empty; only on the way to its home */
 	struct conn_ref sender; /* worker is meaningless when gen is 0 */
 	uint64_t timestamp_ms;  /* given by the engine */
 	uint64_t offset;        /* given by the engine; 0: none */
@@ -67,12 +69,12 @@ struct publication_head {
 	uint16_t sender_worker;
 	uint16_t space;
 	uint8_t kind, flags;
-	uint8_t channel_n, relay_n, from_n, ask_n;
-	uint8_t _zero[2];
+	uint8_t channel_n, relay_n, from_n, ask_n, id_n;
+	uint8_t _zero[1];
 };
 static_assert(sizeof(struct publication_head) == 48, "no hidden bytes");
 
-#define PUBLICATION_PARTS 6
+#define PUBLICATION_PARTS 7
 /* The packed form as parts to be sent one behind the other. *head is the caller's, and like the
  * slices of p must live until they are sent. */
 void publication_pack(const struct publication *p, struct publication_head *head,

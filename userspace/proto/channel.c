@@ -149,14 +149,31 @@ void proto_channel_unsubscribe(struct request *r)
 	each_channel(r, unsubscribe_one, NULL);
 }
 
+/* "messageId": what the client calls it, 1 to 64 bytes; into `text`. */
+static bool read_message_id(const struct request *r, uint8_t text[PUBLICATION_ID_MAX],
+			    struct bytes *id)
+{
+	const struct json_field *f = &r->f[FIELD_MESSAGE_ID];
+
+	*id = BYTES(text, 0);
+	if (!request_has(r, FIELD_MESSAGE_ID) ||
+	    (f->value.type == JSON_IS_STRING &&
+	     json_string_unescape(f->value.raw, text, PUBLICATION_ID_MAX, &id->n) && id->n > 0))
+		return true;
+	request_error_field(r, PROTO_INVALID_FIELD, f->name);
+	return false;
+}
+
 void proto_channel_publish(struct request *r)
 {
 	const struct json_field *data = &r->f[FIELD_DATA];
 	struct request_name name;
 	struct session_name who;
 	struct publication p;
+	uint8_t text[PUBLICATION_ID_MAX];
+	struct bytes id;
 
-	if (!request_name(r, &r->f[FIELD_CHANNEL], &name))
+	if (!request_name(r, &r->f[FIELD_CHANNEL], &name) || !read_message_id(r, text, &id))
 		return;
 	if (data->value.type == JSON_IS_ABSENT) { /* null is something to say */
 		request_error_field(r, PROTO_MISSING_FIELD, data->name);
@@ -167,6 +184,7 @@ void proto_channel_publish(struct request *r)
 	request_publication(r, name.s, &who, &p);
 	p.kind = PUB_MESSAGE;
 	p.data = data->value.raw;
+	p.id = id;
 	request_publish(r, &p);
 }
 

@@ -32,6 +32,7 @@ static const struct publication sample = {
 	.from = {(const uint8_t *)"u1", 2},
 	.data = {(const uint8_t *)"{\"text\":\"hi\"}", 13},
 	.ask = {(const uint8_t *)"\"x\"", 3},
+	.id = {(const uint8_t *)"m1", 2},
 	.sender = {.worker = 2, .index = 77, .gen = 5},
 	.timestamp_ms = 1,
 	.offset = 2,
@@ -56,6 +57,7 @@ TEST(publication, comes_out_as_it_went_in)
 	assert_true(bytes_eq(out.from, sample.from));
 	assert_true(bytes_eq(out.data, sample.data));
 	assert_true(bytes_eq(out.ask, sample.ask));
+	assert_true(bytes_eq(out.id, sample.id));
 	assert_memory_equal(&out.sender, &sample.sender, sizeof(out.sender));
 	assert_int_equal(out.timestamp_ms, 1);
 	assert_int_equal(out.offset, 2);
@@ -99,7 +101,8 @@ TEST(publication, a_head_that_no_honest_worker_writes_is_refused)
 	REFUSED(h->ask_n = 129);
 	REFUSED(h->data_n = UINT32_MAX);
 	REFUSED(h->data_n--);
-	REFUSED(h->_zero[1] = 1);
+	REFUSED(h->_zero[0] = 1);
+	REFUSED(h->id_n = PUBLICATION_ID_MAX + 1);
 	*h = good;
 	assert_true(publication_unpack(BYTES(buf, n), &out));
 }

@@ -295,6 +295,8 @@ enum hub_outcome hub_publish(struct worker *w, const struct publication *p)
 		say(" no-echo");
 	if (p->flags & PUB_F_EPHEMERAL)
 		say(" ephemeral");
+	if (p->id.n)
+		say(" id=%.*s", BYTES_FMT(p->id));
 	say_ask(p->ask);
 	return world.publish;
 }

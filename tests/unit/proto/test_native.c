@@ -172,6 +172,20 @@ TEST(native, subscribe_asks_the_hub)
 	       "subscribe channel a recover=ffffffffffffffff@9223372036854775807\n"});
 }
 
+TEST(native, a_message_may_have_an_id)
+{
+#define PUB(more) "{\"type\":\"publish\",\"channel\":\"a\",\"data\":1," more "}"
+	world_begin(CONFIG_PROTOCOL_NATIVE, CONFIG_WORDS_CHANNELS);
+	CHECK({PUB("\"messageId\":\"m\\u0031\""), "publish message a 1 id=m1\n"},
+	      {PUB("\"messageId\":null"), "publish message a 1\n"},
+	      {PUB("\"messageId\":\"\""), BAD_FIELD("messageId")},
+	      {PUB("\"messageId\":7"), BAD_FIELD("messageId")},
+	      {PUB("\"messageId\":\"1234567890123456789012345678901234567890123456789012345678901234\""),
+	       "publish message a 1 id=1234567890123456789012345678901234567890123456789012345678901234\n"},
+	      {PUB("\"messageId\":\"12345678901234567890123456789012345678901234567890123456789012345\""),
+	       BAD_FIELD("messageId")});
+}
+
 TEST(native, history_is_asked_for_where_it_is_kept)
 {
 	world_begin(CONFIG_PROTOCOL_NATIVE, 0);
@@ -350,7 +364,7 @@ TEST(native, publish_passes_data_byte_for_byte)
 	CHECK({"{\"type\":\"publish\",\"channel\":\"a\",\"data\":{\"b\": 1e2,\"a\":0.10,\"a\":[ ]}}",
 	       "publish message a {\"b\": 1e2,\"a\":0.10,\"a\":[ ]}\n"},
 	      {"{\"type\":\"publish\",\"channel\":\"a\",\"data\":null,\"messageId\":\"m\"}",
-	       "publish message a null\n"},
+	       "publish message a null id=m\n"},
 	      {"{\"data\":\"\\ud83d\",\"id\":7,\"channel\":\"a\",\"type\":\"publish\"}",
 	       "publish message a \"\\ud83d\" ask=7\n"});
 }
