@@ -257,6 +257,35 @@ def test_every_channel_has_its_home_and_its_offset_wherever_its_subscribers_are(
         s.close()
 
 
+def test_history_is_shown_and_purged_by_channel_and_by_who_said_it():
+    with sluice.Edge(workers=3, extra='namespaces = ( { name = ""; history = 10; } );') as edge:
+        ids, socks = [], []
+        for _ in range(2):
+            s, frames = wire.upgrade(edge, "/ws")
+            ids.append(json.loads(frames.next()[1])["clientId"])
+            for i in range(8):
+                s.sendall(wire.frame(1, json.dumps({"type": "publish", "channel": f"kept-{i}", "data": i,
+                                                    "id": 1}).encode()))
+                while b'"published"' not in frames.next()[1]:
+                    pass
+            socks.append(s)
+
+        def kept():
+            return {r["name"]: r["messages"] for r in json.loads(edge.ctl("-j", "channel", "show"))
+                    if r["name"].startswith("kept") and r["messages"]}
+        assert kept() == {f"kept-{i}": 2 for i in range(8)}
+        assert "kept-3" in edge.ctl("channel", "show")  # nobody is in it
+        rows = json.loads(edge.ctl("-j", "channel", "purge", "from", ids[0]))
+        assert {r["name"]: r["purged"] for r in rows} == {f"kept-{i}": 1 for i in range(8)}
+        assert kept() == {f"kept-{i}": 1 for i in range(8)}
+        assert edge.ctl("channel", "purge", "name", "kept-3") == "1 messages of 1 channels are gone\n"
+        assert kept() == {f"kept-{i}": 1 for i in range(8) if i != 3}
+        assert edge.ctl_run("channel", "purge").returncode != 0
+        assert edge.ctl_run("channel", "purge", "name", "a", "from", "b").returncode != 0
+        for s in socks:
+            s.close()
+
+
 def test_a_name_cannot_turn_the_terminal_and_does_not_shift_the_columns(edge):
     s = subscribe(edge, "\u202eevil\u2066", "żółć", "plain")
     lines = {l.split()[0]: l for l in edge.ctl("channel", "show").splitlines() if l.split()[0] in ("?evil?", "żółć", "plain")}

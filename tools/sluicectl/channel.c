@@ -13,16 +13,30 @@ static json_t *entry_of(const json_t *all, const json_t *row, char key[512])
 	return json_object_get(all, key);
 }
 
-/* The home alone knows the position; it need not have a subscriber of its own. One that nobody
- * has told us of has just come or gone. */
+static json_t *entry_new(json_t *all, const json_t *row, const char *key)
+{
+	json_t *e = json_pack("{s:O,s:O,s:i,s:i,s:{}}", "name", json_object_get(row, "name"),
+			      "space", json_object_get(row, "space"), "subscribers", 0, "set_bytes",
+			      0, "members");
+	json_object_set_new(all, key, e);
+	return e;
+}
+
+/* The home alone knows position and history; it need not have a subscriber of its own. Where nobody
+ * has told us of any, they have just come or gone, or it is kept for who comes back. */
 static void add_home(json_t *all, const json_t *row)
 {
 	char key[512];
 	json_t *e = entry_of(all, row, key);
-	if (e == NULL)
+	const json_t *home = json_object_get(row, "home");
+	if (e == NULL && ctl_u64(home, "messages") == 0)
 		return;
+	if (e == NULL)
+		e = entry_new(all, row, key);
 	json_object_set(e, "home", json_object_get(row, "worker"));
-	json_object_set(e, "offset", json_object_get(json_object_get(row, "home"), "offset"));
+	json_object_set(e, "offset", json_object_get(home, "offset"));
+	json_object_set(e, "messages", json_object_get(home, "messages"));
+	json_object_set(e, "history_bytes", json_object_get(home, "history_bytes"));
 }
 
 /* Adds a worker's row to the channel's entry. */
@@ -30,12 +44,8 @@ static void add_members(json_t *all, const json_t *row)
 {
 	char key[512];
 	json_t *e = entry_of(all, row, key);
-	if (e == NULL) {
-		e = json_pack("{s:O,s:O,s:i,s:i,s:{}}", "name", json_object_get(row, "name"),
-			      "space", json_object_get(row, "space"), "subscribers", 0, "set_bytes",
-			      0, "members");
-		json_object_set_new(all, key, e);
-	}
+	if (e == NULL)
+		e = entry_new(all, row, key);
 	json_t *members = json_object_get(e, "members"), *n;
 	const char *encoding;
 	unsigned long long sum = ctl_u64(e, "subscribers");
@@ -76,6 +86,46 @@ static int collect(struct ctl *ctl, const char *ask, int worker, const char *nam
 	}
 }
 
+/* "channel purge" and its sum over all workers. */
+static void add_purged(json_t *all, const json_t *row)
+{
+	json_array_append(all, (json_t *)row);
+}
+
+static int purge(struct ctl *ctl, int argc, char **argv)
+{
+	const char *name = NULL, *from = NULL;
+	const struct keyword words[] = {{"name", &name}, {"from", &from}};
+	int code = CTL_OK, last = CTL_OK;
+	if (!ctl_keywords(ctl, argc, argv, words, 2))
+		return CTL_USAGE;
+	if (!name == !from)
+		return ctl_fail(ctl, CTL_USAGE,
+				"what? sluicectl channel purge name NAME, or from "
+				"USER-OR-CLIENT-ID");
+	const char *what = name ? name : from;
+	if (strlen(what) > 100 || !*what)
+		return ctl_fail(ctl, CTL_USAGE, "a name has 1 to 100 bytes");
+	int n = ctl_workers(ctl, &code);
+	if (n < 0)
+		return code;
+	ctl->parts = true;
+	json_t *rows = json_array(), *row;
+	for (int i = 0; i < n; i++) {
+		code = collect(ctl, name ? "purge" : "purge_from", i, what, rows, add_purged);
+		last = code != CTL_OK ? code : last;
+	}
+	size_t i;
+	unsigned long long messages = 0;
+	json_array_foreach(rows, i, row) messages += ctl_u64(row, "purged");
+	if (ctl_print_json(ctl, rows))
+		return last;
+	printf("%s messages of %zu channels are gone\n", ctl_count(messages),
+	       json_array_size(rows));
+	json_decref(rows);
+	return last;
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	const char *name = NULL, *key;
@@ -112,25 +162,29 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		ctl_print_json(ctl, list);
 		return last;
 	}
-	printf("%-32s %-16s %12s %10s %6s %10s\n", "CHANNEL", "SPACE", "SUBSCRIBERS", "OFFSET",
-	       "HOME", "SETS");
+	printf("%-32s %-16s %12s %10s %6s %10s %10s %10s\n", "CHANNEL", "SPACE", "SUBSCRIBERS",
+	       "OFFSET", "HOME", "SETS", "MESSAGES", "HISTORY");
 	json_object_foreach(all, key, e)
 	{
 		char home[16] = "?"; /* its home is down, or it came between two questions */
 		bool known = json_object_get(e, "home") != NULL;
 		if (known)
 			snprintf(home, sizeof(home), "w%llu", ctl_u64(e, "home"));
-		printf("%s %s %12s %10s %6s %10s\n", ctl_pad(ctl_str(e, "name"), 32),
+		printf("%s %s %12s %10s %6s %10s %10s %10s\n", ctl_pad(ctl_str(e, "name"), 32),
 		       ctl_pad(ctl_str(e, "space"), 16), ctl_count(ctl_u64(e, "subscribers")),
 		       known ? ctl_count(ctl_u64(e, "offset")) : "?", home,
-		       ctl_bytes(ctl_u64(e, "set_bytes")));
+		       ctl_bytes(ctl_u64(e, "set_bytes")), ctl_count(ctl_u64(e, "messages")),
+		       ctl_bytes(ctl_u64(e, "history_bytes")));
 	}
 	json_decref(all);
 	return last;
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "[name NAME]", "subscribers, position, home worker, memory of the sets",
+	{"show", show, "[name NAME]",
+	 "subscribers, position, home worker, memory of the sets, what is kept", VIA_DAEMON},
+	{"purge", purge, "name NAME | from ID",
+	 "empty a channel's history, or take out of all what a user or client has said",
 	 VIA_DAEMON},
 	{0},
 };

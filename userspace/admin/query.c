@@ -19,6 +19,7 @@
 
 /* A row never takes more: a page ends while there is room for one. */
 #define ROW_MAX    2048
+#define PURGE_SCAN 16384u /* messages, and entries of the table, looked at for one page */
 #define SLOTS_SCAN 65536u /* slots of slab or channel table looked at for one page */
 
 static void put_closed(struct json_out *o, const struct worker *w)
@@ -285,6 +286,8 @@ static void put_home(struct json_out *o, const struct worker *w, uint16_t space,
 	json_put_open(o, '{');
 	json_key_u64(o, "subscribers", at->count);
 	json_key_u64(o, "offset", at->offset);
+	json_key_u64(o, "messages", at->kept);
+	json_key_u64(o, "history_bytes", at->kept_bytes);
 	json_put_close(o, '}');
 	json_put_close(o, '}');
 }
@@ -306,6 +309,46 @@ static uint32_t put_homes(struct json_out *o, struct worker *w, const struct que
 		if (!w->engine_ops->next_home(w, &cursor, &space, &name, &at))
 			return QUERY_NO_NEXT;
 		put_home(o, w, space, name, &at);
+	}
+	return cursor;
+}
+
+static void put_purged(struct json_out *o, const struct worker *w, uint16_t space,
+		       struct bytes name, uint32_t n)
+{
+	put_channel_head(o, w, space, name);
+	json_key_u64(o, "purged", n);
+	json_put_close(o, '}');
+}
+
+/* One channel, in each space: the cursor counts them. */
+static uint32_t purge(struct json_out *o, struct worker *w, const struct query *q)
+{
+	struct bytes name = BYTES(q->name, q->name_n);
+	uint32_t cursor = q->cursor;
+	for (; cursor < w->cfg->n_spaces && o->n + ROW_MAX < o->cap; cursor++) {
+		uint32_t n = w->engine_ops->purge(w, (uint16_t)cursor, name, BYTES(NULL, 0));
+		if (n > 0)
+			put_purged(o, w, (uint16_t)cursor, name, n);
+	}
+	return cursor < w->cfg->n_spaces ? cursor : QUERY_NO_NEXT;
+}
+
+/* All channels at home here, some messages at a time. */
+static uint32_t purge_from(struct json_out *o, struct worker *w, const struct query *q)
+{
+	struct bytes from = BYTES(q->name, q->name_n), name;
+	struct hub_position at;
+	uint32_t cursor = q->cursor;
+	uint64_t seen = 0;
+	uint16_t space;
+	while (seen < PURGE_SCAN && cursor - q->cursor < PURGE_SCAN && o->n + ROW_MAX < o->cap) {
+		if (!w->engine_ops->next_home(w, &cursor, &space, &name, &at))
+			return QUERY_NO_NEXT;
+		seen += at.kept;
+		uint32_t n = at.kept > 0 ? w->engine_ops->purge(w, space, name, from) : 0;
+		if (n > 0)
+			put_purged(o, w, space, name, n);
 	}
 	return cursor;
 }
@@ -405,6 +448,8 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	case QUERY_CHANNELS: a.next = put_channels(&o, w, &q); break;
 	case QUERY_FINGERPRINTS: a.next = put_fingerprints(&o, w, &q); break;
 	case QUERY_CERTS: a.next = put_certs(&o, w, &q); break;
+	case QUERY_PURGE: a.next = purge(&o, w, &q); break;
+	case QUERY_PURGE_FROM: a.next = purge_from(&o, w, &q); break;
 	case QUERY_HOMES: a.next = put_homes(&o, w, &q); break;
 	default: a.next = put_found(&o, w, &q);
 	}

@@ -27,6 +27,8 @@ enum query_kind {
 	QUERY_HOMES,        /* likewise of those that are at home there, with their position */
 	QUERY_CERTS,        /* certificates in use, from index `cursor` of the configuration's on */
 	QUERY_FINGERPRINTS, /* of ClientHellos, from the cursor on: first counted, then denied */
+	QUERY_PURGE,        /* empties the history of the channel `name`, in all spaces */
+	QUERY_PURGE_FROM,   /* takes what `name`, a user or client, has said out of all of them */
 	QUERY_KINDS
 };
 

@@ -8,6 +8,8 @@
  *   {"ask":"close","member":0,"id":"<client id>"}      → likewise, and it is closed
  *   {"ask":"channels","member":0,"cursor":0,"limit":200,"name":"lobby"?} → like conns
  *   {"ask":"homes",…}                                  → likewise: those at home there
+ *   {"ask":"purge","member":0,"cursor":0,"name":"lobby"} → of its history, how much went
+ *   {"ask":"purge_from",…,"name":"<user or client id>"}  → likewise, of all channels
  *   {"ask":"deny-add","addr":"203.0.113.0","bits":24,"seconds":600,"note":"…",
  *    "force":true?}                                    → "text"; force: a very short prefix, and
  *                                                        one that locks out this host or who manages

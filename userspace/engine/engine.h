@@ -54,6 +54,10 @@ struct engine_ops {
 	 * be missed or told twice. `name` is lent until the engine is called again. */
 	bool (*next_home)(struct worker *w, uint32_t *cursor, uint16_t *space, struct bytes *name,
 			  struct hub_position *at);
+	/* Takes out of the history of a channel at home here what `from`, a user or client, has said;
+	 * or everything, if that is empty. Returns how many messages that were. */
+	uint32_t (*purge)(struct worker *w, uint16_t space, struct bytes channel,
+			  struct bytes from);
 	size_t (*memory)(const struct engine *e);
 };
 extern const struct engine_ops engine_memory;

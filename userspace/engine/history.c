@@ -78,6 +78,7 @@ static uint64_t entry_bytes(const struct history_entry *e)
 
 static void count(struct history_store *s, struct history *h, const struct history_entry *e)
 {
+	h->entries++;
 	h->bytes += entry_bytes(e);
 	s->bytes += entry_bytes(e) + MALLOC_BYTES;
 	s->entries++;
@@ -89,6 +90,7 @@ static void empty(struct history_store *s, struct history *h, struct history_ent
 	struct history_entry *e = *at;
 	if (e == NULL)
 		return;
+	h->entries--;
 	h->bytes -= entry_bytes(e);
 	s->bytes -= entry_bytes(e) + MALLOC_BYTES;
 	s->entries--;
@@ -205,6 +207,23 @@ void history_age(struct history_store *s, struct history *h, uint64_t now_ns)
 bool history_is_over(const struct history *h, uint64_t now_ns)
 {
 	return h->n == 0 && is_past(h, h->used_ns, now_ns);
+}
+
+uint32_t history_purge(struct history_store *s, struct history *h, struct bytes from)
+{
+	uint32_t before = s->entries;
+	for (uint32_t i = 0; from.n > 0 && i < h->n; i++) {
+		struct history_entry *e = *place(h, i);
+		struct publication p;
+		if (e == NULL)
+			continue;
+		history_read(e, &p);
+		if (bytes_eq(p.from, from))
+			empty(s, h, place(h, i));
+	}
+	while (h->n > 0 && (from.n == 0 || *place(h, 0) == NULL))
+		history_drop_oldest(s, h);
+	return before - s->entries;
 }
 
 /* ── reading ── */

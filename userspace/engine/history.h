@@ -38,7 +38,8 @@ struct history {
 	struct history_entry **ring;       /* owned; NULL if cap is 0 */
 	uint32_t head, n, cap;             /* cap: 0, or a power of two */
 	bool listed;
-	uint64_t bytes; /* of the entries */
+	uint32_t entries;
+	uint64_t bytes; /* of them */
 };
 
 /* All histories of a worker. Start from {0} and set max. */
@@ -77,6 +78,10 @@ struct history_entry *history_at(const struct history *h, uint64_t offset);
 struct bytes history_item(const struct history_entry *e);
 /* What it says; the slices lie in it. */
 void history_read(const struct history_entry *e, struct publication *p);
+
+/* Takes out what that user or client has said, or with an empty `from` everything; returns how many
+ * messages that were. The offsets go on, and nobody recovers across what was taken out. */
+uint32_t history_purge(struct history_store *s, struct history *h, struct bytes from);
 
 /* A part of a history: the places of `n` offsets from `from` on. */
 struct history_part {

@@ -144,8 +144,14 @@ static bool memory_message(struct worker *w, unsigned from, uint16_t type, struc
 static struct hub_position position_of(const struct home_channel *ch)
 {
 	const struct history *h = ch->history;
-	return (struct hub_position){
-		.epoch = h ? h->epoch : 0, .offset = h ? h->offset : 0, .count = home_total(ch)};
+	struct hub_position at = {.count = home_total(ch)};
+	if (h != NULL) {
+		at.epoch = h->epoch;
+		at.offset = h->offset;
+		at.kept = h->entries;
+		at.kept_bytes = h->bytes;
+	}
+	return at;
 }
 
 static bool memory_info(struct worker *w, uint16_t space, struct bytes channel,
@@ -157,6 +163,14 @@ static bool memory_info(struct worker *w, uint16_t space, struct bytes channel,
 		return false;
 	*at = position_of(ch);
 	return true;
+}
+
+static uint32_t memory_purge(struct worker *w, uint16_t space, struct bytes channel,
+			     struct bytes from)
+{
+	struct home *h = &w->engine->home;
+	struct home_channel *ch = home_find(h, hub_hash(w, space, channel), space, channel);
+	return ch != NULL && ch->history != NULL ? history_purge(&h->store, ch->history, from) : 0;
 }
 
 static bool memory_next_home(struct worker *w, uint32_t *cursor, uint16_t *space,
@@ -197,5 +211,6 @@ const struct engine_ops engine_memory = {
 	.tick = memory_tick,
 	.info = memory_info,
 	.next_home = memory_next_home,
+	.purge = memory_purge,
 	.memory = memory_bytes,
 };

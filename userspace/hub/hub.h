@@ -77,6 +77,8 @@ struct hub_position {
 	uint64_t epoch, offset; /* epoch 0: the channel has no positions */
 	uint32_t count;         /* subscribers in all workers, this one included */
 	bool recovered; /* HUB_SUB_RECOVER was set, and with what follows nothing is missing */
+	uint32_t kept;  /* for the CLI: messages of its history */
+	uint64_t kept_bytes;
 };
 void hub_on_subscribed(struct worker *w, const struct conn_ref *who,
 		       const struct hub_subscribe_args *a, const struct hub_position *at);

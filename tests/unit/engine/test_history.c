@@ -390,6 +390,53 @@ TEST(history, is_recalled_from_the_successor_of_a_home_that_died)
 	world_close();
 }
 
+/* ── purge ── */
+
+TEST(history, nobody_recovers_across_what_was_purged)
+{
+	world_open(1);
+	struct worker *w = &world.w[0];
+	struct client *a = client_open(0), *b = client_open(0), *c;
+	char who[16];
+	publish(a, "x", 1, 3);
+	publish(b, "x", 4, 5);
+	publish(a, "x", 6, 7);
+	uint64_t epoch = position("x").epoch;
+	snprintf(who, sizeof(who), "c%u", b->c->born_ticks);
+	assert_int_equal(engine_memory.purge(w, 0, BYTES_LIT("x"), bytes_str(who)), 2);
+	assert_int_equal(engine_memory.purge(w, 0, BYTES_LIT("x"), bytes_str(who)), 0);
+	assert_int_equal(engine_memory.purge(w, 0, BYTES_LIT("y"), bytes_str(who)), 0);
+	assert_int_equal(position("x").kept, 5);
+	for (unsigned offset = 0; offset <= 7; offset++) {
+		c = client_open(0);
+		recover(c, "x", epoch, offset);
+		assert_int_equal(client_heard(c, "recovered"), offset >= 5);
+		assert_int_equal(c->n, offset >= 5 ? 1 + 7 - offset : 1);
+		client_close(c);
+		client_free(c);
+	}
+	c = client_open(0);
+	with_history(c, "x", 4);
+	assert_int_equal(c->n, 5); /* 2, 3, 6, 7 */
+	assert_int_equal(client_line(c, "\"data\":3,"), 2);
+	assert_int_equal(client_line(c, "\"data\":6,"), 3);
+	assert_string_equal(recall(b, "x",
+				   (struct hub_subscribe_args){.flags = HUB_SUB_RECOVER,
+							       .history = 10,
+							       .epoch = epoch,
+							       .offset = 2}),
+			    "offset 7 outcome 0: 3=3 6=6 7=7");
+	assert_int_equal(engine_memory.purge(w, 0, BYTES_LIT("x"), BYTES(NULL, 0)), 5);
+	assert_true(position("x").kept == 0 && position("x").offset == 7);
+	client_forget(c);
+	publish(a, "x", 8, 8);
+	assert_int_equal(client_heard(c, "\"offset\":8"), 1);
+	client_free(a);
+	client_free(b);
+	client_free(c);
+	world_close();
+}
+
 /* ── bounds ── */
 
 static const struct history *kept(const char *ch)

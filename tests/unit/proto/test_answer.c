@@ -207,7 +207,10 @@ TEST(answer, the_longest_answers_fit)
 					       .flags = 0xf & ~HUB_SUB_QUIET,
 					       .channel = worst_name,
 					       .ask = worst_ask},
-		   (struct hub_position){UINT64_MAX, UINT64_MAX, UINT32_MAX, true});
+		   (struct hub_position){.epoch = UINT64_MAX,
+					 .offset = UINT64_MAX,
+					 .count = UINT32_MAX,
+					 .recovered = true});
 	proto_published(&world.w, world.c, &p, HUB_OK);
 	proto_unsubscribed(&world.w, world.c, worst_name, ENC_CHANNEL, worst_ask);
 	for (enum proto_error e = 0; e < PROTO_ERRORS; e++)
