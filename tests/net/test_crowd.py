@@ -33,6 +33,19 @@ def bench(edge, *args, seconds=600):
     return done.returncode, result
 
 
+def bench_against(peer, *args):
+    """A fan-out over a server of WebSockets that is a coroutine."""
+    async def main():
+        async with websockets.serve(peer, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            process = await asyncio.create_subprocess_exec(str(sluice.BUILD / "sluice-bench"), "fanout", "-jq", "-u", url, *args,
+                                                           stdout=subprocess.PIPE)
+            out, _err = await process.communicate()
+            return process.returncode, json.loads(out)
+
+    return asyncio.run(main())
+
+
 @pytest.mark.time_limit(900)
 def test_ten_thousand_hear_everything_once_and_in_one_order():
     with sluice.Edge(workers=2, listeners={"tls": {"tls": True, "more": "backlog = 4096;"}}, endpoints=ENDPOINTS) as edge:
@@ -73,6 +86,27 @@ def test_who_does_not_read_is_let_go_and_the_others_and_a_channel_beside_them_he
         assert code == 0
         worker = json.loads(edge.ctl("-j", "worker", "show"))[0]
         assert worker["closed"]["slow-consumer"] == 10
+
+
+@pytest.mark.time_limit(120)
+def test_a_probe_that_is_heard_late_counts_what_it_has_sent():
+    rooms = {}
+
+    async def peer(ws, *_path):
+        async for text in ws:
+            m = json.loads(text)
+            room = rooms.setdefault(m["channel"], set())
+            if m["type"] == "subscribe":
+                room.add(ws)
+                await ws.send('{"type":"subscribed"}')
+                continue
+            for other in room:  # half a second: many are under way when the quiet one ends
+                said = json.dumps(m["data"], separators=(",", ":"))
+                asyncio.get_running_loop().call_later(0.5, asyncio.ensure_future, other.send(said))
+
+    code, r = bench_against(peer, "-n", "2", "-m", "4", "--probe")
+    assert r["deliveries"] == 8 and r["probe"]["messages"] > 0
+    assert (r["probe"]["missing"], r["probe"]["lost"], r["probe"]["doubled"]) == (0, 0, 0) and code == 0
 
 
 def test_publications_of_one_write_are_one_write_to_each_subscriber():
@@ -170,16 +204,7 @@ def test_heartbeats_of_another_dialect_are_counted_at_rest():
                 await asyncio.sleep(0.1)
                 await ws.send("2")
 
-    async def main():
-        async with websockets.serve(peer, "127.0.0.1", 0) as server:
-            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            process = await asyncio.create_subprocess_exec(
-                str(sluice.BUILD / "sluice-bench"), "fanout", "-jq", "-n", "3", "-m", "5", "--rest", "2", "--dialect", "socketio",
-                "-u", url, stdout=subprocess.PIPE)
-            out, _err = await process.communicate()
-            return process.returncode, json.loads(out)
-
-    code, r = asyncio.run(main())
+    code, r = bench_against(peer, "-n", "3", "-m", "5", "--rest", "2", "--dialect", "socketio")
     assert code == 0 and r["deliveries"] == 15 and r["rest"]["pings"] >= 3
 
 

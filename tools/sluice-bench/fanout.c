@@ -186,16 +186,21 @@ static bool probe_start(const struct options *o)
 	return false;
 }
 
-/* Ends it, once what is under way has come or cannot come any more. */
-static void probe_end(const struct options *o, struct outcome *r)
+/* It sends no more, and what was under way has come or cannot come any more. */
+static void probe_pause(void)
 {
 	double began = now_s();
 	fleet->probing = false;
-	if (!o->probe)
-		return;
 	do
 		usleep(2 * PROBE_MS * 1000);
 	while (fleet->probe.received < fleet->probe.sent && now_s() - began < 10);
+}
+
+static void probe_end(const struct options *o, struct outcome *r)
+{
+	if (!o->probe)
+		return;
+	probe_pause();
 	r->probe = latency_of(&fleet->probe, 1);
 	r->probes = fleet->probe.sent;
 	r->probes_missing = fleet->probe.sent - fleet->probe.received;
@@ -311,8 +316,7 @@ static void quiet_second(const struct options *o, struct outcome *r)
 {
 	fleet->probing = o->probe;
 	sleep(1);
-	fleet->probing = false;
-	usleep(100000);
+	probe_pause(); /* or what comes late is counted as an answer to what is sent next */
 	r->probe_quiet = latency_of(&fleet->probe, 1);
 	fleet->reset++;
 	usleep(100000);
