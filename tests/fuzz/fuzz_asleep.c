@@ -71,9 +71,12 @@ static void say(struct end *e)
 		e->said[at + i] = (uint8_t)(at + i * 3);
 	size_t first = n ? next() * n / 256 : 0;
 	struct iovec v[2] = {{e->said + at, first}, {e->said + at + first, n - first}};
+	unsigned updates = e->a.updates;
 	bool sealed = tls_asleep_seal(&e->a, v, 2);
 	assert(sealed);
 	e->said_n += n;
+	if (e->a.updates != updates && e->idle + 1 > TLS_IDLE_MAX)
+		e->honest = false; /* an update was due before it: one too many in a row */
 	if (n)
 		e->idle = 0;
 }
