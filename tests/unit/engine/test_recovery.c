@@ -77,6 +77,7 @@ struct place {
 	bool in, known;
 	uint64_t epoch, next; /* next: the offset that it must hear now ... */
 	uint64_t old_from; /* ... or, if not 0, one from here on: the history that it asked for */
+	uint64_t old_to;   /* up to here something of it may have been purged */
 };
 
 struct person {
@@ -89,6 +90,7 @@ static struct person person[CLIENTS];
 static struct client *speaker[WORKERS];
 static unsigned schedule, n_ids;
 static bool crashed; /* a worker has died in this schedule */
+static bool purged;  /* something was taken out of histories */
 static bool calm;    /* and none will, and nothing is dropped but by count */
 static bool crowded; /* rings are full of large messages */
 static unsigned n_recovered, n_not, n_replayed;
@@ -100,11 +102,17 @@ static const char *channel_of(unsigned i)
 	return name[i];
 }
 
+/* Up to there; but for what may have been the end of its history, and purged. */
+static bool has_all(const struct place *at, uint64_t offset)
+{
+	return at->next == offset + 1 || (at->next <= offset && offset <= at->old_to);
+}
+
 static void on_answer(struct place *at, const struct ask *a, uint64_t epoch, uint64_t offset,
 		      bool recovered)
 {
 	if (at->in && at->epoch == epoch) { /* again: nothing is missed or heard twice */
-		assert_true(at->old_from != 0 || at->next == offset + 1);
+		assert_true(at->old_from != 0 || has_all(at, offset));
 		assert_true(!recovered || a->offset == offset);
 		return;
 	}
@@ -116,6 +124,9 @@ static void on_answer(struct place *at, const struct ask *a, uint64_t epoch, uin
 		n_recovered += a->offset < offset;
 	} else if (!a->recover && a->history > 0 && offset > 0) {
 		at->old_from = offset >= a->history ? offset - a->history + 1 : 1;
+		at->old_to = purged ? offset : 0;
+		if (purged) /* those before take the places of the purged */
+			at->old_from = 1;
 	}
 	n_not += a->recover && !recovered;
 	if (calm && a->fresh && a->recover)
@@ -151,7 +162,8 @@ static void on_message(struct place *at, const char *channel, uint64_t offset, u
 		n_replayed++;
 		at->next = offset;
 	}
-	bool fits = is_its && offset == at->next;
+	bool over_a_hole = offset > at->next && offset <= at->old_to + 1;
+	bool fits = is_its && (offset == at->next || over_a_hole);
 	if (!fits && new_life(at, channel, offset, id))
 		fits = true;
 	assert_msg(fits, "seed %u: %s: heard %u at %llu, is at %llu", schedule, channel, id,
@@ -265,6 +277,18 @@ static void publish(unsigned ch)
 	client_publish(speaker[some_worker()], channel_of(ch), data);
 }
 
+/* What one of the speakers has said. */
+static void purge(unsigned ch)
+{
+	struct session_name who;
+	const struct client *c = speaker[some_worker()];
+	session_name(c->w, c->c, &who);
+	for (unsigned k = 0; k < WORKERS; k++)
+		if (world.up[k])
+			purged |= engine_memory.purge(&world.w[k], 0, bytes_str(channel_of(ch)),
+						      who.id) > 0;
+}
+
 static void turn(unsigned k)
 {
 	struct worker *w = &world.w[k];
@@ -288,6 +312,8 @@ static void step(void)
 		gone(p);
 	if (dice < 30) {
 		publish(ch);
+	} else if (dice == 30 && !calm) {
+		purge(ch);
 	} else if (dice < 45) {
 		if (p->cl == NULL)
 			p->cl = client_open(some_worker());
@@ -349,7 +375,7 @@ static void check_ends(void)
 			for (unsigned k = 0; k < WORKERS; k++)
 				engine_memory.info(&world.w[k], 0, name, &at);
 			if (at.epoch == here->epoch)
-				assert_int_equal(heard_up_to(here), at.offset);
+				assert_true(has_all(here, at.offset));
 			else /* a new life in which nothing was said yet */
 				assert_true(crashed && at.offset == 0);
 		}
@@ -361,7 +387,7 @@ static void one_schedule(void)
 	srand(schedule);
 	n_streams = n_asks = n_ids = 0;
 	memset(person, 0, sizeof(person));
-	crashed = false;
+	crashed = purged = false;
 	unsigned when = calm || schedule % 4 ? STEPS : (unsigned)rand() % STEPS;
 	for (unsigned i = 0; i < STEPS; i++) {
 		if (i == when)
