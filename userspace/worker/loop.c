@@ -459,7 +459,8 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	}
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
 	       w->subs && w->identities && w->partials && w->waiting && w->site && w->fanout &&
-	       w->batch && w->backlogs && w->deflate && w->hub && (w->is_admin || (w->engine && w->tls));
+	       w->batch && w->backlogs && w->deflate && w->hub &&
+	       (w->is_admin || (w->engine && w->tls));
 }
 
 static bool init(struct worker *w, const struct worker_start *start)

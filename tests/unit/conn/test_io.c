@@ -228,7 +228,8 @@ TEST(io, a_burst_beyond_the_bound_is_cut_between_frames)
 			ws_send_text(little.w, c, BYTES(text, 1000));
 		batch_flush(little.w);
 		assert_int_equal(far_conn(&f)->state, CONN_CLOSING);
-		assert_in_range(conn_queued(little.w, c), 10000, 21000); /* with a little more for answers */
+		assert_in_range(conn_queued(little.w, c), 10000,
+				21000); /* with a little more for answers */
 		size_t got = far_recv_all(&f, (char *)burst, sizeof(burst), NULL);
 		struct heard h = frames_of(burst, got);
 		assert_int_equal(h.left, 0);
