@@ -34,6 +34,10 @@ def cases():
                           check=True).stdout.split()
 
 
+# so that channels have positions
+KEPT = 'namespaces = ( { name = ""; history = 100; } );'
+
+
 @pytest.fixture(scope="module")
 def node_path():
     if not shutil.which("node"):
@@ -45,7 +49,7 @@ def node_path():
 
 @pytest.fixture(scope="module")
 def edge():
-    with sluice.Edge(workers=2, endpoints=ENDPOINTS) as edge:
+    with sluice.Edge(workers=2, endpoints=ENDPOINTS, extra=KEPT) as edge:
         yield edge
 
 
@@ -64,7 +68,7 @@ def test_ws(edge, node_path, case, listener):
 
 @pytest.mark.parametrize("listener", ["plain", "tls"])
 def test_ws_at_shutdown(node_path, listener):
-    with sluice.Edge(workers=2, endpoints=ENDPOINTS, shutdown_timeout="5 s") as edge:
+    with sluice.Edge(workers=2, endpoints=ENDPOINTS, extra=KEPT, shutdown_timeout="5 s") as edge:
         with subprocess.Popen(command(edge, listener, LAST), stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True,
                               env=dict(os.environ, NODE_PATH=str(node_path))) as node:
