@@ -12,6 +12,8 @@ tables show medians:
     peers     CPU of the server by deliveries, the next publication when the one before has reached everybody: whoever falls
               behind coalesces and looks cheaper than he is. Servers take turns within a round, and with them the bare loop
               (build/tests/bench/bench_floor, from `make build-tests`): seal and send, no more.
+    floor     Sluice with io_uring and without it against that loop alone, in more rounds: the ratio to it is small, and a machine
+              of many tenants is now faster, now slower.
     burst     Sluice: eight publications that come in one read, against eight that come one by one; writes, bytes and records
               by the daemon's own counters.
     latency   Sluice: publications at a steady rate; and, while it is saturated, a message from one to one in another
@@ -141,6 +143,34 @@ def show_peers(o, result):
         print(f"bare loop, {way.removesuffix('_us')}: {us:.2f} us per delivery; Sluice {cpu(base) / us:.2f} times that")
 
 
+# ---- floor ----------------------------------------------------------------------------------------------------------------
+
+
+def against_floor(o, folder):
+    rounds = {"io_uring": [], "send": [], "bare": []}
+    for i in range(max(o.rounds, 5)):
+        say(f"floor, round {i + 1} of {max(o.rounds, 5)}")
+        rounds["bare"].append(floor(o))
+        if isinstance(rounds["bare"][-1], str):
+            raise Failed(f"bare loop: {rounds['bare'][-1]}")
+        for way, setting in (("io_uring", "auto"), ("send", "off")):
+            with Sluice(folder, io_uring=setting) as server:
+                rounds[way].append(server.fanout(o.subscribers, o.messages, *processes(o.subscribers)))
+    return rounds
+
+
+def show_floor(o, result):
+    bare = mid(result["bare"], "send_us")
+    print(f"\nCPU us per delivery of {SIZE} bytes to {o.subscribers} subscribers, medians of {len(result['bare'])} interleaved rounds; "
+          "times the bare loop by send, in each round\n")
+    lines = {"bare loop, " + k.removesuffix("_us"): [r[k] for r in result["bare"]] for k in ("send_us", "uring_us")}
+    lines |= {"Sluice, " + way: [r["server_cpu_us_per_delivery"] for r in result[way]] for way in ("send", "io_uring")}
+    for name, us in lines.items():
+        ratios = [u / r["send_us"] for u, r in zip(us, result["bare"])]
+        print(f"{name:22} {statistics.median(us):.2f} us, {statistics.median(us) / bare:.2f} of the medians; "
+              f"by round {' '.join(f'{r:.2f}' for r in ratios)}, median {statistics.median(ratios):.2f}")
+
+
 # ---- burst ----------------------------------------------------------------------------------------------------------------
 
 
@@ -245,7 +275,8 @@ def show_deaf(o, result):
 
 # ---- all of it ------------------------------------------------------------------------------------------------------------
 
-PARTS = {"peers": (peers, show_peers), "burst": (burst, show_burst), "latency": (latency, show_latency), "deaf": (deaf, show_deaf)}
+PARTS = {"peers": (peers, show_peers), "floor": (against_floor, show_floor),
+         "burst": (burst, show_burst), "latency": (latency, show_latency), "deaf": (deaf, show_deaf)}
 
 
 def main():

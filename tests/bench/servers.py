@@ -89,7 +89,7 @@ http {{
 """
 
 SLUICE = """
-workers = 1; runtime_dir = "{dir}/run"; state_dir = "{dir}/state"; pin_dir = "/sys/fs/bpf/sluice-compare";
+workers = 1; io_uring = "{io_uring}"; runtime_dir = "{dir}/run"; state_dir = "{dir}/state"; pin_dir = "/sys/fs/bpf/sluice-compare";
 certificates = ( {{ name = "c"; cert_file = "{dir}/c.crt"; key_file = "{dir}/c.key"; }} );
 endpoints = ( {{ path = "/ws"; words = "channels"; rate = 0; }} );
 listeners = ( {{ address = "127.0.0.1"; port = {port}; tls = true; backlog = 4096; }} );
@@ -261,8 +261,12 @@ class Server:
 class Sluice(Server):
     name = "Sluice"
 
+    def __init__(self, folder, io_uring="auto"):
+        super().__init__(folder)
+        self.io_uring = io_uring
+
     def command(self):
-        (self.dir / "s.conf").write_text(SLUICE.format(dir=self.dir, port=self.port))
+        (self.dir / "s.conf").write_text(SLUICE.format(dir=self.dir, port=self.port, io_uring=self.io_uring))
         (self.dir / "state").mkdir(exist_ok=True)
         return [str(BUILD / "sluiced"), "-c", str(self.dir / "s.conf")]
 

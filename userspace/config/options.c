@@ -857,9 +857,9 @@ static const struct option root_options[] = {
 	 .help = "Connections per worker.", .price = "a few hundred bytes each, once used"},
 	{"io_uring", OPT_ENUM, AT(config, io_uring), .choices = uring_modes, .def = "\"auto\"",
 	 .help = "How the short messages of a fan-out are written: through io_uring a worker hands the kernel a "
-		 "hundred of them at once. Needs Linux 6.1, and kernel.io_uring_disabled not 2 (1 is enough for who "
+		 "thousand of them at once. Needs Linux 6.1, and kernel.io_uring_disabled not 2 (1 is enough for who "
 		 "starts as root); `sluicectl worker show` says which it is. The worker's ring can send and nothing else.",
-	 .price = "50 kB of the kernel's memory for each worker"},
+	 .price = "100 kB of the kernel's memory for each worker, and 250 kB of its own once it fans out"},
 	{"user", OPT_STRING, AT(config, user), .check = check_account, .def = "\"nobody\"",
 	 .help = "The account of the workers. The keeper stays root, for the shield and the ports."},
 	{"group", OPT_STRING, AT(config, group), .check = check_account, .def = "\"\"",

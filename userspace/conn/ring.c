@@ -15,8 +15,8 @@
 
 #include "base/log.h"
 
-#define ARENA_BYTES (64u << 10)
-#define SEEN_BITS   256u
+#define ARENA_BYTES (256u << 10)
+#define SEEN_BITS   4096u
 
 struct write {
 	uint64_t who;

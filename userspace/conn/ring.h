@@ -22,7 +22,7 @@
 
 #include "base/bytes.h"
 
-#define RING_WRITES    128u  /* at once */
+#define RING_WRITES    1024u /* at once */
 #define RING_WRITE_MAX 2048u /* bytes of one */
 
 struct ring;

@@ -135,14 +135,16 @@ TEST(ring, what_it_does_not_take_is_refused_and_the_rest_stays)
 	while (n < PAIRS && ring_add(r, ours[n], &v, 1, n))
 		n++;
 	assert_int_equal(n, PAIRS);
-	for (; ring_add(r, ours[0], &v, 1, n); n++)
+	for (; ring_add(r, ours[n % PAIRS], &v, 1, n); n++)
 		;
 	assert_int_equal(n, RING_WRITES);
 	ring_flush(r, on_short, &t);
 	assert_int_equal(t.n, 0);
 	uint8_t in[4096];
-	assert_int_equal(read(theirs[1], in, sizeof(in)), 10);
-	assert_int_equal(read(theirs[0], in, sizeof(in)), 10 * (1 + RING_WRITES - PAIRS));
+	size_t got = 0;
+	for (unsigned i = 0; i < PAIRS; i++)
+		got += (size_t)read(theirs[i], in, sizeof(in));
+	assert_int_equal(got, 10 * RING_WRITES);
 	assert_true(ring_add(r, ours[0], &v, 1, 0)); /* and again */
 	ring_flush(r, on_short, &t);
 	end(r);
