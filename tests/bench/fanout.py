@@ -244,7 +244,7 @@ def show_latency(o, result):
 
 def deaf_crowd(o):
     """Fewer, longer messages, and more of them: until those who do not read owe what memory.connection_queue allows."""
-    return {"subscribers": max(o.subscribers // 5, 20), "messages": 15 * o.messages, "size": 1024}
+    return {"subscribers": max(o.subscribers // 2, 20), "messages": 15 * o.messages, "size": 1024}
 
 
 def deaf(o, folder):
@@ -287,7 +287,7 @@ def main():
     p.add_argument("--rate", type=float, default=10, help="latency: publications per second")
     p.add_argument("--seconds", type=float, default=10, help="latency: for so long")
     p.add_argument("--window", type=int, default=4, help="latency: publications under way that saturate it")
-    p.add_argument("--deaf", type=int, default=5, help="deaf: percent of the subscribers")
+    p.add_argument("--deaf", type=int, default=10, help="deaf: percent of the subscribers")
     p.add_argument("--only", action="append", choices=PARTS, metavar="PART", help="one of " + ", ".join(PARTS) + "; repeatable")
     p.add_argument("--json", action="store_true", help="every round as JSON, not the tables")
     o = p.parse_args()

@@ -47,6 +47,8 @@ void fanout_after(struct worker *w, uint32_t lane, const struct conn_ref *who,
 		  void (*fn)(struct worker *, struct conn *, struct bytes arg), struct bytes arg);
 /* Works until deadline_ns (monotonic). True: there is more to do. */
 bool fanout_run(struct worker *w, uint64_t deadline_ns);
+/* Would it have something to do? */
+bool fanout_busy(const struct worker *w);
 
 /* More is queued than soon will be gone, in bytes or in deliveries: leave what clients and other
  * workers send where it is for now (fan-out waits for nobody, so that this ends), and they

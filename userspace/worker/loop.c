@@ -378,6 +378,8 @@ static bool work(struct worker *w)
 	 * refuse in time. The fan-out waits for nobody: this ends by itself. */
 	if (!fanout_congested(w))
 		mailbox_drain(w->mailbox, message_from, w, MAILBOX_BUDGET);
+	if (fanout_busy(w)) /* who is answered does not wait for what began before */
+		batch_flush(w);
 	busy |= fanout_run(w, clock_mono_ns() + WORKER_TURN_NS);
 	if (w->phase == WORKER_LEAVING)
 		leave_some(w);

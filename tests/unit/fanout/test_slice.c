@@ -90,6 +90,33 @@ TEST(slice, publications_to_one_channel_keep_their_order_and_share_writes)
 	world_close();
 }
 
+TEST(slice, who_publishes_late_makes_no_slice_longer)
+{
+	enum { N = 3000, BEFORE = 20 };
+	world_open(1);
+	struct worker *w = &world.w[0];
+	struct client **cl = crowd(N, "x");
+	client_publish(cl[0], "x", "1");
+	for (unsigned i = 0; i < BEFORE; i++)
+		assert_true(fanout_run(w, 0));
+	for (unsigned m = 2; m <= 5; m++) {
+		char text[16];
+		snprintf(text, sizeof(text), "%u", m);
+		client_publish(cl[0], "x", text);
+	}
+	uint64_t before = w->stats.deliveries;
+	while (fanout_run(w, 0)) {
+		assert_true(w->stats.deliveries - before <= 4 * FANOUT_FEW);
+		before = w->stats.deliveries;
+	}
+	batch_flush(w);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(cl[i]->n, 5);
+	assert_int_equal(w->stats.deliveries, 5 * N);
+	crowd_free(cl, N);
+	world_close();
+}
+
 TEST(slice, order_holds_while_subscribers_change_their_words)
 {
 	enum { N = 400, M = 200 };
