@@ -469,6 +469,18 @@ bool hub_concerns(struct worker *w, const struct conn_ref *who, uint16_t space,
 	return number != CHANNEL_NONE && subs_find(w, c, number) != NULL;
 }
 
+uint32_t hub_members(struct worker *w, uint16_t space, struct bytes channel, uint32_t from,
+		     struct member *out, uint32_t max, uint32_t *n)
+{
+	uint32_t number = find(w, space, channel);
+	*n = 0;
+	if (number == CHANNEL_NONE)
+		return 0;
+	const struct members *m = &channel_at(w->hub, number)->members;
+	*n = members_list(m, from, out, max);
+	return m->n;
+}
+
 void hub_each(struct hub *h, hub_each_fn *fn, void *ctx)
 {
 	for (uint32_t i = 0; i < h->channels.high; i++) {

@@ -22,6 +22,7 @@
 
 struct worker;
 struct hub;
+struct member;
 
 struct hub *hub_new(struct worker *w);
 void hub_free(struct hub *h);
@@ -114,6 +115,11 @@ void hub_each(struct hub *h, hub_each_fn *fn, void *ctx);
  * has ended or left everything. */
 bool hub_concerns(struct worker *w, const struct conn_ref *who, uint16_t space,
 		  struct bytes channel);
+
+/* Who of this worker is in a channel: returns how many, however many, and puts those from conn
+ * index `from` on into `out`, in rising order and at most `max`: *n of them (hub/members.h). */
+uint32_t hub_members(struct worker *w, uint16_t space, struct bytes channel, uint32_t from,
+		     struct member *out, uint32_t max, uint32_t *n);
 
 /* The hash that hub and engine name a channel by: keyed, the same in all workers. */
 uint32_t hub_hash(const struct worker *w, uint16_t space, struct bytes name);

@@ -219,6 +219,62 @@ uint32_t members_count(const struct members *m, uint8_t e)
 	return n;
 }
 
+/* ── a list ── */
+
+/* The word with the smallest index from there on; NULL: there is none. */
+static const uint32_t *few_next(const struct members *m, uint32_t from)
+{
+	const uint32_t *least = NULL;
+	for (uint32_t i = 0; i < m->n; i++) {
+		uint32_t index = m->few[i] & INDEX_MASK;
+		if (index >= from && (least == NULL || index < (*least & INDEX_MASK)))
+			least = &m->few[i];
+	}
+	return least;
+}
+
+static uint32_t list_few(const struct members *m, uint32_t from, struct member *out, uint32_t max)
+{
+	const uint32_t *word;
+	uint32_t n = 0;
+	for (; n < max && (word = few_next(m, from)) != NULL; n++) {
+		out[n] = (struct member){.index = *word & INDEX_MASK,
+					 .encoding = (uint8_t)(*word >> CONN_INDEX_BITS)};
+		from = out[n].index + 1;
+	}
+	return n;
+}
+
+/* The sets merged: a look at the head of each for each that is listed. */
+static uint32_t list_sets(const struct member_sets *s, uint32_t from, struct member *out,
+			  uint32_t max)
+{
+	roaring_uint32_iterator_t it[ENC_SETS];
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < s->n; i++) {
+		roaring_init_iterator(s->of[i].set, &it[i]);
+		roaring_move_uint32_iterator_equalorlarger(&it[i], from);
+	}
+	for (; n < max; n++) {
+		uint32_t least = s->n;
+		for (uint32_t i = 0; i < s->n; i++)
+			if (it[i].has_value &&
+			    (least == s->n || it[i].current_value < it[least].current_value))
+				least = i;
+		if (least == s->n)
+			break;
+		out[n] = (struct member){.index = it[least].current_value,
+					 .encoding = s->of[least].encoding};
+		roaring_advance_uint32_iterator(&it[least]);
+	}
+	return n;
+}
+
+uint32_t members_list(const struct members *m, uint32_t from, struct member *out, uint32_t max)
+{
+	return m->is_sets ? list_sets(m->sets, from, out, max) : list_few(m, from, out, max);
+}
+
 /* ── recipients ── */
 
 static bool shows(const struct publication *p, uint8_t e)

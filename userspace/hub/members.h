@@ -35,6 +35,16 @@ bool members_remove(struct members *m, uint32_t index);
 bool members_has(const struct members *m, uint32_t index);
 uint32_t members_count(const struct members *m, uint8_t e);
 
+/* One of them, and how it hears. */
+struct member {
+	uint32_t index;
+	uint8_t encoding;
+};
+/* Those from index `from` on, whatever their encodings, in rising order and at most `max`: so a
+ * list that is told in pages goes on behind the last index of the page before. Costs what it
+ * lists, not what it passes over. Returns how many. */
+uint32_t members_list(const struct members *m, uint32_t from, struct member *out, uint32_t max);
+
 /* The recipients of p: `(⋃ sets) \ except`, as parts for fanout_deliver(), without encodings that
  * show nothing of p. `except` is an index or CONN_NONE. Lists lie in `few`. Returns how many
  * parts there are. */

@@ -219,6 +219,53 @@ TEST(members, sets_at_rest_are_small)
 	members_fini(&m);
 }
 
+/* The list from there on is the model's; its member j has index j * step. */
+static void check_list(const struct members *m, const int8_t *enc, uint32_t end, uint32_t step,
+		       uint32_t from, uint32_t max)
+{
+	static struct member out[256];
+	uint32_t n = members_list(m, from, out, max), at = 0;
+	for (uint32_t j = (from + step - 1) / step; j < end && at < max; j++) {
+		if (enc[j] < 0)
+			continue;
+		assert_true(at < n);
+		assert_int_equal(out[at].index, j * step);
+		assert_int_equal(out[at++].encoding, enc[j]);
+	}
+	assert_int_equal(at, n);
+}
+
+/* Containers of every kind: lists, bits and runs, and none at all. */
+TEST(members, a_list_begins_at_any_index)
+{
+	enum { N = 400000 };
+	int8_t *enc = malloc(N);
+	struct members m = {0};
+	srand(29);
+	memset(enc, -1, N);
+	for (uint32_t i = 0; i < N; i++) {
+		bool in = i < 70000  ? rand() % 1000 == 0 :
+			  i < 140000 ? rand() % 2 :
+			  i < 230000 ? i % 5000 < 4000 :
+				       i > 390000;
+		uint8_t e = any_encoding(i < 230000 ? i / 1000 : (unsigned)rand());
+		if (!in)
+			continue;
+		enc[i] = (int8_t)e;
+		assert_true(members_put(&m, i, e));
+	}
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned k = 0; k < 2000; k++)
+			check_list(&m, enc, N, 1, (uint32_t)rand() % (N + 70000),
+				   (uint32_t)rand() % 200);
+		check_list(&m, enc, N, 1, 0, 0);
+		check_list(&m, enc, N, 1, CONN_MAX - 1, 100);
+		members_rest(&m); /* runs, from the second time on */
+	}
+	members_fini(&m);
+	free(enc);
+}
+
 TEST(members, random_life_against_a_model)
 {
 	enum { N = 3000, STEPS = 120000, SNAPS = 8 };
@@ -253,6 +300,8 @@ TEST(members, random_life_against_a_model)
 		assert_int_equal(members_has(&m, i * 37), enc[i] >= 0);
 		if (step % 50)
 			continue;
+		check_list(&m, enc, N, 37, (uint32_t)rand() % (N * 37), (uint32_t)rand() % 100);
+		check_list(&m, enc, N, 37, (uint32_t)rand() % (12 * 37), 100);
 		/* an older copy has not changed with the sets */
 		unsigned k = (unsigned)rand() % SNAPS;
 		for (unsigned s = 0; s < ENC_SETS; s++) {
