@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define CLIENTS 8
 
 static struct client *cl[CLIENTS];
+static uint32_t asked; /* who is in a channel: the number of the last such question */
 static const char *const channels[] = {"c0", "c1", "c2", "c3", "c4", "c5", "lobby", "r"};
 static const char *const values[] = {"1", "{}",       "{\"a\":[1]}", "\"x\"",
 				     "[", "not json", " 1 ",         "{\"type\":1}"};
@@ -37,7 +38,10 @@ static void message(unsigned from, uint16_t type, const void *p, size_t n)
 	uint8_t *copy = malloc(n ? n : 1);
 	if (n > 0)
 		memcpy(copy, p, n);
-	world.w[0].engine_ops->message(&world.w[0], from, type, BYTES(copy, n));
+	if (type == MSG_CENSUS || type == MSG_COUNTED)
+		census_message(&world.w[0], from, type, BYTES(copy, n));
+	else
+		world.w[0].engine_ops->message(&world.w[0], from, type, BYTES(copy, n));
 	free(copy);
 }
 
@@ -159,6 +163,45 @@ static void announcement(struct input *in, unsigned from)
 	message(from, MSG_ANNOUNCE, all.p, all.n);
 }
 
+static void question(struct input *in, unsigned from)
+{
+	uint8_t buf[64] __attribute__((aligned(8)));
+	const char *ch = channels[next(in) % ARRAY_SIZE(channels)];
+	struct {
+		uint32_t number, from;
+		uint16_t lister, space;
+		uint8_t max, channel_n, zero[2];
+	} m = {.number = next(in),
+	       .from = next(in),
+	       .lister = next(in) % 4,
+	       .max = next(in),
+	       .channel_n = (uint8_t)strlen(ch)};
+	memcpy(buf, &m, sizeof(m));
+	message(from, MSG_CENSUS, buf, sizeof(m) + put(buf + sizeof(m), ch));
+}
+
+/* Often to the last thing that was asked, and sometimes as it was asked for. */
+static void counted(struct input *in, unsigned from)
+{
+	struct {
+		uint32_t number, count, next;
+		uint8_t n, cut, zero[2];
+		uint8_t list[1024];
+	} m = {.number = asked - next(in) % 4, .count = next(in), .next = next(in)};
+	size_t n = offsetof(typeof(m), list);
+	m.n = next(in) % 8;
+	m.cut = next(in) % 16 == 1;
+	if (m.next % 2)
+		m.next = CONN_NONE;
+	for (unsigned i = 0; i < m.n; i++) {
+		uint8_t *at = (uint8_t *)&m + n;
+		at[16] = next(in) % 100;
+		memset(at + 17, 'a' + next(in) % 32, at[16]);
+		n += 17u + at[16];
+	}
+	message(from, MSG_COUNTED, &m, n);
+}
+
 static void lie(struct input *in)
 {
 	unsigned from = 1 + next(in) % 2, type = next(in) % MSG_KINDS;
@@ -169,6 +212,8 @@ static void lie(struct input *in)
 	case MSG_PUBLISH:
 	case MSG_DELIVER: publication(in, from, (uint16_t)type); break;
 	case MSG_ANNOUNCE: announcement(in, from); break;
+	case MSG_CENSUS: question(in, from); break;
+	case MSG_COUNTED: counted(in, from); break;
 	case MSG_SUBSCRIBED: {
 		struct wire_subscribed m = subscribed(in);
 		message(from, (uint16_t)type, &m, sizeof(m));
@@ -204,10 +249,12 @@ static void peer(unsigned k)
 {
 	struct worker *w = &world.w[0];
 	w->member_up[k] = !w->member_up[k];
-	if (w->member_up[k])
+	if (w->member_up[k]) {
 		w->engine_ops->worker_up(w, k);
-	else
+	} else {
 		w->engine_ops->worker_down(w, k);
+		census_worker_down(w, k);
+	}
 }
 
 static void act(struct input *in)
@@ -215,7 +262,7 @@ static void act(struct input *in)
 	struct client **c = &cl[next(in) % CLIENTS];
 	const char *ch = channels[next(in) % ARRAY_SIZE(channels)];
 	uint8_t how = next(in), arg = next(in);
-	switch (how % 5) {
+	switch (how % 6) {
 	case 0: client_subscribe_as(*c, ch, (enum encoding)(arg % ENC_RAW), how >> 4); break;
 	case 1: client_unsubscribe(*c, ch); break;
 	case 2:
@@ -236,6 +283,13 @@ static void act(struct input *in)
 		client_free(*c);
 		*c = client_open(0);
 		break;
+	case 5: {
+		struct census_args a = {.channel = bytes_str(ch),
+					.from = {.worker = how >> 4 & 1, .index = arg & 7},
+					.limit = arg >> 3};
+		asked += census_ask((*c)->w, (*c)->c, &a) == HUB_OK;
+		break;
+	}
 	}
 }
 
@@ -272,6 +326,9 @@ static void begin(uint8_t first)
 	w->member_up[1] = w->member_up[2] = true;
 	w->now_ns = 0;
 	w->engine = w->engine_ops->new (w);
+	census_free(w->census);
+	w->census = census_new();
+	asked = 0;
 	for (unsigned i = 0; i < CLIENTS; i++)
 		cl[i] = client_open(0);
 }
@@ -305,6 +362,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 7:
 			world.w[0].now_ns += 1000000000;
 			world.w[0].engine_ops->tick(&world.w[0]);
+			census_tick(&world.w[0]);
 			break;
 		}
 	}

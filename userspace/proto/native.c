@@ -44,6 +44,7 @@ static const struct word {
 	}
 	WORD("ping", 0, ping),
 	WORD("history", 0, proto_history),
+	WORD("presence", 0, proto_presence),
 	WORD("publish", CONFIG_WORDS_CHANNELS, proto_channel_publish),
 	WORD("subscribe", CONFIG_WORDS_CHANNELS, proto_channel_subscribe),
 	WORD("unsubscribe", CONFIG_WORDS_CHANNELS, proto_channel_unsubscribe),

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "hub/hub.h"
 
+struct census_answer;
 struct worker;
 struct conn;
 
@@ -39,6 +40,8 @@ void proto_published(struct worker *w, struct conn *c, const struct publication 
 /* The answer to hub_recall(). */
 void proto_recalled(struct worker *w, struct conn *c, const struct hub_subscribe_args *a,
 		    const struct hub_position *at, enum hub_outcome outcome, struct hub_old *old);
+/* The answer to census_ask(). */
+void proto_counted(struct worker *w, struct conn *c, const struct census_answer *a);
 /* Its home had no room for it: the client must subscribe again; one that was to be there without
  * asking (HUB_SUB_QUIET) is sent away to come back. */
 void proto_subscription_lost(struct worker *w, struct conn *c, const struct hub_subscribe_args *a);

@@ -68,6 +68,7 @@ void proto_key_epoch(struct json_out *o, uint64_t epoch);
 
 /* The words; each in the file of its set. */
 void proto_history(struct request *r);
+void proto_presence(struct request *r);
 void proto_channel_subscribe(struct request *r);
 void proto_channel_unsubscribe(struct request *r);
 void proto_channel_publish(struct request *r);

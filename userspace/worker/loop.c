@@ -27,6 +27,7 @@
 #include "fanout/batch.h"
 #include "fanout/fanout.h"
 #include "http/serve.h"
+#include "hub/census.h"
 #include "hub/hub.h"
 #include "keeper/channel.h"
 #include "listener/listener.h"
@@ -126,6 +127,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	hub_rest(w->hub);
 	if (w->engine != NULL)
 		w->engine_ops->tick(w);
+	if (w->census != NULL)
+		census_tick(w);
 }
 
 static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags, struct bytes data)
@@ -134,6 +137,8 @@ static void message_from(void *ctx, uint32_t from, uint16_t type, uint16_t flags
 	bool ok;
 	if (type == MSG_QUERY || type == MSG_ANSWER)
 		ok = admin_message(w, from, type, data);
+	else if (type == MSG_CENSUS || type == MSG_COUNTED)
+		ok = !w->is_admin && census_message(w, from, type, data);
 	else
 		ok = !w->is_admin && w->engine_ops->message(w, from, type, data);
 	if (!ok)
@@ -201,10 +206,12 @@ static void member_down(struct worker *w, unsigned k)
 		return;
 	w->member_up[k] = false;
 	mailbox_peer_down(w->mailbox, k);
-	if (w->is_admin)
+	if (w->is_admin) {
 		admin_member_down(w, k);
-	else if (k < w->n_workers)
+	} else if (k < w->n_workers) {
 		w->engine_ops->worker_down(w, k);
+		census_worker_down(w, k);
+	}
 }
 
 static void member_up(struct worker *w, unsigned k, uint32_t incarnation)
@@ -452,6 +459,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	w->offences = offence_open(w);
 	if (!w->is_admin) {
 		w->engine = w->engine_ops->new (w);
+		w->census = census_new();
 		w->tls = tls_new(w, start->tls, start->tickets, start->ktls);
 		w->tls_generation = start->tls_generation;
 		if (w->tls != NULL && start->denied != NULL)
@@ -462,7 +470,7 @@ static bool init_parts(struct worker *w, const struct worker_start *start)
 	return w->scratch_in && w->scratch_plain && w->scratch_record && w->pool && w->tails &&
 	       w->subs && w->identities && w->partials && w->waiting && w->site && w->fanout &&
 	       w->batch && w->backlogs && w->deflate && w->hub &&
-	       (w->is_admin || (w->engine && w->tls));
+	       (w->is_admin || (w->engine && w->census && w->tls));
 }
 
 static bool init(struct worker *w, const struct worker_start *start)

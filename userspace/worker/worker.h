@@ -30,6 +30,7 @@
 struct admin;
 struct backlogs;
 struct batch;
+struct census;
 struct conn_list;
 struct door;
 struct engine;
@@ -109,6 +110,7 @@ struct worker {
 	struct wheel wheel;
 	struct mailbox *mailbox;
 	struct hub *hub;
+	struct census *census; /* the admin worker has none */
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
 	struct fanout *fanout;

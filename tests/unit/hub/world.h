@@ -20,10 +20,12 @@
 #include "engine/engine.h"
 #include "fanout/batch.h"
 #include "fanout/fanout.h"
+#include "hub/census.h"
 #include "hub/hub.h"
 #include "proto/proto.h"
 #include "session/session.h"
 #include "worker/mailbox.h"
+#include "worker/msg.h"
 #include "worker/worker.h"
 #include "ws/deflate.h"
 #include "ws/frame.h"
@@ -161,6 +163,7 @@ void conn_end(struct worker *w, struct conn *c, enum close_reason reason)
 	struct client *cl = world.by_index[w->id][conn_index(&w->slab, c)];
 	hub_leave_all(w, c);
 	batch_drop(w, c);
+	identity_forget(w, c);
 	cl->c = NULL;
 	conn_slab_free(&w->slab, c, fanout_newest(w->fanout));
 }
@@ -233,6 +236,28 @@ void proto_recalled(struct worker *w, struct conn *c, const struct hub_subscribe
 	world_say(w, c, text);
 }
 
+/* "counted lobby 3: c1 c2=alice next w1.7 partial ask 7"; clients by their names. */
+void proto_counted(struct worker *w, struct conn *c, const struct census_answer *a)
+{
+	char text[CENSUS_PAGE_MAX * (IDENTITY_USER_MAX + 16) + 512];
+	struct bytes members = a->members;
+	struct census_member m;
+	int n = snprintf(text, sizeof(text), "counted %.*s %llu:", BYTES_FMT(a->channel),
+			 (unsigned long long)a->count);
+	while (census_next(&members, &m)) {
+		uint32_t name;
+		memcpy(&name, m.client_id, sizeof(name));
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " c%u%s%.*s", name,
+			      m.user.n ? "=" : "", BYTES_FMT(m.user));
+	}
+	if (a->more)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " next w%u.%u", a->next.worker,
+			      a->next.index);
+	snprintf(text + n, sizeof(text) - (size_t)n, "%s ask %.*s", a->partial ? " partial" : "",
+		 BYTES_FMT(a->ask));
+	world_say(w, c, text);
+}
+
 void session_name(const struct worker *w, const struct conn *c, struct session_name *out)
 {
 	int n = snprintf(out->_text, sizeof(out->_text), "c%u",
@@ -274,12 +299,14 @@ static inline void worker_start(unsigned id)
 	if (w->mailbox == NULL)
 		world_die("mailbox");
 	w->subs = pool_new(16 << 20);
+	w->identities = pool_new(1 << 20);
 	w->fanout = fanout_new(w);
 	w->batch = batch_new(w);
 	w->deflate = ws_deflate_new();
 	w->hub = hub_new(w);
 	w->engine_ops = &engine_memory;
 	w->engine = w->engine_ops->new (w);
+	w->census = census_new();
 	world.up[id] = true;
 }
 
@@ -292,11 +319,13 @@ static inline void worker_drop(unsigned id)
 			world.by_index[id][i]->c = NULL;
 	memset(world.by_index[id], 0, sizeof(world.by_index[id]));
 	w->engine_ops->free(w->engine);
+	census_free(w->census);
 	hub_free(w->hub);
 	batch_free(w->batch);
 	fanout_free(w->fanout);
 	ws_deflate_free(w->deflate);
 	pool_free(w->subs);
+	pool_free(w->identities);
 	conn_slab_fini(&w->slab);
 	mailbox_detach(w->mailbox);
 	world.up[id] = false;
@@ -357,6 +386,7 @@ static inline void world_crash(unsigned k)
 		w->member_up[k] = false;
 		mailbox_peer_down(w->mailbox, k);
 		w->engine_ops->worker_down(w, k);
+		census_worker_down(w, k);
 	}
 	if (mailbox_outbox_reset(&world.plan, &world.ends[k]) != 0)
 		world_die("reset");
@@ -389,7 +419,9 @@ static inline void world_message(void *ctx, uint32_t from, uint16_t type, uint16
 				 struct bytes data)
 {
 	struct worker *w = ctx;
-	if (!w->engine_ops->message(w, from, type, data)) {
+	bool is_census = type == MSG_CENSUS || type == MSG_COUNTED;
+	if (is_census ? !census_message(w, from, type, data) :
+			!w->engine_ops->message(w, from, type, data)) {
 		fprintf(stderr, "worker %u: message %u from %u is malformed\n", w->id, type, from);
 		abort();
 	}
@@ -429,6 +461,7 @@ static inline void world_wait(uint64_t ms)
 			continue;
 		world.w[k].now_ns += ms * 1000000u;
 		world.w[k].engine_ops->tick(&world.w[k]);
+		census_tick(&world.w[k]);
 	}
 }
 
@@ -445,6 +478,7 @@ static inline struct client *client_open(unsigned worker)
 	c->state = CONN_OPEN;
 	c->batch_first = c->batch_last = CONN_NONE;
 	c->born_ticks = ++name;
+	memcpy(c->client_id, &name, sizeof(name));
 	cl->w = w;
 	cl->c = c;
 	world.by_index[worker][conn_index(&w->slab, c)] = cl;

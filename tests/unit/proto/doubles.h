@@ -20,6 +20,7 @@
 
 #include "base/json.h"
 #include "conn/io.h"
+#include "hub/census.h"
 #include "hub/hub.h"
 #include "proto/error.h"
 #include "proto/proto.h"
@@ -117,6 +118,7 @@ static inline void world_begin(enum config_protocol protocol, uint32_t words)
 	world.cfg.n_namespaces = ARRAY_SIZE(world_namespaces);
 	world.w.cfg = &world.cfg;
 	world.w.id = 2;
+	world.w.n_workers = 4;
 	world.w.now_ns = 5000000000000;
 	world.w.wall_ms = WORLD_MS;
 	world.w.slab.conns = world.conns;
@@ -265,6 +267,19 @@ enum hub_outcome hub_recall(struct worker *w, struct conn *c, const struct hub_s
 	if (a->flags & HUB_SUB_RECOVER)
 		say(" since=%llx@%llu", (unsigned long long)a->epoch,
 		    (unsigned long long)a->offset);
+	say_ask(a->ask);
+	return world.publish;
+}
+
+enum hub_outcome census_ask(struct worker *w, struct conn *c, const struct census_args *a)
+{
+	assert(c->state == CONN_OPEN);
+	check_name(a->space, a->channel, a->ask);
+	assert(a->limit <= CENSUS_PAGE_MAX && a->from.worker < w->n_workers);
+	assert(a->from.index < CONN_MAX);
+	say("census %.*s limit=%u", BYTES_FMT(a->channel), a->limit);
+	if (a->from.worker > 0 || a->from.index > 0)
+		say(" from=%u/%u", a->from.worker, a->from.index);
 	say_ask(a->ask);
 	return world.publish;
 }

@@ -191,6 +191,62 @@ TEST(answer, history_is_messages_as_a_subscriber_hears_them)
 	assert_non_null(strstr(world_said(), "\"code\":\"overloaded\""));
 }
 
+TEST(answer, presence_lists_connections_and_says_where_it_goes_on)
+{
+	static const uint8_t two[] = "0123456789abcdef\0"
+				     "0123456789abcdef\5a\"\xc3\xa4z";
+	struct census_answer a = {.channel = BYTES_LIT("c"), .ask = BYTES_LIT("7"), .count = 3};
+#define ID "\"clientId\":\"30313233-3435-3637-3839-616263646566\""
+
+	begin();
+	proto_counted(&world.w, world.c, &a);
+	assert_string_equal(
+		world_said(),
+		"> {\"type\":\"presence\",\"id\":7,\"channel\":\"c\",\"onlineCount\":3}\n");
+	a.list = true;
+	a.ask.n = 0;
+	proto_counted(&world.w, world.c, &a);
+	assert_string_equal(world_said(),
+			    "> {\"type\":\"presence\",\"channel\":\"c\",\"onlineCount\":3,"
+			    "\"members\":[]}\n");
+	a.members = BYTES(two, sizeof(two) - 1);
+	a.more = a.partial = true;
+	a.next = (struct census_place){.worker = 3, .index = 1234};
+	proto_counted(&world.w, world.c, &a);
+	assert_string_equal(world_said(),
+			    "> {\"type\":\"presence\",\"channel\":\"c\",\"onlineCount\":3,"
+			    "\"members\":[{" ID "},{" ID ",\"userId\":\"a\\\"\xc3\xa4z\"}],"
+			    "\"cursor\":\"w3.1234\",\"partial\":true}\n");
+#undef ID
+}
+
+TEST(answer, the_longest_presence_fits)
+{
+	static uint8_t list[CENSUS_PAGE_MAX * (CENSUS_ID_N + 1 + IDENTITY_USER_MAX)];
+	uint8_t name[CHANNEL_NAME_MAX], ask[HUB_ASK_MAX];
+	struct census_answer a = {.channel = BYTES(name, sizeof(name)),
+				  .ask = BYTES(ask, sizeof(ask)),
+				  .count = UINT64_MAX,
+				  .list = true,
+				  .more = true,
+				  .next = {UINT32_MAX, UINT32_MAX},
+				  .partial = true};
+
+	memset(name, 1, sizeof(name)); /* six bytes each when written */
+	memset(ask, '9', sizeof(ask));
+	memset(list, 1, sizeof(list));
+	for (unsigned user_n = 0; user_n <= IDENTITY_USER_MAX; user_n++) {
+		size_t n = CENSUS_ID_N + 1 + user_n;
+		for (unsigned i = 0; i < CENSUS_PAGE_MAX; i++)
+			list[i * n + CENSUS_ID_N] = (uint8_t)user_n;
+		a.members = BYTES(list, CENSUS_PAGE_MAX * n);
+		begin();
+		world.muted = true;
+		proto_counted(&world.w, world.c, &a); /* what does not fit is asserted */
+		memset(list, 1, sizeof(list));
+	}
+}
+
 TEST(answer, the_longest_answers_fit)
 {
 	char name[CHANNEL_NAME_MAX], ask[HUB_ASK_MAX], field[PROTO_FIELD_MAX];

@@ -68,6 +68,7 @@ TEST(doors, every_word_asks_and_tells_the_verdict)
 	} doors[] = {
 		{"{\"type\":\"subscribe\",\"channel\":\"c\\u0061\"}", RIGHT_SUBSCRIBE, "ca"},
 		{"{\"type\":\"publish\",\"channel\":\"a\",\"data\":1}", RIGHT_PUBLISH, "a"},
+		{"{\"type\":\"presence\",\"channel\":\"a\"}", RIGHT_PRESENCE, "a"},
 		{"{\"type\":\"join_room\",\"room\":\"a\"}", RIGHT_SUBSCRIBE, "a"},
 		{"{\"type\":\"broadcast_room\",\"room\":\"a\",\"content\":1}", RIGHT_PUBLISH, "a"},
 		{"{\"type\":\"chat\",\"text\":\"hi\"}", RIGHT_PUBLISH, "lobby"},

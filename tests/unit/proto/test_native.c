@@ -207,6 +207,43 @@ TEST(native, history_is_asked_for_where_it_is_kept)
 	       BAD_FIELD("since.offset")});
 }
 
+TEST(native, presence_is_asked_for_page_by_page)
+{
+	world_begin(CONFIG_PROTOCOL_NATIVE, 0);
+#define ASK(more) "{\"type\":\"presence\",\"channel\":\"a\"," more "}"
+#define AT(text)  ASK("\"cursor\":\"" text "\"")
+	CHECK({ASK("\"id\":\"x\""), "census a limit=50 ask=\"x\"\n"},
+	      {ASK("\"limit\":0"), "census a limit=0\n"},
+	      {ASK("\"limit\":100,\"cursor\":\"w3.134217727\""),
+	       "census a limit=100 from=3/134217727\n"},
+	      {ASK("\"limit\":null,\"cursor\":null"), "census a limit=50\n"},
+	      {AT("w0.0"), "census a limit=50\n"},
+	      {AT("w1.\\u0037"), "census a limit=50 from=1/7\n"},
+	      {ASK("\"limit\":101"), BAD_FIELD("limit")}, {ASK("\"limit\":-1"), BAD_FIELD("limit")},
+	      {ASK("\"limit\":\"5\""), BAD_FIELD("limit")},
+	      {ASK("\"limit\":5.0"), BAD_FIELD("limit")},
+	      {ASK("\"cursor\":7"), BAD_FIELD("cursor")},
+	      {ASK("\"cursor\":{}"), BAD_FIELD("cursor")}, {AT(""), BAD_FIELD("cursor")},
+	      {AT("w"), BAD_FIELD("cursor")}, {AT("w1"), BAD_FIELD("cursor")},
+	      {AT("w1."), BAD_FIELD("cursor")}, {AT("w.1"), BAD_FIELD("cursor")},
+	      {AT("W1.1"), BAD_FIELD("cursor")}, {AT("w1.1 "), BAD_FIELD("cursor")},
+	      {AT(" w1.1"), BAD_FIELD("cursor")}, {AT("w1.1\\u0000"), BAD_FIELD("cursor")},
+	      {AT("w01.1"), BAD_FIELD("cursor")}, {AT("w1.01"), BAD_FIELD("cursor")},
+	      {AT("w-1.1"), BAD_FIELD("cursor")}, {AT("w1.+1"), BAD_FIELD("cursor")},
+	      {AT("w4.0"), BAD_FIELD("cursor")}, {AT("w1.134217728"), BAD_FIELD("cursor")},
+	      {AT("w4294967297.0"), BAD_FIELD("cursor")},
+	      {AT("w1.18446744073709551617"), BAD_FIELD("cursor")},
+	      {AT("w1.1.1"), BAD_FIELD("cursor")}, {AT("\\ud800"), BAD_FIELD("cursor")},
+	      {"{\"type\":\"presence\"}", MISSING("channel")},
+	      {"{\"type\":\"presence\",\"channel\":\"\"}", BAD_CHANNEL},
+	      {"{\"type\":\"presence\",\"channel\":\"user:1\"}", FORBIDDEN});
+	world.publish = HUB_OVERLOADED;
+	CHECK({ASK("\"id\":7"), "census a limit=50 ask=7\n" ERR_X("Overloaded, try again later",
+								  "overloaded", "\"id\":7")});
+#undef ASK
+#undef AT
+}
+
 TEST(native, subscribe_takes_a_list)
 {
 	world_begin(CONFIG_PROTOCOL_NATIVE, WORDS_ALL);
