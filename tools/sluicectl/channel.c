@@ -2,7 +2,7 @@
 /* channel.c - channels: every worker tells its share, and here they are added up. */
 #include <string.h>
 
-#include "tools/sluicectl/ctl.h"
+#include "tools/sluicectl/rows.h"
 
 #define PAGE 200
 
@@ -180,9 +180,52 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	return last;
 }
 
+static void print_member(const json_t *m)
+{
+	printf("%-36s  w%llu/%-7llu %-24s %s %s %s\n", ctl_str(m, "id"), ctl_u64(m, "worker"),
+	       ctl_u64(m, "index"), ctl_str(m, "peer"), ctl_pad(ctl_str(m, "space"), 16),
+	       ctl_pad(ctl_str(m, "encoding"), 22), ctl_str(m, "user"));
+}
+
+static void print_members_head(void)
+{
+	printf("%-36s  %-10s %-24s %-16s %-22s %s\n", "ID", "SLOT", "PEER", "SPACE", "ENCODING",
+	       "USER");
+}
+
+static int members(struct ctl *ctl, int argc, char **argv)
+{
+	const char *name = NULL, *limit = NULL;
+	const struct keyword words[] = {{"name", &name}, {"limit", &limit}};
+	struct rows r = {.ctl = ctl, .print_head = print_members_head, .print_row = print_member};
+	int code = CTL_OK, last = CTL_OK;
+	if (!ctl_keywords(ctl, argc, argv, words, 2) || !rows_limit(&r, limit))
+		return CTL_USAGE;
+	if (!name)
+		return ctl_fail(ctl, CTL_USAGE,
+				"of which one? sluicectl channel members name NAME");
+	if (strlen(name) > 100 || !*name)
+		return ctl_fail(ctl, CTL_USAGE, "a channel's name has 1 to 100 bytes");
+	int n = ctl_workers(ctl, &code);
+	if (n < 0)
+		return code;
+	ctl->parts = true;
+	for (int i = 0; i < n; i++) {
+		code = rows_of_worker(&r, "members", i, name);
+		last = code != CTL_OK ? code : last;
+	}
+	rows_end(&r);
+	if (!ctl->json)
+		printf("%s member%s%s\n", ctl_count(r.shown), r.shown == 1 ? "" : "s",
+		       r.left <= 0 ? " shown; `limit N` shows more" : "");
+	return last;
+}
+
 static const struct verb verbs[] = {
 	{"show", show, "[name NAME]",
 	 "subscribers, position, home worker, memory of the sets, what is kept", VIA_DAEMON},
+	{"members", members, "name NAME [limit N]",
+	 "who is in it, at most 1000 unless limit says more", VIA_DAEMON},
 	{"purge", purge, "name NAME | from ID",
 	 "empty a channel's history, or take out of all what a user or client has said",
 	 VIA_DAEMON},
@@ -192,5 +235,7 @@ const struct object channel_object = {
 	.name = "channel",
 	.verbs = verbs,
 	.help = "channels and rooms with their subscribers",
-	.examples = "  sluicectl channel show\n  sluicectl -p ch sh name lobby\n",
+	.examples =
+		"  sluicectl channel show\n  sluicectl -p ch sh name lobby\n"
+		"  sluicectl -j channel members name lobby limit 100000 | jq -r '.[].user // empty' | sort -u\n",
 };

@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* conn.c - connections: page by page, worker by worker, so that a million of them cost
- * neither this program nor the daemon more than a page at a time. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "tools/sluicectl/ctl.h"
-
-#define PAGE 200
+/* conn.c - connections: all of them, or one by its client id. */
+#include "tools/sluicectl/rows.h"
 
 static void print_row(const json_t *c)
 {
@@ -22,75 +16,6 @@ static void print_head(void)
 {
 	printf("%-36s  %-10s %-10s %-24s %-10s %-8s %6s %6s %5s %9s  %s\n", "ID", "SLOT", "STATE",
 	       "PEER", "ENDPOINT", "TLS", "AGE", "SILENT", "SUBS", "QUEUED", "USER");
-}
-
-struct listing {
-	struct ctl *ctl;
-	long long left; /* rows still wanted */
-	unsigned long long shown;
-	bool first; /* of a JSON array */
-};
-
-/* An element of the list, as json_dumpf() of the whole would print it. */
-static void put_json(const struct ctl *ctl, const json_t *c)
-{
-	if (!ctl->pretty) {
-		json_dumpf(c, stdout, JSON_COMPACT);
-		return;
-	}
-	char *text = json_dumps(c, JSON_INDENT(2));
-	if (text == NULL)
-		return;
-	char *rest = text;
-	for (char *line; (line = strsep(&rest, "\n")) != NULL;)
-		printf("\n  %s", line);
-	free(text);
-}
-
-static void put_row(struct listing *l, json_t *c)
-{
-	if (l->ctl->json) {
-		printf("%s", l->first ? "[" : ",");
-		put_json(l->ctl, c);
-	} else {
-		if (l->first)
-			print_head();
-		print_row(c);
-	}
-	l->first = false;
-	l->shown++;
-	l->left--;
-}
-
-static void end_list(const struct listing *l)
-{
-	if (l->ctl->json)
-		printf("%s%s]\n", l->first ? "[" : "", l->ctl->pretty && !l->first ? "\n" : "");
-}
-
-static int list_worker(struct listing *l, int worker)
-{
-	json_int_t cursor = 0;
-	int code = CTL_OK;
-	while (l->left > 0) {
-		json_t *a = ctl_ask(l->ctl,
-				    json_pack("{s:s,s:i,s:I,s:i}", "ask", "conns", "member", worker,
-					      "cursor", cursor, "limit",
-					      (int)(l->left < PAGE ? l->left : PAGE)),
-				    &code);
-		if (a == NULL)
-			return code;
-		json_t *c;
-		size_t i;
-		json_array_foreach(json_object_get(a, "answer"), i, c) put_row(l, c);
-		json_t *next = json_object_get(a, "next");
-		bool more = json_is_integer(next);
-		cursor = json_integer_value(next);
-		json_decref(a);
-		if (!more)
-			break;
-	}
-	return CTL_OK;
 }
 
 /* The row of one client id, wherever it is. */
@@ -117,7 +42,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	const char *worker = NULL, *id = NULL, *limit = NULL;
 	const struct keyword words[] = {{"worker", &worker}, {"id", &id}, {"limit", &limit}};
 	long long only = -1;
-	struct listing l = {.ctl = ctl, .left = 1000, .first = true};
+	struct rows r = {.ctl = ctl, .print_head = print_head, .print_row = print_row};
 	int code = CTL_OK;
 	if (!ctl_keywords(ctl, argc, argv, words, 3))
 		return CTL_USAGE;
@@ -126,17 +51,16 @@ static int show(struct ctl *ctl, int argc, char **argv)
 		code = one(ctl, "conn", id, &row);
 		if (row == NULL)
 			return code;
-		put_row(&l, row);
+		rows_put(&r, row);
 		json_decref(row);
-		end_list(&l);
+		rows_end(&r);
 		return CTL_OK;
 	}
 	if (worker && !ctl_number(worker, 1023, &only))
 		return ctl_fail(ctl, CTL_USAGE, "worker must be a number, not '%s'",
 				ctl_arg(worker));
-	if (limit && (!ctl_number(limit, 100000000, &l.left) || l.left < 1))
-		return ctl_fail(ctl, CTL_USAGE, "limit must be a number of at least 1, not '%s'",
-				ctl_arg(limit));
+	if (!rows_limit(&r, limit))
+		return CTL_USAGE;
 	int n = ctl_workers(ctl, &code);
 	if (n < 0)
 		return code;
@@ -146,14 +70,13 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	ctl->parts = true;
 	int last = CTL_OK;
 	for (int i = only < 0 ? 0 : (int)only; i < (only < 0 ? n : (int)only + 1); i++) {
-		code = list_worker(&l, i);
+		code = rows_of_worker(&r, "conns", i, NULL);
 		last = code != CTL_OK ? code : last;
 	}
-	if (ctl->json)
-		end_list(&l);
-	else
-		printf("%s connection%s%s\n", ctl_count(l.shown), l.shown == 1 ? "" : "s",
-		       l.left <= 0 ? " shown; `limit N` shows more" : "");
+	rows_end(&r);
+	if (!ctl->json)
+		printf("%s connection%s%s\n", ctl_count(r.shown), r.shown == 1 ? "" : "s",
+		       r.left <= 0 ? " shown; `limit N` shows more" : "");
 	return last;
 }
 

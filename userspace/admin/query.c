@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "fanout/backlog.h"
 #include "fanout/fanout.h"
+#include "hub/members.h"
 #include "tls/tls.h"
 #include "worker/mailbox.h"
 #include "worker/msg.h"
@@ -278,6 +279,80 @@ static uint32_t put_channels(struct json_out *o, struct worker *w, const struct 
 	return more ? cursor : QUERY_NO_NEXT;
 }
 
+/* Those spaces in which this worker has members of the channel; the least of whom is next. */
+struct member_rows {
+	const struct query *q;
+	uint16_t spaces[CONFIG_MAX_ENDPOINTS];
+	uint32_t n;
+};
+
+static void find_spaces(struct worker *w, struct member_rows *r)
+{
+	struct bytes name = BYTES(r->q->name, r->q->name_n);
+	uint32_t none;
+	for (uint32_t i = 0; name.n > 0 && i < w->cfg->n_spaces; i++)
+		if (hub_members(w, (uint16_t)i, name, 0, NULL, 0, &none) > 0)
+			r->spaces[r->n++] = (uint16_t)i;
+}
+
+/* A conn is in one space, so that its index alone says how far we are. False: there is nobody. */
+static bool next_member(struct worker *w, const struct member_rows *r, uint32_t from,
+			uint16_t *space, struct member *m)
+{
+	struct bytes name = BYTES(r->q->name, r->q->name_n);
+	bool any = false;
+	for (uint32_t i = 0; i < r->n; i++) {
+		struct member at;
+		uint32_t n;
+		hub_members(w, r->spaces[i], name, from, &at, 1, &n);
+		if (n == 0 || (any && m->index <= at.index))
+			continue;
+		*m = at;
+		*space = r->spaces[i];
+		any = true;
+	}
+	return any;
+}
+
+static void put_member(struct json_out *o, const struct worker *w, uint16_t space,
+		       const struct member *m)
+{
+	const struct conn *c = conn_at(&w->slab, m->index);
+	struct addr a = {.port = c->peer_port};
+	struct identity who;
+	char text[128];
+	json_put_open(o, '{');
+	random_uuid_print(c->client_id, text);
+	json_key_str(o, "id", bytes_str(text));
+	if (identity_get(w, c, &who))
+		json_key_str(o, "user", who.user);
+	json_key_u64(o, "worker", w->id);
+	json_key_u64(o, "index", m->index);
+	memcpy(a.ip, c->peer_ip, 16);
+	addr_print_port(&a, text);
+	json_key_str(o, "peer", bytes_str(text));
+	snprintf(text, sizeof(text), "%s%s", encoding_table[encoding_plain(m->encoding)].name,
+		 m->encoding & ENC_DEFLATED ? "+deflate" : "");
+	json_key_str(o, "encoding", bytes_str(text));
+	json_key_str(o, "space", bytes_str(w->cfg->spaces[space]));
+	json_put_close(o, '}');
+}
+
+static uint32_t put_member_rows(struct json_out *o, struct worker *w, const struct query *q)
+{
+	struct member_rows r = {.q = q};
+	struct member m;
+	uint32_t from = q->cursor;
+	uint16_t space;
+	find_spaces(w, &r);
+	for (uint32_t n = 0; next_member(w, &r, from, &space, &m); n++, from = m.index + 1) {
+		if (n == q->limit || o->n + ROW_MAX >= o->cap)
+			return m.index;
+		put_member(o, w, space, &m);
+	}
+	return QUERY_NO_NEXT;
+}
+
 static void put_home(struct json_out *o, const struct worker *w, uint16_t space, struct bytes name,
 		     const struct hub_position *at)
 {
@@ -451,6 +526,7 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	case QUERY_PURGE: a.next = purge(&o, w, &q); break;
 	case QUERY_PURGE_FROM: a.next = purge_from(&o, w, &q); break;
 	case QUERY_HOMES: a.next = put_homes(&o, w, &q); break;
+	case QUERY_MEMBERS: a.next = put_member_rows(&o, w, &q); break;
 	default: a.next = put_found(&o, w, &q);
 	}
 	if (q.kind != QUERY_WORKER)

@@ -29,6 +29,7 @@ enum query_kind {
 	QUERY_FINGERPRINTS, /* of ClientHellos, from the cursor on: first counted, then denied */
 	QUERY_PURGE,        /* empties the history of the channel `name`, in all spaces */
 	QUERY_PURGE_FROM,   /* takes what `name`, a user or client, has said out of all of them */
+	QUERY_MEMBERS, /* who is in the channel `name` of whatever space, from conn index `cursor` on */
 	QUERY_KINDS
 };
 

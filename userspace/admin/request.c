@@ -244,7 +244,8 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 		       {"conn", QUERY_CONN},         {"close", QUERY_CLOSE},
 		       {"channels", QUERY_CHANNELS}, {"homes", QUERY_HOMES},
 		       {"certs", QUERY_CERTS},       {"fingerprints", QUERY_FINGERPRINTS},
-		       {"purge", QUERY_PURGE},       {"purge_from", QUERY_PURGE_FROM}};
+		       {"purge", QUERY_PURGE},       {"purge_from", QUERY_PURGE_FROM},
+		       {"members", QUERY_MEMBERS}};
 	for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
 		if (json_string_eq(ask, bytes_str(queries[i].word)))
 			return parse_member(f, queries[i].kind, r);

@@ -7,6 +7,7 @@
  *   {"ask":"conn","member":0,"id":"<client id>"}       → "answer": the row, or none
  *   {"ask":"close","member":0,"id":"<client id>"}      → likewise, and it is closed
  *   {"ask":"channels","member":0,"cursor":0,"limit":200,"name":"lobby"?} → like conns
+ *   {"ask":"members",…,"name":"lobby"}                 → like conns: who of that worker is in it
  *   {"ask":"homes",…}                                  → likewise: those at home there
  *   {"ask":"purge","member":0,"cursor":0,"name":"lobby"} → of its history, how much went
  *   {"ask":"purge_from",…,"name":"<user or client id>"}  → likewise, of all channels

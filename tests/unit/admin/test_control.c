@@ -38,7 +38,8 @@ static void open_all(void)
 	silent = false;
 	little_open(
 		"endpoints = ( { path = \"/echo\"; protocol = \"echo\"; rate = 0; },"
-		"              { path = \"/ws\"; rate = 0; words = [\"channels\"]; } );" LITTLE_LISTENERS);
+		"              { path = \"/ws\"; rate = 0; words = [\"channels\"]; },"
+		"              { path = \"/rooms\"; rate = 0; words = [\"rooms\"]; } );" LITTLE_LISTENERS);
 	int slab = memfd_create("slab", MFD_CLOEXEC);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(where.sun_path, sizeof(where.sun_path), "%s/control", little.dir);
@@ -376,6 +377,57 @@ TEST(control, channels_come_in_pages_and_by_their_name)
 	say(fd, "{\"ask\":\"channels\",\"member\":0,\"name\":\"nobody\"}\n");
 	assert_hears(fd, "{\"ok\":true,\"answer\":[],\"next\":null}");
 	far_close(&f);
+	close(fd);
+	boss_turn();
+	close_all();
+}
+
+/* The same name in two spaces, and who has it by other words. */
+TEST(control, members_come_in_pages_out_of_all_spaces)
+{
+	enum { N = 23 };
+	struct far f[N];
+	char line[300], seen[N] = {0};
+	open_all();
+	for (unsigned i = 0; i < N; i++) {
+		f[i] = far_upgrade(LITTLE_PLAIN, i % 3 ? "/ws" : "/rooms", 0);
+		far_text(&f[i], i % 3 ? "{\"type\":\"subscribe\",\"channel\":\"c\"}" :
+					"{\"type\":\"join_room\",\"room\":\"c\"}");
+	}
+	int fd = dial();
+	unsigned pages = 0;
+	for (uint64_t cursor = 0; pages < 100;) {
+		snprintf(line, sizeof(line),
+			 "{\"ask\":\"members\",\"member\":0,\"cursor\":%llu,\"limit\":7,"
+			 "\"name\":\"c\"}\n",
+			 (unsigned long long)cursor);
+		say(fd, line);
+		const char *text = hear(fd), *next = strstr(text, "\"next\":");
+		for (const char *at = text; (at = strstr(at, "{\"id\":")) != NULL; at++) {
+			unsigned index = (unsigned)strtoul(strstr(at, "\"index\":") + 8, NULL, 10);
+			assert_true(index < N);
+			seen[index]++;
+			const char *end = strchr(at, '}');
+			const char *space = strstr(at, "\"space\":\"/rooms\"");
+			const char *words = strstr(at, "\"encoding\":\"room\"");
+			assert_int_equal(space && space < end, words && words < end);
+		}
+		pages++;
+		if (strncmp(next + 7, "null", 4) == 0)
+			break;
+		cursor = strtoull(next + 7, NULL, 10);
+	}
+	assert_int_equal(pages, 4);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(seen[i], 1);
+	say(fd, "{\"ask\":\"members\",\"member\":0,\"name\":\"nobody\"}\n");
+	assert_hears(fd, "{\"ok\":true,\"answer\":[],\"next\":null}");
+	say(fd, "{\"ask\":\"members\",\"member\":0}\n");
+	assert_hears(fd, "{\"ok\":true,\"answer\":[],\"next\":null}");
+	say(fd, "{\"ask\":\"members\",\"member\":0,\"cursor\":4294967294,\"name\":\"c\"}\n");
+	assert_hears(fd, "{\"ok\":true,\"answer\":[],\"next\":null}");
+	for (unsigned i = 0; i < N; i++)
+		far_close(&f[i]);
 	close(fd);
 	boss_turn();
 	close_all();

@@ -185,6 +185,7 @@ static inline void little_free_worker(struct worker *w)
 		close(w->_keeper_fd);
 	if (w->engine != NULL)
 		w->engine_ops->free(w->engine);
+	census_free(w->census);
 	hub_free(w->hub);
 	batch_free(w->batch);
 	fanout_free(w->fanout);
