@@ -73,6 +73,7 @@ WORDS = [
     {"type": "subscribe", "channel": "a", "recover": {"epoch": "1f", "offset": 3}},
     {"type": "unsubscribe", "channel": "a"}, {"type": "publish", "channel": "a", "data": {"x": [1, 2.5e3, None]}},
     {"type": "publish", "channel": "b", "data": "é\u0000", "id": 1, "messageId": "m"},
+    {"type": "presence", "channel": "a", "limit": 3, "cursor": "w0.2", "id": 5},
     {"type": "join_room", "room": "r"}, {"type": "leave_room", "room": "r", "id": 3},
     {"type": "broadcast_room", "room": "r", "content": "x" * 300}, {"type": "chat", "text": "hello"},
     {"type": "typing"}, {"type": "authenticate", "token": "t"}, {"type": "nothing", "id": 9}, [], 7, "x"]

@@ -220,13 +220,13 @@ TEST(census, what_waits_is_bounded_for_each_conn_and_for_all)
 	world_close();
 }
 
-/* Fills worker k's queue for worker 0 until it refuses. */
-static void crowd(unsigned k)
+/* Fills worker k's queue for another one until it refuses. */
+static void crowd(unsigned k, unsigned to)
 {
 	static uint8_t much[64 << 10];
 	for (size_t n = sizeof(much); n > 0; n /= 64) {
 		struct bytes part = BYTES(much, n);
-		while (mailbox_send(world.w[k].mailbox, 0, MSG_CENSUS, 0, &part, 1,
+		while (mailbox_send(world.w[k].mailbox, to, MSG_CENSUS, 0, &part, 1,
 				    MAILBOX_MAY_REFUSE) == MAILBOX_OK)
 			;
 	}
@@ -244,7 +244,7 @@ TEST(census, a_crowded_worker_still_tells_its_count)
 	static const struct census_place there = {.worker = 1};
 	world_open(2);
 	struct client *cl[] = {member(0, "c"), member(1, "c")};
-	crowd(1);
+	crowd(1, 0);
 	ask_from(cl[0], "c", 10, there);
 	for (unsigned i = 0; i < 1000 && cl[0]->n < 2; i++) {
 		worker_turn(&world.w[1], true);
@@ -256,6 +256,31 @@ TEST(census, a_crowded_worker_still_tells_its_count)
 	struct page p = page(cl[0], "c", 10, there);
 	assert_int_equal(p.n, 1);
 	assert_false(p.more || p.partial);
+	free_all(cl, 2);
+	world_close();
+}
+
+TEST(census, what_cannot_be_asked_is_refused_or_partial)
+{
+	world_open(2);
+	struct client *cl[] = {member(0, "c"), member(1, "c")};
+	char want[128];
+	ask_who(cl[0], "c", 10);
+	worker_turn(&world.w[1], true);
+	crowd(0, 1); /* the count is there: who they are cannot be asked */
+	worker_turn(&world.w[0], true);
+	snprintf(want, sizeof(want), "counted c 2: c%u next w1.0 partial ask 7",
+		 cl[0]->c->born_ticks);
+	assert_string_equal(last_of(cl[0]), want);
+	assert_int_equal(ask_who(cl[0], "c", 10), HUB_OVERLOADED);
+	assert_int_equal(world.w[0].census->n, 0);
+	for (unsigned i = 0; i < 1000 && mailbox_queued(world.w[0].mailbox, 1) > 0; i++) {
+		mailbox_drain(world.w[1].mailbox, any_message, &world.w[1], 1 << 20);
+		worker_turn(&world.w[0], true);
+	}
+	while (mailbox_drain(world.w[1].mailbox, any_message, &world.w[1], 1 << 20) > 0)
+		;
+	assert_int_equal(page(cl[0], "c", 10, (struct census_place){0}).n, 2);
 	free_all(cl, 2);
 	world_close();
 }
