@@ -7,6 +7,7 @@
 #include "../unit/hub/world.h"
 #include "base/json.h"
 #include "engine/wire.h"
+#include "fanout/presence.h"
 #include "worker/msg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -84,9 +85,23 @@ static void ask(struct input *in, unsigned from, uint16_t type)
 	message(from, type, buf, n);
 }
 
+/* What a PUB_PRESENCE says, true or not. */
+static struct bytes presence(struct input *in, uint8_t *at)
+{
+	struct presence_head head = {
+		.joined = next(in), .left = next(in), .online = next(in), .n_joined = next(in) % 4};
+	struct presence_name name = {.text = BYTES("u1\xff", 1 + next(in) % 3),
+				     .is_user = next(in) & 1};
+	uint8_t *end = presence_put_head(at, &head);
+	for (unsigned i = 0; i < head.n_joined; i++)
+		end = presence_put_name(end, &name);
+	return BYTES(at, (size_t)(end - at));
+}
+
 /* A packed publication; returns its bytes. */
 static size_t pack(struct input *in, uint8_t *at)
 {
+	uint8_t several[64];
 	struct publication_head head;
 	struct bytes parts[PUBLICATION_PARTS];
 	struct publication p = {
@@ -103,6 +118,10 @@ static size_t pack(struct input *in, uint8_t *at)
 		p.relay = BYTES_LIT("chat");
 	if (p.kind == PUB_JOIN || p.kind == PUB_LEAVE)
 		p.data.n = 0;
+	if (p.kind == PUB_PRESENCE) {
+		p.data = presence(in, several);
+		p.from.n = next(in) % 8 ? 0 : p.from.n;
+	}
 	publication_pack(&p, &head, parts);
 	size_t n = 0;
 	for (unsigned i = 0; i < PUBLICATION_PARTS; i++) {

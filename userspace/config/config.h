@@ -46,6 +46,8 @@
 #define CONFIG_MAX_NAMESPACES   256
 #define CONFIG_MAX_HISTORY      1000000 /* messages of one channel */
 
+#define CONFIG_MAX_PRESENCE_NAMES 64 /* of those who came, and of those who left */
+
 /* An address prefix. IPv4 sits in the first four bytes; host bits are zero. */
 struct config_prefix {
 	uint8_t addr[16]; /* network order */

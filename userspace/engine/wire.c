@@ -159,7 +159,8 @@ bool wire_publish_unpack(struct bytes in, unsigned from, uint32_t *seq, struct p
 	    !publication_unpack(BYTES(in.p + sizeof(*m), in.n - sizeof(*m)), p))
 		return false;
 	*seq = m->seq;
-	return (p->sender.gen == 0 || p->sender.worker == from) && p->sender.index < CONN_MAX &&
+	return p->kind != PUB_PRESENCE && /* a home alone says that */
+	       (p->sender.gen == 0 || p->sender.worker == from) && p->sender.index < CONN_MAX &&
 	       (m->seq != 0) == ((p->flags & PUB_F_ACK) != 0);
 }
 

@@ -2,10 +2,11 @@
 /* encoding.c - how each set of words shows a publication (tools/doc/protocol.md: one publication,
  * several words).
  *
- *                 message, binary, text      relay "chat"          join, leave
+ *                 message, binary, text      relay "chat"          join, leave, presence
  *   channel       message, data              message, data         –
- *   channel+ev.   the same frame             the same frame        join, leave
- *   room          room_message, content      room_message, content user_joined, user_left
+ *   channel+ev.   the same frame             the same frame        join, leave, presence_update
+ *   room          room_message, content      room_message, content user_joined, user_left,
+ *                                                                  room_update
  *   chat          as channel                 chat, its fields      –
  *   raw           the bytes as they came     its object            –
  *
@@ -14,6 +15,7 @@
 #include "fanout/encoding.h"
 
 #include "base/json.h"
+#include "fanout/presence.h"
 #include "fanout/publication.h"
 #include "ws/frame.h"
 
@@ -53,16 +55,21 @@ static void put_data(struct json_out *o, const struct publication *p)
 		break;
 	case PUB_JOIN:
 	case PUB_LEAVE:
+	case PUB_PRESENCE:
 	case PUB_KINDS: assert(!"has no data");
 	}
 }
 
+static void put_name(struct json_out *o, struct bytes name, bool is_user)
+{
+	json_put_key(o, is_user ? BYTES_LIT("userId") : BYTES_LIT("clientId"));
+	json_put_str(o, name);
+}
+
 static void put_user(struct json_out *o, const struct publication *p)
 {
-	if (p->from.n == 0)
-		return;
-	json_put_key(o, p->flags & PUB_F_FROM_USER ? BYTES_LIT("userId") : BYTES_LIT("clientId"));
-	json_put_str(o, p->from);
+	if (p->from.n > 0)
+		put_name(o, p->from, p->flags & PUB_F_FROM_USER);
 }
 
 static void put_time(struct json_out *o, const struct publication *p)
@@ -72,9 +79,40 @@ static void put_time(struct json_out *o, const struct publication *p)
 		json_key_u64(o, "offset", p->offset);
 }
 
-static bool comes_or_goes(const struct publication *p)
+/* The next n of them: as objects that say what each is, or as rooms know them. */
+static void put_names(struct json_out *o, struct bytes *names, unsigned n, bool bare)
 {
-	return p->kind == PUB_JOIN || p->kind == PUB_LEAVE;
+	json_put_open(o, '[');
+	while (n-- > 0) {
+		struct presence_name name = presence_next(names);
+		if (bare) {
+			json_put_str(o, name.text);
+			continue;
+		}
+		json_put_open(o, '{');
+		put_name(o, name.text, name.is_user);
+		json_put_close(o, '}');
+	}
+	json_put_close(o, ']');
+}
+
+/* Behind type and channel. */
+static void put_presence(struct json_out *o, const struct publication *p, bool bare)
+{
+	struct presence_head head;
+	struct bytes names;
+	bool good = presence_read(p->data, &head, &names);
+	assert(good);
+	(void)good;
+	json_key(o, "joined");
+	put_names(o, &names, head.n_joined, bare);
+	json_key(o, "left");
+	put_names(o, &names, head.n_left, bare);
+	json_key_u64(o, "joinedCount", head.joined);
+	json_key_u64(o, "leftCount", head.left);
+	json_key_u64(o, "onlineCount", head.online);
+	json_key_u64(o, "timestamp", p->timestamp_ms);
+	json_put_close(o, '}');
 }
 
 static uint8_t encode_channel(const struct publication *p, struct json_out *o)
@@ -89,10 +127,20 @@ static uint8_t encode_channel(const struct publication *p, struct json_out *o)
 	return WS_TEXT;
 }
 
+static uint8_t encode_channel_presence(const struct publication *p, struct json_out *o)
+{
+	json_put_lit(o, "{\"type\":\"presence_update\"");
+	json_key_str(o, "channel", p->channel);
+	put_presence(o, p, false);
+	return WS_TEXT;
+}
+
 static uint8_t encode_channel_events(const struct publication *p, struct json_out *o)
 {
-	if (!comes_or_goes(p))
+	if (!publication_is_event(p))
 		return encode_channel(p, o);
+	if (p->kind == PUB_PRESENCE)
+		return encode_channel_presence(p, o);
 	json_put_open(o, '{');
 	json_key_str(o, "type", p->kind == PUB_JOIN ? BYTES_LIT("join") : BYTES_LIT("leave"));
 	json_key_str(o, "channel", p->channel);
@@ -112,9 +160,19 @@ static uint8_t encode_room_event(const struct publication *p, struct json_out *o
 	return WS_TEXT;
 }
 
+static uint8_t encode_room_presence(const struct publication *p, struct json_out *o)
+{
+	json_put_lit(o, "{\"type\":\"room_update\"");
+	json_key_str(o, "room", p->channel);
+	put_presence(o, p, true);
+	return WS_TEXT;
+}
+
 static uint8_t encode_room(const struct publication *p, struct json_out *o)
 {
-	if (comes_or_goes(p))
+	if (p->kind == PUB_PRESENCE)
+		return encode_room_presence(p, o);
+	if (publication_is_event(p))
 		return encode_room_event(p, o);
 	json_put_lit(o, "{\"type\":\"room_message\"");
 	json_key_str(o, "room", p->channel);
@@ -163,12 +221,12 @@ static uint8_t encode_raw(const struct publication *p, struct json_out *o)
 
 static enum encoding channel_same(const struct publication *p)
 {
-	return comes_or_goes(p) ? ENC_COUNT : ENC_CHANNEL;
+	return publication_is_event(p) ? ENC_COUNT : ENC_CHANNEL;
 }
 
 static enum encoding channel_events_same(const struct publication *p)
 {
-	return comes_or_goes(p) ? ENC_CHANNEL_EVENTS : ENC_CHANNEL;
+	return publication_is_event(p) ? ENC_CHANNEL_EVENTS : ENC_CHANNEL;
 }
 
 static enum encoding room_same(const struct publication *p)
@@ -183,7 +241,7 @@ static enum encoding chat_same(const struct publication *p)
 
 static enum encoding raw_same(const struct publication *p)
 {
-	return comes_or_goes(p) ? ENC_COUNT : ENC_RAW;
+	return publication_is_event(p) ? ENC_COUNT : ENC_RAW;
 }
 
 const struct encoding_ops encoding_table[ENC_COUNT] = {
@@ -202,6 +260,8 @@ size_t encoding_bound(const struct publication *p)
 		data = JSON_STR_MAX(data);
 	else if (p->kind == PUB_BINARY)
 		data = (data + 2) / 3 * 4;
+	else if (p->kind == PUB_PRESENCE)
+		data *= 8; /* {"clientId":"…"}, is 16 bytes around a name, where it had 2 */
 	return 256 + data + JSON_STR_MAX(p->channel.n) + JSON_STR_MAX(p->from.n) +
 	       JSON_STR_MAX(p->relay.n);
 }

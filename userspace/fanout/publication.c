@@ -11,6 +11,7 @@
 #include "fanout/publication.h"
 
 #include "base/json.h"
+#include "fanout/presence.h"
 #include "ws/utf8.h"
 
 void publication_pack(const struct publication *p, struct publication_head *head,
@@ -73,6 +74,13 @@ static bool is_json(struct bytes *text, enum json_type *type)
 	return true;
 }
 
+static bool is_presence(struct bytes data)
+{
+	struct presence_head head;
+	struct bytes names;
+	return presence_read(data, &head, &names);
+}
+
 static bool data_good(struct publication *p)
 {
 	enum json_type type;
@@ -83,6 +91,7 @@ static bool data_good(struct publication *p)
 	case PUB_TEXT: return utf8_valid(p->data);
 	case PUB_JOIN:
 	case PUB_LEAVE: return p->data.n == 0 && p->from.n > 0 && p->offset == 0;
+	case PUB_PRESENCE: return is_presence(p->data) && p->from.n == 0 && p->offset == 0;
 	case PUB_KINDS: break;
 	}
 	return false;

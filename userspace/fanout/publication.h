@@ -28,6 +28,7 @@ enum pub_kind {
 	PUB_TEXT,    /* data is UTF-8 that need not be JSON (protocol = relay) */
 	PUB_JOIN,    /* from joined; no data, no offset */
 	PUB_LEAVE,
+	PUB_PRESENCE, /* data is what fanout/presence.h reads: several joined or left; no from, no offset */
 	PUB_KINDS
 };
 
@@ -55,10 +56,16 @@ struct publication {
 	uint64_t epoch;         /* of the offset */
 };
 
-/* Join and leave, and what its sender called ephemeral, take no place in the order of offsets. */
+/* Who comes and goes, one or several. */
+static inline bool publication_is_event(const struct publication *p)
+{
+	return p->kind == PUB_JOIN || p->kind == PUB_LEAVE || p->kind == PUB_PRESENCE;
+}
+
+/* Those, and what its sender called ephemeral, take no place in the order of offsets. */
 static inline bool publication_is_kept(const struct publication *p)
 {
-	return p->kind != PUB_JOIN && p->kind != PUB_LEAVE && !(p->flags & PUB_F_EPHEMERAL);
+	return !publication_is_event(p) && !(p->flags & PUB_F_EPHEMERAL);
 }
 
 /* The fixed part of the packed form, in the machine's own byte order: it never leaves it. */

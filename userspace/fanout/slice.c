@@ -338,7 +338,7 @@ static void label(const struct worker *w, struct frame_ref *f, const struct publ
 {
 	f->channel = hub_hash(w, p->space, p->channel);
 	f->policy = (uint8_t)policy_of(w->cfg, p->channel);
-	if (f->policy == FRAME_CONFLATE && (p->kind == PUB_JOIN || p->kind == PUB_LEAVE))
+	if (f->policy == FRAME_CONFLATE && publication_is_event(p))
 		f->policy = FRAME_DROP_OLDEST;
 }
 

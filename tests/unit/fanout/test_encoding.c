@@ -6,10 +6,11 @@
 
 #include "base/json.h"
 #include "fanout/encoding.h"
+#include "fanout/presence.h"
 #include "fanout/publication.h"
 #include "ws/frame.h"
 
-static char text[4096];
+static char text[128 << 10];
 
 /* What the encoding writes, checked against its bound; NULL: it shows nothing. */
 static const char *shown(const struct publication *p, enum encoding e)
@@ -120,6 +121,43 @@ TEST(encoding, coming_and_going_is_told_to_rooms_and_to_those_who_asked)
 			    "{\"type\":\"user_left\",\"room\":\"lobby\",\"userId\":\"u1\"}");
 }
 
+/* `n` of each, all called `name`. */
+static struct publication of_several(uint8_t *data, uint8_t n, struct bytes name)
+{
+	struct presence_head head = {
+		.joined = 1000, .left = 1000, .online = 5000, .n_joined = n, .n_left = n};
+	uint8_t *at = presence_put_head(data, &head);
+	for (unsigned i = 0; i < 2u * n; i++)
+		at = presence_put_name(at, &(struct presence_name){.text = name, .is_user = i & 1});
+	struct publication p = said(PUB_PRESENCE, "");
+	p.flags = 0;
+	p.from.n = 0;
+	p.offset = 0;
+	p.data = BYTES(data, (size_t)(at - data));
+	return p;
+}
+
+TEST(encoding, coming_and_going_of_many_is_counted_and_some_are_named)
+{
+	uint8_t data[PRESENCE_MAX];
+	struct publication p = of_several(data, 1, BYTES_LIT("u\"1"));
+	assert_string_equal(
+		shown(&p, ENC_CHANNEL_EVENTS),
+		"{\"type\":\"presence_update\",\"channel\":\"lobby\","
+		"\"joined\":[{\"clientId\":\"u\\\"1\"}],\"left\":[{\"userId\":\"u\\\"1\"}],"
+		"\"joinedCount\":1000,\"leftCount\":1000,\"onlineCount\":5000,"
+		"\"timestamp\":1700000000123}");
+	assert_string_equal(shown(&p, ENC_ROOM),
+			    "{\"type\":\"room_update\",\"room\":\"lobby\",\"joined\":[\"u\\\"1\"],"
+			    "\"left\":[\"u\\\"1\"],\"joinedCount\":1000,\"leftCount\":1000,"
+			    "\"onlineCount\":5000,\"timestamp\":1700000000123}");
+	assert_null(shown(&p, ENC_CHANNEL));
+	assert_null(shown(&p, ENC_CHAT));
+	assert_null(shown(&p, ENC_RAW));
+	p = of_several(data, 0, BYTES(NULL, 0));
+	assert_non_null(strstr(shown(&p, ENC_ROOM), "\"joined\":[],\"left\":[],"));
+}
+
 TEST(encoding, binary_is_base64_in_text_words)
 {
 	static const struct {
@@ -174,6 +212,15 @@ TEST(encoding, the_bound_holds_for_the_worst_of_names)
 	p.kind = PUB_JOIN;
 	p.data.n = 0;
 	assert_non_null(shown(&p, ENC_ROOM));
+	uint8_t data[PRESENCE_MAX];
+	p = of_several(data, CONFIG_MAX_PRESENCE_NAMES, BYTES(worst, IDENTITY_USER_MAX));
+	assert_int_equal(p.data.n, PRESENCE_MAX);
+	p.channel = BYTES(worst, 100);
+	p.timestamp_ms = UINT64_MAX;
+	assert_non_null(shown(&p, ENC_ROOM));
+	assert_non_null(shown(&p, ENC_CHANNEL_EVENTS));
+	p = of_several(data, CONFIG_MAX_PRESENCE_NAMES, BYTES_LIT("a"));
+	assert_non_null(shown(&p, ENC_CHANNEL_EVENTS));
 }
 
 TEST(encoding, what_shares_a_frame_is_told_by_its_first)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "fanout/presence.h"
 #include "fanout/publication.h"
 
 static uint8_t buf[4096] __attribute__((aligned(8)));
@@ -160,6 +161,87 @@ TEST(publication, a_join_says_who_and_nothing_else)
 	assert_false(unpacks(p));
 	p.data.n = 0;
 	p.from.n = 0;
+	assert_false(unpacks(p));
+}
+
+/* Two came, of whom one is named, and one left, whose name is a user's. */
+static struct publication of_several(uint8_t *at)
+{
+	struct presence_head head = {
+		.joined = 2, .left = 1, .online = 7, .n_joined = 1, .n_left = 1};
+	struct presence_name a = {.text = BYTES_LIT("ab")};
+	struct presence_name b = {.text = BYTES_LIT("u1"), .is_user = true};
+	uint8_t *end = presence_put_head(at, &head);
+	end = presence_put_name(end, &a);
+	end = presence_put_name(end, &b);
+	struct publication p = sample;
+	p.kind = PUB_PRESENCE;
+	p.flags = 0;
+	p.relay.n = p.from.n = p.ask.n = p.id.n = 0;
+	p.offset = 0;
+	p.data = BYTES(at, (size_t)(end - at));
+	return p;
+}
+
+TEST(publication, of_several_comes_out_as_it_went_in)
+{
+	uint8_t data[64];
+	struct publication p = of_several(data), out;
+	struct presence_head head;
+	struct bytes names;
+	assert_false(publication_is_kept(&p));
+	assert_true(publication_unpack(BYTES(buf, pack(&p)), &out));
+	assert_true(presence_read(out.data, &head, &names));
+	assert_int_equal(head.joined, 2);
+	assert_int_equal(head.left, 1);
+	assert_int_equal(head.online, 7);
+	struct presence_name name = presence_next(&names);
+	assert_true(bytes_eq(name.text, BYTES_LIT("ab")) && !name.is_user);
+	name = presence_next(&names);
+	assert_true(bytes_eq(name.text, BYTES_LIT("u1")) && name.is_user);
+	assert_int_equal(names.n, 0);
+}
+
+TEST(publication, of_several_is_refused_where_any_byte_of_it_lies)
+{
+	uint8_t good[64], data[64];
+	struct publication p = of_several(good);
+	const size_t first = sizeof(struct presence_head), n = p.data.n;
+	p.data.p = data;
+	struct presence_head *h = (void *)data;
+	memcpy(data, good, n);
+	assert_true(unpacks(p));
+#define LIES(change)                                                                               \
+	do {                                                                                       \
+		memcpy(data, good, n);                                                             \
+		change;                                                                            \
+		assert_false(unpacks(p));                                                          \
+	} while (0)
+	LIES(h->joined = 0); /* and yet one is named */
+	LIES(h->left = 0);
+	LIES(h->n_joined = 2); /* there are no three names */
+	LIES((h->n_joined = 0, h->n_left = 0));
+	LIES((h->left = h->n_left = 65));
+	LIES(h->_zero[1] = 1);
+	LIES(data[first] = 2);                         /* neither a user nor a client */
+	LIES((data[first + 1] = 0));                   /* a name of no bytes */
+	LIES(data[first + 1] = IDENTITY_USER_MAX + 1); /* too long, and not there */
+	LIES(data[first + 2] = 0xff);                  /* no UTF-8 */
+	memcpy(data, good, n);
+	for (p.data.n = 0; p.data.n < n; p.data.n++)
+		assert_false(unpacks(p));
+	data[n] = 0;
+	p.data.n = n + 1;
+	assert_false(unpacks(p));
+	p.data.n = n;
+	p.from = BYTES_LIT("u1");
+	assert_false(unpacks(p));
+	p.from.n = 0;
+	p.offset = 1;
+	assert_false(unpacks(p));
+	h->joined = h->left = h->n_joined = h->n_left = 0; /* nothing happened at all */
+	p.offset = 0;
+	p.data.n = first;
 	assert_false(unpacks(p));
 }
 
