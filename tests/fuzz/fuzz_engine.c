@@ -344,6 +344,8 @@ static void begin(uint8_t first)
 	w->slab.incarnation = 1 + (first & 1);
 	w->member_up[1] = w->member_up[2] = true;
 	w->now_ns = 0;
+	world.cfg.presence.coalesce_above = first >> 1 & 3;
+	world.cfg.presence.names = first >> 3 & 3;
 	w->engine = w->engine_ops->new (w);
 	census_free(w->census);
 	w->census = census_new();

@@ -309,6 +309,12 @@ struct config {
 	uint32_t dedupe_window_ms; /* 0: a messageId means nothing */
 
 	struct {
+		uint32_t coalesce_above; /* so many subscribers: who comes is told together */
+		uint32_t interval_ms;
+		uint32_t names; /* in each update, of those who came and of those who left */
+	} presence;
+
+	struct {
 		uint64_t partial_bytes; /* per worker: incomplete frames, messages, bodies */
 		uint64_t queue_bytes;   /* per worker: unsent tails */
 		uint32_t connection_queue_bytes; /* per connection; beyond: close 4008 */

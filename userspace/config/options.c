@@ -81,6 +81,30 @@ static const struct option_group memory_group = {
 	.help = "The bounds that keep peers from using up the memory of the host.",
 };
 
+/* ---- presence ---- */
+
+static const struct option presence_options[] = {
+	{"coalesce_above", OPT_INT, INNER_AT(presence, coalesce_above), .max = 1000000000,
+	 .def = "100",
+	 .help = "In a channel with more subscribers than this, others do not hear of each one that comes "
+		 "or goes, but once in every interval of all of them together (presence_update, room_update). "
+		 "0 is for every channel.",
+	 .price = "each one that comes is a message to all others: 1,000 of them are a million"},
+	{"interval", OPT_MS, INNER_AT(presence, interval_ms), .min = 100, .max = 1 * MIN_MS,
+	 .def = "\"1 s\"", .help = "So often at most, and so late."},
+	{"names", OPT_INT, INNER_AT(presence, names), .max = CONFIG_MAX_PRESENCE_NAMES, .def = "20",
+	 .help = "So many are named of those who came, and as many of those who left; the others are "
+		 "counted.",
+	 .price =
+		 "some 60 bytes each in every such message; 98 at the channel's home until it is sent"},
+};
+
+static const struct option_group presence_group = {
+	.name = "presence",
+	OPTIONS(presence_options),
+	.help = "How others hear of who comes to a big channel and who leaves it.",
+};
+
 /* ---- tls ---- */
 
 static const struct option_choice tls_versions[] = {
@@ -890,6 +914,8 @@ static const struct option root_options[] = {
 	 .help = "A publication with the messageId of an earlier one, of the same sender to the same channel "
 		 "and not longer ago, is acknowledged as that was and not delivered again."},
 	{"memory", OPT_GROUP, .offset = offsetof(struct config, memory), .group = &memory_group},
+	{"presence", OPT_GROUP, .offset = offsetof(struct config, presence),
+	 .group = &presence_group},
 	{"tls", OPT_GROUP, .offset = offsetof(struct config, tls), .group = &tls_group},
 	{"http", OPT_GROUP, .offset = offsetof(struct config, http), .group = &http_group},
 	{"certificates", OPT_GROUPS, LIST_AT(config, certificates), .max = CONFIG_MAX_CERTIFICATES,

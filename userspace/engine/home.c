@@ -35,6 +35,7 @@ static void free_counts(struct home_channel *ch)
 static void free_all(struct home *h, struct home_channel *ch)
 {
 	free_counts(ch);
+	coming_drop(&h->coming, ch);
 	if (ch->history != NULL)
 		history_free(&h->store, ch->history);
 }
@@ -262,7 +263,7 @@ uint32_t home_total(const struct home_channel *ch)
 
 size_t home_memory(const struct home *h)
 {
-	size_t n = channel_table_memory(&h->channels);
+	size_t n = channel_table_memory(&h->channels) + coming_memory(&h->coming);
 	for (uint32_t i = 0; i < h->channels.high; i++) {
 		const struct home_channel *ch = channel_at(h, i);
 		if (ch->key.n == 0)

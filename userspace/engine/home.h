@@ -7,6 +7,7 @@
 #ifndef SLUICE_ENGINE_HOME_H
 #define SLUICE_ENGINE_HOME_H
 
+#include "engine/coming.h"
 #include "engine/history.h"
 #include "hub/table.h"
 #include "worker/mailbox.h"
@@ -20,8 +21,8 @@ struct home_count {
 struct home_channel {
 	struct channel_key key;
 	struct history *history; /* owned; NULL: its namespace keeps none, there are no positions */
-	uint64_t _zero;
-	uint16_t n_counts, cap; /* cap 1: inline */
+	struct coming *coming;   /* owned; NULL: all that came and went was told */
+	uint16_t n_counts, cap;  /* cap 1: inline */
 	uint32_t _zero2;
 	union {
 		struct home_count one;
@@ -33,6 +34,7 @@ static_assert(sizeof(struct home_channel) == sizeof(struct channel_entry), "is o
 struct home {
 	struct channel_table channels;
 	struct history_store store;
+	struct coming_list coming;
 	const struct worker *w; /* its clock and its configuration */
 	uint32_t swept;         /* home_sweep(): where it goes on */
 };

@@ -4,6 +4,7 @@
  *
  *   dedupe.c   ids of publications that were taken lately
  *   history.c  the last publications of each channel at home here
+ *   coming.c   who comes to big ones of them and leaves
  *   home.c     the channels at home here
  *   memory.c   the table's row: begins, ends, sorts what arrives
  *   ask.c      what this worker asks of homes, and what they answer
@@ -91,6 +92,8 @@ void memory_self_unsubscribe(struct worker *w, const struct engine_who *who, uin
 void memory_self_recall(struct worker *w, const struct engine_who *who,
 			const struct hub_subscribe_args *a);
 enum hub_outcome memory_self_publish(struct worker *w, const struct publication *p);
+/* Tells of those who came and went what is due. */
+void memory_tell_due(struct worker *w);
 /* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, MSG_RECALL, MSG_PUBLISH */
 bool memory_on_request(struct worker *w, unsigned from, uint16_t type, struct bytes payload,
 		       bool open);

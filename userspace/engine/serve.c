@@ -20,7 +20,7 @@ static enum hub_outcome home_publish(struct worker *w, struct publication *p, ui
 	bool kept = publication_is_kept(p);
 	struct home_channel *ch = kept ? home_find_to_keep(h, hash, p->space, p->channel) :
 					 home_find(h, hash, p->space, p->channel);
-	bool event = p->kind == PUB_JOIN || p->kind == PUB_LEAVE;
+	bool event = publication_is_event(p);
 	p->timestamp_ms = w->wall_ms;
 	p->offset = p->epoch = 0;
 	if (ch == NULL)
@@ -59,6 +59,57 @@ static enum hub_outcome home_publish(struct worker *w, struct publication *p, ui
 	return HUB_OK;
 }
 
+/* What is pending of a channel, to everybody in it: those who came, too. */
+static void tell_pending(struct worker *w, struct home_channel *ch)
+{
+	uint8_t name[CHANNEL_NAME_MAX], data[PRESENCE_MAX];
+	struct bytes channel = channel_name(&ch->key);
+	struct publication p = {
+		.space = ch->key.space,
+		.kind = PUB_PRESENCE,
+		.channel = BYTES(name, channel.n),
+		.data = BYTES(data, 0),
+	};
+	memcpy(name, channel.p, channel.n); /* the entry may go while it is heard */
+	p.data.n = coming_take(&w->engine->home.coming, ch, home_total(ch), data);
+	home_publish(w, &p, CONN_NONE);
+}
+
+void memory_tell_due(struct worker *w)
+{
+	const struct coming_list *l = &w->engine->home.coming;
+	while (l->first != NULL && l->first->due_ns <= w->now_ns)
+		tell_pending(w, l->first->channel);
+}
+
+/* The channel, if those who come and go are told together: there are too many in it for one by
+ * one, or else something is pending still, which is not overtaken. */
+static struct home_channel *crowded(struct worker *w, const struct publication *p)
+{
+	struct home_channel *ch = home_find(&w->engine->home, hub_hash(w, p->space, p->channel),
+					    p->space, p->channel);
+	bool together = ch != NULL &&
+			(ch->coming != NULL || home_total(ch) > w->cfg->presence.coalesce_above);
+	return together ? ch : NULL;
+}
+
+/* One who comes or goes. */
+static enum hub_outcome home_event(struct worker *w, struct publication *p, uint32_t joiner)
+{
+	struct coming_list *l = &w->engine->home.coming;
+	struct home_channel *ch = crowded(w, p);
+	if (ch != NULL && ch->coming == NULL && l->n >= COMING_MAX) {
+		tell_pending(w, l->first->channel);
+		ch = crowded(w, p); /* whoever heard that may have ended, and left this one */
+	}
+	struct presence_name name = {.text = p->from, .is_user = p->flags & PUB_F_FROM_USER};
+	uint64_t due_ns = w->now_ns + w->cfg->presence.interval_ms * 1000000ull;
+	if (ch != NULL &&
+	    coming_note(l, ch, &name, p->kind == PUB_LEAVE, w->cfg->presence.names, due_ns))
+		return HUB_OK;
+	return home_publish(w, p, joiner);
+}
+
 static struct dedupe_id id_of(const struct worker *w, const struct publication *p)
 {
 	uint8_t text[sizeof(p->space) + 3 + CHANNEL_NAME_MAX + PUBLICATION_FROM_MAX +
@@ -86,6 +137,8 @@ static struct dedupe_id id_of(const struct worker *w, const struct publication *
  * hear of that, gets the same answer and goes no further. */
 static enum hub_outcome take(struct worker *w, struct publication *p)
 {
+	if (publication_is_event(p)) /* who left while his home was down */
+		return home_event(w, p, CONN_NONE);
 	if (p->id.n == 0)
 		return home_publish(w, p, CONN_NONE);
 	struct dedupe *d = &w->engine->taken;
@@ -114,7 +167,7 @@ static void home_tell(struct worker *w, enum pub_kind kind, const struct engine_
 		.from = who->from,
 		.sender = who->conn,
 	};
-	home_publish(w, &p, kind == PUB_JOIN ? who->conn.worker : CONN_NONE);
+	home_event(w, &p, kind == PUB_JOIN ? who->conn.worker : CONN_NONE);
 }
 
 /* What of the history the subscriber gets, and whether that is all that it has missed. Who has the

@@ -110,6 +110,9 @@ TEST(config, an_empty_file_gives_the_defaults)
 	assert_int_equal(cfg->log_level, LOG_INFO);
 	assert_int_equal(cfg->shutdown_timeout_ms, 5000);
 	assert_int_equal(cfg->memory.mailbox_bytes, 64 << 20);
+	assert_int_equal(cfg->presence.coalesce_above, 100);
+	assert_int_equal(cfg->presence.interval_ms, 1000);
+	assert_int_equal(cfg->presence.names, 20);
 	assert_int_equal(cfg->memory.connection_queue_bytes, 1 << 20);
 	assert_int_equal(cfg->http.request_line_bytes, 8192);
 	assert_int_equal(cfg->http.head_bytes, 16384);
@@ -630,6 +633,8 @@ TEST(config, a_wrong_value_is_named_with_what_is_allowed)
 		 "memory: connection_queue = 2 MiB is more than queue = 1 MiB, which all"},
 		{"memory = { partial = \"1 MiB\"; };" ENDPOINT("max_message = \"2 MiB\";"),
 		 "max_message = 2 MiB is more than memory.partial = 1 MiB"},
+		{"presence = { interval = \"50 ms\"; };", "allowed is 100 ms to 1 min"},
+		{"presence = { names = 65; };", "names = 65: allowed is 0 to 64"},
 		{"relays = ( { name = \"publish\"; } );",
 		 "\"publish\" is a word of the protocol already"},
 		{"relays = ( { name = \"x\"; channel = \"{a\"; } );", "a field's name in braces"},

@@ -347,6 +347,9 @@ static inline void world_open(unsigned n)
 	world.cfg.memory.message_ids = 1000;
 	world.cfg.memory.message_ids_of_sender = 10;
 	world.cfg.dedupe_window_ms = 60000;
+	world.cfg.presence.coalesce_above = 100;
+	world.cfg.presence.interval_ms = 1000;
+	world.cfg.presence.names = 20;
 	world.cfg.memory.connection_queue_bytes = 1 << 20;
 	world.reader = ws_deflate_new();
 	world.cfg.memory.queue_bytes = 64 << 20;
