@@ -121,6 +121,7 @@ static void rest(struct worker *w)
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	struct worker *w = ctx;
+	update_clock(w); /* it may have slept since the last turn */
 	listener_tick(w);
 	offence_tick(w);
 	rest(w);
