@@ -185,8 +185,10 @@ struct config_relay {
 	const char *channel; /* NULL for CONFIG_RELAY_LOBBY; no braces for _FIELD */
 	const struct config_relay_field *fields;
 	uint32_t n_fields;
-	bool echo;      /* the sender hears itself */
-	bool ephemeral; /* not kept in history */
+	bool echo;             /* the sender hears itself */
+	bool ephemeral;        /* not kept in history */
+	const char *auto_stop; /* what is said for who says nothing more; NULL: nothing */
+	uint32_t auto_stop_ms; /* for so long */
 };
 
 /* What becomes of who reads more slowly than its channels are written to. */

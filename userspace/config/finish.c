@@ -234,6 +234,8 @@ void finish_endpoint(struct load *l, const config_setting_t *set, void *obj)
 		complain(l, place(set, "rate_burst"), "rate_burst = 0 would let no message pass");
 }
 
+#define AUTO_STOP_MS 3000 /* the default of auto_stop_after, as `config show` says of every relay */
+
 static const char *const built_in_relays[] = {"chat", "typing"};
 
 const char *shown_relay_channel(const void *obj, char *buf)
@@ -259,6 +261,41 @@ static bool reserved_type(const char *name)
 	return false;
 }
 
+/* What others hear from a client must not look like what we say. */
+static bool said_by_us(const char *name)
+{
+	static const char *const ours[] = {
+		"connected",    "pong",        "authenticated", "auth_error",   "token_expiring",
+		"reconnect",    "error",       "subscribed",    "unsubscribed", "published",
+		"message",      "join",        "leave",         "joined_room",  "left_room",
+		"room_message", "user_joined", "user_left",     "room_update",  "presence_update",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (strcmp(name, ours[i]) == 0)
+			return true;
+	return false;
+}
+
+static void check_auto_stop(struct load *l, const config_setting_t *set,
+			    const struct config_relay *r)
+{
+	const char *stop = r->auto_stop;
+
+	if (!given(set, "auto_stop") && r->auto_stop_ms != AUTO_STOP_MS)
+		complain(l, place(set, "auto_stop_after"),
+			 "auto_stop_after is of no use without auto_stop");
+	if (stop && (reserved_type(stop) || said_by_us(stop)))
+		complain(l, place(set, "auto_stop"),
+			 "auto_stop = \"%s\" is a word of the protocol already", stop);
+	if (stop && r->name && strcmp(stop, r->name) == 0)
+		complain(
+			l, place(set, "auto_stop"),
+			"auto_stop = \"%s\" is the relay's own name: nobody could tell one from the "
+			"other",
+			stop);
+}
+
 void finish_relay(struct load *l, const config_setting_t *set, void *obj)
 {
 	struct config_relay *r = obj;
@@ -281,6 +318,7 @@ void finish_relay(struct load *l, const config_setting_t *set, void *obj)
 			complain(l, place(set, "fields"), "field \"%s\" is one that Sluice sets",
 				 f);
 	}
+	check_auto_stop(l, set, r);
 	r->channel_from = !r->channel          ? CONFIG_RELAY_LOBBY :
 			  r->channel[0] == '{' ? CONFIG_RELAY_FIELD :
 						 CONFIG_RELAY_NAMED;
@@ -310,6 +348,7 @@ static void add_built_in_relays(struct load *l)
 							   .n_fields = 1,
 							   .echo = true} :
 				     (struct config_relay){.name = "typing", .ephemeral = true};
+		list[n - 1].auto_stop_ms = AUTO_STOP_MS;
 	}
 	cfg->relays = list;
 	cfg->n_relays = n;

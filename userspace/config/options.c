@@ -484,6 +484,17 @@ static const struct option relay_options[] = {
 	 .help = "The sender hears it too."},
 	{"ephemeral", OPT_BOOL, AT(config_relay, ephemeral), .def = "false", .sample = "true",
 	 .help = "It is not kept in a channel's history."},
+	{"auto_stop", OPT_STRING, AT(config_relay, auto_stop), .check = check_field,
+	 .unset = "none", .sample = "\"cursor_gone\"",
+	 .help = "A type without fields that others hear from the sender when auto_stop_after has passed since "
+		 "the last such message, and at once when he leaves the channel or his connection ends; not if "
+		 "he has said it himself, by a relay of that name. { name = \"typing\"; ephemeral = true; "
+		 "auto_stop = \"stopped_typing\"; } is what a chat needs.",
+	 .price =
+		 "some 70 bytes while somebody types, of at most 65,536 in each worker: beyond, the one who is "
+		 "due next has stopped"},
+	{"auto_stop_after", OPT_MS, AT(config_relay, auto_stop_ms), .min = 100, .max = 1 * MIN_MS,
+	 .def = "\"3 s\"", .help = "How long a silence has to be, to some 150 ms."},
 };
 
 static const struct option_group relay_group = {

@@ -9,6 +9,7 @@
  * it wanted to be, and a client that cleans up twice should not have to tell two
  * kinds of success apart. */
 #include "proto/request.h"
+#include "proto/stop.h"
 
 static void refuse(const struct request *r, enum proto_error e, struct bytes channel)
 {
@@ -135,9 +136,12 @@ void proto_channel_subscribe(struct request *r)
 
 static void unsubscribe_one(struct request *r, void *ctx, struct bytes channel)
 {
-	enum hub_outcome outcome =
-		hub_unsubscribe(r->w, r->c, r->ep->space_id, channel, ENC_CHANNEL, r->ask);
+	enum hub_outcome outcome;
 
+	proto_stop_left(r->w, r->c, channel);
+	if (r->c->state != CONN_OPEN)
+		return;
+	outcome = hub_unsubscribe(r->w, r->c, r->ep->space_id, channel, ENC_CHANNEL, r->ask);
 	if (outcome == HUB_NOT_SUBSCRIBED)
 		proto_unsubscribed(r->w, r->c, channel, ENC_CHANNEL, r->ask);
 	else if (outcome != HUB_OK)

@@ -15,6 +15,7 @@
 #include "conn/io.h"
 #include "proto/admit.h"
 #include "proto/request.h"
+#include "proto/stop.h"
 #include "ws/serve.h"
 
 #define TYPE_MAX CONFIG_MAX_FIELD_NAME
@@ -159,5 +160,5 @@ const struct proto_ops proto_native = {
 	.name = "native",
 	.open = native_open,
 	.message = native_message,
-	.close = proto_close_nothing,
+	.close = proto_stop_gone,
 };

@@ -135,10 +135,11 @@ void request_publication(const struct request *r, struct bytes channel, struct s
 	};
 }
 
-void request_publish(const struct request *r, const struct publication *p)
+bool request_publish(const struct request *r, const struct publication *p)
 {
 	enum hub_outcome outcome = hub_publish(r->w, p);
 
 	if (outcome != HUB_OK)
 		request_error(r, proto_error_of(outcome));
+	return outcome == HUB_OK;
 }

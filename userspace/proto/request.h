@@ -60,8 +60,8 @@ bool request_position(const struct request *r, enum request_field which,
  * as long as `p`. */
 void request_publication(const struct request *r, struct bytes channel, struct session_name *who,
 			 struct publication *p);
-/* The ack comes by proto_published(); a refusal is told here. */
-void request_publish(const struct request *r, const struct publication *p);
+/* The ack comes by proto_published(); a refusal is told here: false. */
+bool request_publish(const struct request *r, const struct publication *p);
 
 /* "epoch":"…" */
 void proto_key_epoch(struct json_out *o, uint64_t epoch);

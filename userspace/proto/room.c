@@ -6,6 +6,7 @@
  * stranger publish, `broadcast_room` is for members, because that is what people take a room
  * to be. Leaving a room that one is not in is answered `left_room`, as in channel.c. */
 #include "proto/request.h"
+#include "proto/stop.h"
 
 void proto_room_join(struct request *r)
 {
@@ -30,6 +31,9 @@ void proto_room_leave(struct request *r)
 	enum hub_outcome outcome;
 
 	if (!request_name(r, &r->f[FIELD_ROOM], &name))
+		return;
+	proto_stop_left(r->w, r->c, name.s);
+	if (r->c->state != CONN_OPEN)
 		return;
 	outcome = hub_unsubscribe(r->w, r->c, r->ep->space_id, name.s, ENC_ROOM, r->ask);
 	if (outcome == HUB_NOT_SUBSCRIBED)

@@ -7,10 +7,12 @@
  *
  * Nothing but the named fields travels, in the configured order, each value as the client
  * wrote it. The message is scanned a second time here, for the rule's own fields: rules are
- * few, fields are any, and other words should not pay for them. */
+ * few, fields are any, and other words should not pay for them. What becomes of those who
+ * fall silent is proto/stop.c's business. */
 #include <stdlib.h>
 
 #include "proto/request.h"
+#include "proto/stop.h"
 
 #define DATA_STACK 2048 /* a chat line; longer ones are put together on the heap */
 
@@ -114,7 +116,8 @@ static void publish(const struct request *r, const struct config_relay *rule, st
 	p.flags |= (rule->echo ? 0 : PUB_F_NO_ECHO) | (rule->ephemeral ? PUB_F_EPHEMERAL : 0);
 	p.relay = bytes_str(rule->name);
 	p.data = data;
-	request_publish(r, &p);
+	if (request_publish(r, &p) && r->c->state == CONN_OPEN)
+		proto_stop_said(r->w, r->c, rule, channel);
 }
 
 bool proto_relay_rule(struct request *r, struct bytes type)

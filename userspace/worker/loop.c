@@ -31,6 +31,7 @@
 #include "hub/hub.h"
 #include "keeper/channel.h"
 #include "listener/listener.h"
+#include "proto/stop.h"
 #include "tls/tls.h"
 #include "worker/mailbox.h"
 #include "worker/msg.h"
@@ -126,6 +127,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	offence_tick(w);
 	rest(w);
 	hub_rest(w->hub);
+	proto_stop_tick(w);
 	if (w->engine != NULL)
 		w->engine_ops->tick(w);
 	if (w->census != NULL)

@@ -39,6 +39,7 @@ struct fanout;
 struct hub;
 struct listener;
 struct mailbox;
+struct stops;
 struct tls;
 struct tls_denied;
 struct tls_tickets;
@@ -124,6 +125,7 @@ struct worker {
 		*deflate; /* of all conns with CONN_F_DEFLATE, and of all their messages */
 	struct tls *tls;
 	uint64_t tls_generation; /* certificates were read anew so often since the daemon began */
+	struct stops *stops;     /* who types, by auto_stop; NULL: nobody has yet */
 	struct door *door;       /* TLS handshakes; the admin worker has none */
 	struct listener *listeners;
 	struct admin *admin;           /* the admin worker only */

@@ -441,6 +441,7 @@ TEST(config, chat_and_typing_are_built_in_and_may_be_replaced)
 	assert_non_null(r);
 	assert_true(r->ephemeral);
 	assert_false(r->echo);
+	assert_null(r->auto_stop);
 	config_free(cfg);
 
 	cfg = good("relays = ( { name = \"chat\"; fields = (\"text\", { name = \"color\"; max = 32;"
@@ -463,6 +464,18 @@ TEST(config, chat_and_typing_are_built_in_and_may_be_replaced)
 	assert_int_equal(r->n_fields, 2);
 	assert_string_equal(r->fields[1].name, "b");
 	assert_int_equal(r->fields[1].max_bytes, 10000);
+	config_free(cfg);
+}
+
+TEST(config, typing_may_stop_by_itself)
+{
+	struct config *cfg =
+		good("relays = ( { name = \"typing\"; auto_stop = \"stopped_typing\"; },"
+		     " { name = \"x\"; auto_stop = \"y\"; auto_stop_after = \"500ms\"; } );");
+	const struct config_relay *r = relay(cfg, "typing");
+	assert_string_equal(r->auto_stop, "stopped_typing");
+	assert_int_equal(r->auto_stop_ms, 3000);
+	assert_int_equal(relay(cfg, "x")->auto_stop_ms, 500);
 	config_free(cfg);
 }
 
@@ -644,6 +657,19 @@ TEST(config, a_wrong_value_is_named_with_what_is_allowed)
 		{"relays = ( { name = \"x\"; fields = [\"a\", \"a\"]; } );",
 		 "field \"a\" is there twice"},
 		{"relays = ( { name = \"x\"; fields = [\"from\"]; } );", "is one that Sluice sets"},
+		{"relays = ( { name = \"x\"; auto_stop = \"publish\"; } );",
+		 "relay x: auto_stop = \"publish\" is a word of the protocol already"},
+		{"relays = ( { name = \"x\"; auto_stop = \"leave\"; } );",
+		 "auto_stop = \"leave\" is a word of the protocol already"},
+		{"relays = ( { name = \"x\"; auto_stop = \"x\"; } );", "is the relay's own name"},
+		{"relays = ( { name = \"x\"; auto_stop = \"a b\"; } );",
+		 "auto_stop = \"a b\": allowed is a name"},
+		{"relays = ( { name = \"x\"; auto_stop_after = \"1 s\"; } );",
+		 "auto_stop_after is of no use without auto_stop"},
+		{"relays = ( { name = \"x\"; auto_stop = \"y\"; auto_stop_after = \"61 s\"; } );",
+		 "allowed is 100 ms to 1 min"},
+		{"relays = ( { name = \"x\"; auto_stop = \"y\"; auto_stop_after = \"99 ms\"; } );",
+		 "allowed is 100 ms to 1 min"},
 		{"relays = ( { name = \"x\"; role = \"admin\"; } );",
 		 "unknown option 'role' in relay x"},
 		{"namespaces = ( { name = \"a:b\"; } );", "before the first colon"},

@@ -24,6 +24,7 @@
 #include "hub/hub.h"
 #include "proto/error.h"
 #include "proto/proto.h"
+#include "proto/stop.h"
 #include "worker/worker.h"
 #include "ws/serve.h"
 
@@ -91,6 +92,19 @@ static const struct config_relay world_relays[] = {
 	 .ephemeral = true},
 	{.name = "secret", .channel_from = CONFIG_RELAY_NAMED, .channel = "user:1", .echo = true},
 	{.name = "ping", .channel_from = CONFIG_RELAY_LOBBY, .echo = true},
+	{.name = "writing",
+	 .channel_from = CONFIG_RELAY_LOBBY,
+	 .ephemeral = true,
+	 .auto_stop = "written",
+	 .auto_stop_ms = 3000},
+	{.name = "written", .channel_from = CONFIG_RELAY_LOBBY},
+	{.name = "drawing",
+	 .channel_from = CONFIG_RELAY_FIELD,
+	 .channel = "room",
+	 .echo = true,
+	 .auto_stop = "drawn",
+	 .auto_stop_ms = 500},
+	{.name = "drawn", .channel_from = CONFIG_RELAY_FIELD, .channel = "room"},
 };
 
 static const struct config_namespace world_namespaces[] = {{.name = "kept", .history = 9},
@@ -98,6 +112,7 @@ static const struct config_namespace world_namespaces[] = {{.name = "kept", .his
 
 static inline void world_begin(enum config_protocol protocol, uint32_t words)
 {
+	proto_stop_free(world.w.stops);
 	memset(&world, 0, sizeof(world));
 	world.ep = (struct config_endpoint){
 		.path = "/ws",
