@@ -26,7 +26,7 @@ struct rest {
 	uint64_t pings;               /* heartbeats that were answered in it */
 };
 #define EMPTY_S  10
-#define SETTLE_S 3 /* sluiced gives back what handshakes have left */
+#define SETTLE_S 3 /* sluiced gives back what handshakes, or slow readers, have left */
 
 struct outcome {
 	uint64_t subscribers, hearing, got, want, missing, differs;
@@ -370,7 +370,7 @@ int fanout_mode(const struct options *o)
 	probe_end(o, &r);
 	if (o->deaf) {
 		fleet->deaf_leave = true;
-		sleep(2);
+		sleep(SETTLE_S + 2);
 		measure(o, &r.left);
 	}
 	close_all(pubs, o->publishers);

@@ -576,16 +576,6 @@ static bool send_waiting(struct worker *w, struct conn *c, unsigned *n)
 	return true;
 }
 
-bool conn_send_backlog(struct worker *w, struct conn *c)
-{
-	unsigned n;
-	do
-		if (!send_waiting(w, c, &n))
-			return false;
-	while (n > 0);
-	return true;
-}
-
 void conn_writable(struct worker *w, struct conn *c)
 {
 	if (c->tail == 0)

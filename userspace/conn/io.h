@@ -30,8 +30,6 @@ unsigned conn_send(struct worker *w, struct conn *c, const struct iovec *parts, 
 		   size_t bytes);
 /* An open conn with something that its socket has not taken: conn_send() would take nothing. */
 bool conn_is_full(const struct conn *c);
-/* What waits for it (fanout/backlog.h) becomes records behind its tail. False: the conn has ended. */
-bool conn_send_backlog(struct worker *w, struct conn *c);
 /* More than may wait for it: a close frame, 4008, or its end. */
 void conn_too_slow(struct worker *w, struct conn *c);
 /* Bytes that may still wait for it. */
@@ -48,7 +46,9 @@ void conn_close(struct worker *w, struct conn *c, enum close_reason reason);
 /* With a retry hint or a text of our own in place of the reason's (at most 123 bytes). */
 void conn_close_text(struct worker *w, struct conn *c, enum close_reason reason, uint16_t code,
 		     struct bytes text);
-/* The peer does not read: a close frame (4008) behind what is queued, past the bound. */
+/* The peer does not read: a close frame (4008) behind what is sealed already, past the bound. What waits
+ * unsealed is forgotten: sealing a megabyte for each of a thousand who do not read would cost more than
+ * all that they share. */
 void conn_close_slow(struct worker *w, struct conn *c);
 /* At once, whatever the state. */
 void conn_end(struct worker *w, struct conn *c, enum close_reason reason);

@@ -170,8 +170,7 @@ void conn_close_slow(struct worker *w, struct conn *c)
 	leave(w, c, CONN_CLOSING, CLOSE_SLOW_CONSUMER);
 	c->flags |= CONN_F_CLOSE_SENT;
 	batch_drop(w, c);
-	if (c->tail != 0 && !conn_send_backlog(w, c))
-		return;
+	backlog_forget(w, c);
 	if (!conn_send_last(w, c, BYTES(frame, n)))
 		conn_end(w, c, CLOSE_SLOW_CONSUMER);
 }

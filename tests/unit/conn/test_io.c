@@ -187,7 +187,7 @@ TEST(io, one_message_as_long_as_allowed_always_fits)
 	little_close();
 }
 
-/* What is queued leaves in whole frames, and then it is told why. */
+/* What is sealed leaves in whole frames, and then it is told why: what waits behind it is let go. */
 TEST(io, a_slow_reader_hears_whole_frames_and_4008)
 {
 	uint8_t frame[3000];
@@ -204,7 +204,7 @@ TEST(io, a_slow_reader_hears_whole_frames_and_4008)
 		struct heard h = frames_of((uint8_t *)text, got);
 		assert_int_equal(h.left, 0);
 		assert_int_equal(h.close, 4008);
-		assert_in_range(h.texts, 5, sent);
+		assert_in_range(h.texts, 1, sent - 1);
 		far_close(&f);
 		little_turn();
 		assert_true(little_is_clean());
@@ -228,8 +228,7 @@ TEST(io, a_burst_beyond_the_bound_is_cut_between_frames)
 			ws_send_text(little.w, c, BYTES(text, 1000));
 		batch_flush(little.w);
 		assert_int_equal(far_conn(&f)->state, CONN_CLOSING);
-		assert_in_range(conn_queued(little.w, c), 10000,
-				21000); /* with a little more for answers */
+		assert_in_range(conn_queued(little.w, c), 1, 16 << 10);
 		size_t got = far_recv_all(&f, (char *)burst, sizeof(burst), NULL);
 		struct heard h = frames_of(burst, got);
 		assert_int_equal(h.left, 0);
