@@ -18,6 +18,7 @@ tables show medians:
               by the daemon's own counters.
     latency   Sluice: publications at a steady rate; and, while it is saturated, a message from one to one in another
               channel of the same worker.
+    deflate   Sluice: longer messages to subscribers that take them compressed, and to those that do not; how often it compressed.
     deaf      Sluice: a share of the subscribers stops reading. What the others notice, and what the server holds for them.
 
 Needs root, and whom it compares with: `tools/deps.sh compare` installs them; a row says what it lacks. On loopback the kernel does the
@@ -273,10 +274,40 @@ def show_deaf(o, result):
         print(f"| {share} % | {times(rows, 'latency_ms')} | {cpu(rows):.2f} | {mid(rows, 'slow_consumers'):.0f} | {memory} | {wrong(rows)} |")
 
 
+# ---- deflate --------------------------------------------------------------------------------------------------------------
+
+LONG = 4096
+
+
+def deflate(o, folder):
+    rounds = {"as it is": [], "compressed": []}
+    for i in range(o.rounds):
+        for how, more in (("as it is", []), ("compressed", ["--deflate"])):
+            say(f"deflate, round {i + 1} of {o.rounds}: {how}")
+            with Sluice(folder) as server:
+                r = server.fanout(o.subscribers, o.messages, *processes(o.subscribers), "-s", str(LONG), *more)
+                rounds[how].append({**r, "counters": server.worker()})
+    return rounds
+
+
+def show_deflate(o, result):
+    print(f"\n{o.messages} messages of {LONG} bytes to {o.subscribers} subscribers\n")
+    print("| | deliveries/s | CPU us per delivery | latency p50 / p99 / p99.9 / max, ms | bytes out per delivery | compressions "
+          "| came compressed | missing, doubled, out of order |")
+    print("|---|---|---|---|---|---|---|---|")
+    plain = result["as it is"]
+    for how, rows in result.items():
+        rate = mid(rows, "deliveries_per_s")
+        out = statistics.median(r["counters"]["bytes_out"] / r["counters"]["deliveries"] for r in rows)
+        print(f"| {how} | {rate:,.0f} ({rate / mid(plain, 'deliveries_per_s'):.2f}) | {cpu(rows):.2f} ({cpu(rows) / cpu(plain):.2f}) "
+              f"| {times(rows, 'latency_ms')} | {out:,.0f} | {mid(rows, 'counters', 'deflated'):.0f} "
+              f"| {statistics.median(r.get('packed', 0) for r in rows):,.0f} of {mid(rows, 'deliveries'):,.0f} | {wrong(rows)} |")
+
+
 # ---- all of it ------------------------------------------------------------------------------------------------------------
 
 PARTS = {"peers": (peers, show_peers), "floor": (against_floor, show_floor),
-         "burst": (burst, show_burst), "latency": (latency, show_latency), "deaf": (deaf, show_deaf)}
+         "burst": (burst, show_burst), "latency": (latency, show_latency), "deflate": (deflate, show_deflate), "deaf": (deaf, show_deaf)}
 
 
 def main():

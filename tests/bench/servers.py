@@ -91,7 +91,7 @@ http {{
 SLUICE = """
 workers = 1; io_uring = "{io_uring}"; runtime_dir = "{dir}/run"; state_dir = "{dir}/state"; pin_dir = "/sys/fs/bpf/sluice-compare";
 certificates = ( {{ name = "c"; cert_file = "{dir}/c.crt"; key_file = "{dir}/c.key"; }} );
-endpoints = ( {{ path = "/ws"; words = "channels"; rate = 0; }} );
+endpoints = ( {{ path = "/ws"; words = "channels"; rate = 0; compression = true; }} );
 listeners = ( {{ address = "127.0.0.1"; port = {port}; tls = true; backlog = 4096; }} );
 shield = {{ mode = "off"; }};
 """

@@ -51,7 +51,7 @@ struct options {
 	uint32_t up_to;     /* echo: sizes from 1 to this; 0: all are `size` */
 	double rest;        /* fanout: seconds of silence that are measured before; 0: none */
 	uint64_t keep_free; /* idle, fanout: bytes of memory that stay free; 0: do not look */
-	bool json, resume, cut, get, probe, asleep;
+	bool json, resume, cut, get, probe, asleep, deflate;
 	const struct dialect *dialect;
 	const char *channel, *subscribe, *expect, *publish;
 	pid_t pids[PIDS_MAX];
@@ -67,6 +67,7 @@ struct crowd_stats {
 	_Atomic uint64_t sent; /* the probe's */
 	_Atomic uint64_t handshakes, resumed;
 	_Atomic uint64_t opened, pings, asleep;
+	_Atomic uint64_t packed;   /* messages that came compressed */
 	_Atomic uint64_t answered; /* what was `asked` when order and CPU were noted */
 	_Atomic uint64_t order_hash, order_differs; /* all its connections heard the same order */
 	_Atomic uint64_t cpu_us;

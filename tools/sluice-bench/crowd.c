@@ -29,6 +29,7 @@
 
 #include "tools/sluice-bench/bench.h"
 #include "tools/sluice-bench/nap.h"
+#include "ws/deflate.h"
 #include "ws/frame.h"
 
 #define PER_SOURCE  10000 /* connections from one 127.x address */
@@ -37,6 +38,8 @@
 #define DEAF_BUFFER 4096 /* what the kernel may keep for one who does not read ... */
 #define DEAF_SEGMENT                                                                               \
 	1448 /* ... and Ethernet's segments: with loopback's the server's kernel takes 2.6 MB for him */
+
+#define LONGEST (64u << 20) /* of a message */
 
 #define CONNECTING_MS 20
 #define RESTING_MS    200 /* that is also how late the parent may be heard */
@@ -72,6 +75,10 @@ struct crowd {
 	uint32_t source; /* number of its first source address */
 	uint64_t reset;  /* as shared memory has it, when we began anew */
 	uint8_t *buf;    /* BUFFER bytes, HEADROOM before them */
+	/* --deflate: the message unpacked last, and what it was. Who all hear the same unpack it once. */
+	struct ws_deflate *deflate;
+	uint8_t *packed, *text;
+	size_t packed_n, text_n;
 };
 
 static void bump(_Atomic uint64_t *n, uint64_t by)
@@ -153,12 +160,16 @@ static bool send_upgrade(struct crowd *cr, struct client *c)
 	char req[1024];
 	const struct url *u = &cr->o->url;
 	const char *protocol = cr->o->get ? NULL : cr->o->dialect->subprotocol;
-	int n = snprintf(req, sizeof(req), "GET %s HTTP/1.1\r\nHost: %s:%u\r\n%s%s%s%s\r\n",
+	int n = snprintf(req, sizeof(req), "GET %s HTTP/1.1\r\nHost: %s:%u\r\n%s%s%s%s%s\r\n",
 			 u->path, u->host, u->port,
 			 cr->o->get ? "" :
 				      "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 				      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 				      "Sec-WebSocket-Version: 13\r\n",
+			 cr->o->deflate ?
+				 "Sec-WebSocket-Extensions: permessage-deflate; "
+				 "client_no_context_takeover; server_no_context_takeover\r\n" :
+				 "",
 			 protocol ? "Sec-WebSocket-Protocol: " : "", protocol ? protocol : "",
 			 protocol ? "\r\n" : "");
 	return client_write(c, req, (size_t)n);
@@ -302,6 +313,32 @@ static void on_message(struct crowd *cr, struct client *c, struct bytes m)
 	} while (m.n > 0 && c->state < C_DEAF);
 }
 
+/* A message as it came, packed or not. */
+static void on_whole(struct crowd *cr, struct client *c, struct bytes m, bool packed)
+{
+	if (!packed) {
+		on_message(cr, c, m);
+		return;
+	}
+	bump(&cr->s->packed, 1);
+	if (!bytes_eq(BYTES(cr->packed, cr->packed_n), m)) {
+		uint8_t *text;
+		size_t n;
+		if (ws_inflate(cr->deflate, m, LONGEST, &text, &n) != WS_BAD_NONE) {
+			client_end(cr, c, true);
+			return;
+		}
+		cr->packed = realloc(cr->packed, m.n);
+		cr->text = realloc(cr->text, n);
+		memcpy(cr->packed, m.p, m.n);
+		memcpy(cr->text, text, n);
+		cr->packed_n = m.n;
+		cr->text_n = n;
+		ws_inflate_end(cr->deflate);
+	}
+	on_message(cr, c, BYTES(cr->text, cr->text_n));
+}
+
 /* ── bytes ── */
 
 static void on_piece(struct crowd *cr, struct client *c, const struct ws_frame *f)
@@ -316,7 +353,7 @@ static void on_piece(struct crowd *cr, struct client *c, const struct ws_frame *
 	c->message_n += (uint32_t)f->n;
 	if (!f->ends)
 		return;
-	on_message(cr, c, BYTES(c->message, c->message_n));
+	on_whole(cr, c, BYTES(c->message, c->message_n), f->deflated);
 	free(c->message);
 	c->message = NULL;
 	c->message_n = 0;
@@ -331,7 +368,7 @@ static void answer_ping(struct crowd *cr, struct client *c, const struct ws_fram
 
 static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 {
-	static const struct ws_limits limits = {64u << 20, 1000};
+	static const struct ws_limits limits = {LONGEST, 1000};
 	for (;;) {
 		struct ws_frame f;
 		enum ws_outcome o = ws_frame_next(&c->rx, &limits, p, n, &f);
@@ -349,7 +386,7 @@ static void frames(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 		else if (o == WS_DATA)
 			on_piece(cr, c, &f);
 		else if (f.opcode != WS_PONG)
-			on_message(cr, c, BYTES(f.data, f.n));
+			on_whole(cr, c, BYTES(f.data, f.n), f.deflated);
 		if (c->state >= C_DEAF)
 			return;
 	}
@@ -392,7 +429,7 @@ static void on_head(struct crowd *cr, struct client *c, uint8_t *p, size_t n)
 	bump(&cr->s->handshakes, 1);
 	if (c->ssl != NULL && SSL_session_reused(c->ssl))
 		bump(&cr->s->resumed, 1);
-	ws_frame_init(&c->rx, WS_RX_CLIENT);
+	ws_frame_init(&c->rx, WS_RX_CLIENT | (cr->o->deflate ? WS_RX_DEFLATE : 0));
 	c->state = C_WAIT;
 	if (cr->o->get)
 		return; /* it ends with the head: the body is short */
@@ -627,6 +664,8 @@ static void crowd_init(struct crowd *cr, const struct options *o, struct shared 
 	SSL_CTX_set_alpn_protos(cr->ctx, alpn, sizeof(alpn) - 1);
 	if (o->asleep)
 		SSL_CTX_set_keylog_callback(cr->ctx, on_key_line);
+	if (o->deflate)
+		cr->deflate = ws_deflate_new();
 }
 
 /* Before anything that was sent after the parent said so. */

@@ -240,6 +240,8 @@ static void report_json(const struct options *o, const struct outcome *r)
 	       r->differs, r->took, (double)r->got / r->took, measured(o, 3, r->cpu_us),
 	       r->client_us, measured(o, 0, r->pss));
 	json_latency("latency_ms", &r->latency);
+	if (o->deflate)
+		printf(",\"packed\":%" PRIu64, TOTAL(packed));
 	if (o->rest > 0)
 		json_rest(o, &r->rest);
 	if (o->deaf)
@@ -295,6 +297,8 @@ static void report_text(const struct options *o, const struct outcome *r)
 		       ms(r->probe.max), ms(r->probe_quiet.p50), ms(r->probe_quiet.p99));
 	if (o->rest > 0)
 		text_rest(o, &r->rest);
+	if (o->deflate)
+		printf("came compressed: %" PRIu64 "\n", TOTAL(packed));
 	if (o->deaf)
 		printf("deaf: %" PRIu64 " of the subscribers\n", TOTAL(deaf));
 	if (o->n_pids == 0) {

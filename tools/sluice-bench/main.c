@@ -53,6 +53,7 @@ static void usage(FILE *out)
 		"      --asleep           idle, fanout: once a client's TLS 1.3 handshake is over its SSL\n"
 		"                         object is freed and it keeps the keys: 336 bytes in all.\n"
 		"                         For servers that send all session tickets at once\n"
+		"      --deflate          fanout: subscribers offer permessage-deflate\n"
 		"      --rest SECONDS     fanout: before it, 10 s without clients and so many of\n"
 		"                         silence with them: memory, CPU at rest and per heartbeat (0)\n"
 		"      --keep-free MIB    idle, fanout: connect no more when less memory is free (0)\n"
@@ -273,6 +274,7 @@ enum {
 	OPT_CHANNEL,
 	OPT_DIALECT,
 	OPT_ASLEEP,
+	OPT_DEFLATE,
 	OPT_REST,
 	OPT_KEEP_FREE,
 };
@@ -348,6 +350,7 @@ static bool option(struct options *o, int opt, const char *arg)
 		return true;
 	case OPT_RESUME: return o->resume = true;
 	case OPT_ASLEEP: return o->asleep = true;
+	case OPT_DEFLATE: return o->deflate = true;
 	case OPT_REST: return number(arg, 1, 86400, &o->rest);
 	case OPT_KEEP_FREE:
 		if (!whole(arg, 1u << 30, &n))
@@ -386,6 +389,7 @@ static const struct option longs[] = {
 	{"resume", 0, 0, OPT_RESUME},
 	{"get", 0, 0, OPT_GET},
 	{"asleep", 0, 0, OPT_ASLEEP},
+	{"deflate", 0, 0, OPT_DEFLATE},
 	{"rest", 1, 0, OPT_REST},
 	{"keep-free", 1, 0, OPT_KEEP_FREE},
 	{"up-to", 1, 0, OPT_UP_TO},
@@ -429,6 +433,7 @@ static const struct {
 	{OPT_CHANNEL, "--channel", "idle, fanout"},
 	{OPT_DIALECT, "--dialect", "idle, fanout"},
 	{OPT_ASLEEP, "--asleep", "idle, fanout"},
+	{OPT_DEFLATE, "--deflate", "fanout"},
 	{OPT_REST, "--rest", "fanout"},
 	{OPT_KEEP_FREE, "--keep-free", "idle, fanout"},
 	{OPT_SUBSCRIBE, "--subscribe", "idle, fanout"},
