@@ -5,6 +5,7 @@
  *                 message, binary, text      relay "chat"          join, leave, presence
  *   channel       message, data              message, data         –
  *   channel+ev.   the same frame             the same frame        join, leave, presence_update
+ *   …+binary      the same frames, but for bytes, which come as u8 1 · u8 length · channel · u64be offset · bytes
  *   room          room_message, content      room_message, content user_joined, user_left,
  *                                                                  room_update
  *   chat          as channel                 chat, its fields      –
@@ -13,6 +14,8 @@
  * What clients wrote is passed on byte for byte; only names and what is not JSON is quoted
  * here. Who speaks is left out where nobody does: the server's own publications. */
 #include "fanout/encoding.h"
+
+#include <endian.h>
 
 #include "base/json.h"
 #include "fanout/presence.h"
@@ -127,6 +130,19 @@ static uint8_t encode_channel(const struct publication *p, struct json_out *o)
 	return WS_TEXT;
 }
 
+static uint8_t encode_channel_binary(const struct publication *p, struct json_out *o)
+{
+	if (p->kind != PUB_BINARY)
+		return encode_channel(p, o);
+	uint8_t head[2] = {1, (uint8_t)p->channel.n};
+	uint64_t offset = htobe64(p->offset);
+	json_put_raw(o, BYTES(head, sizeof(head)));
+	json_put_raw(o, p->channel);
+	json_put_raw(o, BYTES(&offset, sizeof(offset)));
+	json_put_raw(o, p->data);
+	return WS_BINARY;
+}
+
 static uint8_t encode_channel_presence(const struct publication *p, struct json_out *o)
 {
 	json_put_lit(o, "{\"type\":\"presence_update\"");
@@ -229,6 +245,17 @@ static enum encoding channel_events_same(const struct publication *p)
 	return publication_is_event(p) ? ENC_CHANNEL_EVENTS : ENC_CHANNEL;
 }
 
+/* Bytes have one frame for both. */
+static enum encoding channel_binary_same(const struct publication *p)
+{
+	return p->kind == PUB_BINARY ? ENC_CHANNEL_BINARY : channel_same(p);
+}
+
+static enum encoding channel_events_binary_same(const struct publication *p)
+{
+	return p->kind == PUB_BINARY ? ENC_CHANNEL_BINARY : channel_events_same(p);
+}
+
 static enum encoding room_same(const struct publication *p)
 {
 	return ENC_ROOM;
@@ -247,6 +274,9 @@ static enum encoding raw_same(const struct publication *p)
 const struct encoding_ops encoding_table[ENC_COUNT] = {
 	[ENC_CHANNEL] = {"channel", encode_channel, channel_same},
 	[ENC_CHANNEL_EVENTS] = {"channel+events", encode_channel_events, channel_events_same},
+	[ENC_CHANNEL_BINARY] = {"channel+binary", encode_channel_binary, channel_binary_same},
+	[ENC_CHANNEL_EVENTS_BINARY] = {"channel+events+binary", encode_channel_events,
+				       channel_events_binary_same},
 	[ENC_ROOM] = {"room", encode_room, room_same},
 	[ENC_CHAT] = {"chat", encode_chat, chat_same},
 	[ENC_RAW] = {"raw", encode_raw, raw_same},

@@ -24,6 +24,8 @@ struct json_out;
 enum encoding {
 	ENC_CHANNEL,        /* channel words: message */
 	ENC_CHANNEL_EVENTS, /* channel words, with join and leave */
+	ENC_CHANNEL_BINARY, /* the same two, for who takes bytes as binary frames */
+	ENC_CHANNEL_EVENTS_BINARY,
 	ENC_ROOM,           /* room words: room_message, user_joined, user_left */
 	ENC_CHAT,           /* chat words: the relay's own type */
 	ENC_RAW,            /* protocol = relay: the sender's bytes as they came, no joins */
@@ -45,7 +47,7 @@ static inline enum encoding encoding_plain(uint8_t e)
 }
 
 struct encoding_ops {
-	const char *name; /* for the CLI: "channel", "channel+events", "room", "chat", "raw" */
+	const char *name; /* for the CLI */
 	/* Writes the message and returns the opcode of its frame, WS_TEXT or WS_BINARY. */
 	uint8_t (*encode)(const struct publication *p, struct json_out *out);
 	/* Encodings with the same text share one frame: the number of the first such, which is

@@ -104,6 +104,13 @@ static bool read_history(const struct request *r, struct hub_subscribe_args *a)
 	return true;
 }
 
+static enum encoding words_for(bool events, bool binary)
+{
+	if (binary)
+		return events ? ENC_CHANNEL_EVENTS_BINARY : ENC_CHANNEL_BINARY;
+	return events ? ENC_CHANNEL_EVENTS : ENC_CHANNEL;
+}
+
 static void subscribe_one(struct request *r, void *ctx, struct bytes channel)
 {
 	struct hub_subscribe_args a = *(struct hub_subscribe_args *)ctx;
@@ -123,13 +130,13 @@ static void subscribe_one(struct request *r, void *ctx, struct bytes channel)
 void proto_channel_subscribe(struct request *r)
 {
 	struct hub_subscribe_args a = {.space = r->ep->space_id, .ask = r->ask};
-	bool presence, events;
+	bool presence, events, binary;
 
 	if (!request_bool(r, FIELD_PRESENCE, &presence) ||
-	    !request_bool(r, FIELD_JOIN_LEAVE, &events) || !read_history(r, &a) ||
-	    !read_recover(r, &a))
+	    !request_bool(r, FIELD_JOIN_LEAVE, &events) ||
+	    !request_bool(r, FIELD_BINARY, &binary) || !read_history(r, &a) || !read_recover(r, &a))
 		return;
-	a.encoding = proto_encoding(r->c, events ? ENC_CHANNEL_EVENTS : ENC_CHANNEL);
+	a.encoding = proto_encoding(r->c, words_for(events, binary));
 	a.flags |= (presence ? HUB_SUB_PRESENCE : 0) | (events ? HUB_SUB_EVENTS : 0);
 	each_channel(r, subscribe_one, &a);
 }

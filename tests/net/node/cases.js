@@ -238,6 +238,25 @@ cases.what_is_no_message_is_told_so_and_nothing_else_happens = async ({native}) 
 	await c.quiet();
 };
 
+cases.bytes_come_as_bytes_to_who_takes_them = async ({native}) => {
+	const channel = `bytes-${crypto.randomUUID()}`;
+	const [text, ear] = [await native(`${base}/ws`), await native(`${base}/ws`)];
+	text.say({type: 'subscribe', channel});
+	await text.expect({type: 'subscribed'});
+	ear.say({type: 'subscribe', channel, binary: true});
+	await ear.expect({type: 'subscribed'});
+	const head = Buffer.from([1, channel.length, ...Buffer.from(channel)]), payload = crypto.randomBytes(5000);
+	for (let offset = 1; offset <= 3; offset++) {
+		text.socket.send(Buffer.concat([head, payload]));
+		await text.expect({type: 'message', offset, data: {base64: payload.toString('base64')}});
+		const {data, binary} = await ear.next();
+		const place = Buffer.alloc(8);
+		place.writeBigUInt64BE(BigInt(offset));
+		assert.ok(binary);
+		assert.deepEqual(data, Buffer.concat([head, place, payload]));
+	}
+};
+
 cases.rooms_tell_who_comes_speaks_and_goes = async ({native}) => {
 	const room = `room-${crypto.randomUUID()}`;
 	const [a, b, c] = [await native(`${base}/ws`), await native(`${base}/ws`), await native(`${base}/ws`)];

@@ -26,7 +26,7 @@ static const char *shown(const struct publication *p, enum encoding e)
 	text[o.n] = '\0';
 	if (opcode == WS_TEXT && e != ENC_RAW)
 		assert_int_equal(json_check(json_out_bytes(&o), NULL, NULL), JSON_OK);
-	else if (e != ENC_RAW)
+	else if (e != ENC_RAW && e != ENC_CHANNEL_BINARY)
 		fail_msg("opcode %u", opcode);
 	return text;
 }
@@ -182,6 +182,27 @@ TEST(encoding, binary_is_base64_in_text_words)
 	struct publication p = said(PUB_BINARY, "");
 	p.data = BYTES("\xff\xfe\xfd\xfb", 4);
 	assert_non_null(strstr(shown(&p, ENC_CHANNEL), "{\"base64\":\"//79+w==\"}"));
+}
+
+TEST(encoding, bytes_are_a_binary_frame_for_who_takes_them)
+{
+	static const uint8_t frame[] = "\1\5lobby\0\0\0\0\1\2\3\4\xff\0\xfe";
+	struct publication p = said(PUB_BINARY, "");
+	p.data = BYTES("\xff\0\xfe", 3);
+	p.offset = 0x01020304;
+	assert_non_null(shown(&p, ENC_CHANNEL_BINARY));
+	assert_memory_equal(text, frame, sizeof(frame)); /* shown() ends it with a zero */
+	assert_non_null(shown(&p, ENC_CHANNEL_EVENTS_BINARY));
+	assert_memory_equal(text, frame, sizeof(frame));
+	struct json_out o = JSON_OUT(text, sizeof(text));
+	assert_int_equal(encoding_table[ENC_CHANNEL_BINARY].encode(&p, &o), WS_BINARY);
+	/* all else is as for the others, and the same frame */
+	p = said(PUB_MESSAGE, "1");
+	assert_int_equal(encoding_table[ENC_CHANNEL_BINARY].same_as(&p), ENC_CHANNEL);
+	assert_int_equal(encoding_table[ENC_CHANNEL_EVENTS_BINARY].same_as(&p), ENC_CHANNEL);
+	p = said(PUB_JOIN, "");
+	assert_int_equal(encoding_table[ENC_CHANNEL_BINARY].same_as(&p), ENC_COUNT);
+	assert_int_equal(encoding_table[ENC_CHANNEL_EVENTS_BINARY].same_as(&p), ENC_CHANNEL_EVENTS);
 }
 
 TEST(encoding, bare_text_is_a_string_in_text_words)

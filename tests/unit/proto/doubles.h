@@ -222,6 +222,8 @@ static const char *encoding_word(uint8_t e)
 {
 	static const char *const word[] = {[ENC_CHANNEL] = "channel",
 					   [ENC_CHANNEL_EVENTS] = "channel+events",
+					   [ENC_CHANNEL_BINARY] = "channel+binary",
+					   [ENC_CHANNEL_EVENTS_BINARY] = "channel+events+binary",
 					   [ENC_ROOM] = "room",
 					   [ENC_CHAT] = "chat",
 					   [ENC_RAW] = "raw"};
