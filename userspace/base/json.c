@@ -486,3 +486,26 @@ bool json_iter_next(struct json_iter *it, struct json_value *e)
 	it->_rest = BYTES(p, (size_t)(s.end - p));
 	return true;
 }
+
+struct json_iter json_iter_object(struct bytes raw)
+{
+	assert(raw.n >= 2 && raw.p[0] == '{');
+	return (struct json_iter){{raw.p + 1, raw.n - 1}};
+}
+
+bool json_iter_member(struct json_iter *it, struct bytes *name, struct json_value *e)
+{
+	struct scan s = {.end = it->_rest.p + it->_rest.n, .max_depth = JSON_MAX_DEPTH};
+	const uint8_t *p = space(&s, it->_rest.p);
+	struct json_value key;
+
+	if (p == s.end || *p == '}')
+		return false;
+	p = value(&s, *p == ',' ? p + 1 : p, 0, &key);
+	p = p ? space(&s, p) : NULL;
+	p = p ? value(&s, p + 1, 0, e) : NULL; /* behind the colon */
+	assert(p && "json_iter_object() wants a value that a scan has returned");
+	*name = key.raw;
+	it->_rest = BYTES(p, (size_t)(s.end - p));
+	return true;
+}

@@ -105,6 +105,10 @@ struct json_iter {
 };
 struct json_iter json_iter_array(struct bytes raw);
 bool json_iter_next(struct json_iter *it, struct json_value *e);
+/* for (struct json_iter it = json_iter_object(v.raw); json_iter_member(&it, &name, &e);)
+ * Names as they are written, quotes and escapes included; all of them, also one that comes twice. */
+struct json_iter json_iter_object(struct bytes raw);
+bool json_iter_member(struct json_iter *it, struct bytes *name, struct json_value *e);
 
 /* ---- writing ----
  *

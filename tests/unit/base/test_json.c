@@ -529,6 +529,27 @@ TEST(json, arrays_are_walked_element_by_element)
 	assert_false(json_iter_next(&it, &e));
 }
 
+TEST(json, objects_are_walked_member_by_member)
+{
+	static const char *const want[][2] = {{"\"a\"", "1"},
+					      {"\"b\\u0063,:}\"", "{\"x\":[2]}"},
+					      {"\"a\"", "\":\""},
+					      {"\"\"", "[]"}};
+	struct json_iter it = json_iter_object(
+		BYTES_LIT("{ \"a\" :1,\"b\\u0063,:}\": {\"x\":[2]} ,\n\"a\":\":\",\"\":[] }"));
+	struct json_value e;
+	struct bytes name;
+	size_t n = 0;
+
+	for (; json_iter_member(&it, &name, &e); n++) {
+		assert_true(bytes_eq(name, bytes_str(want[n][0])));
+		assert_true(bytes_eq(e.raw, bytes_str(want[n][1])));
+	}
+	assert_int_equal(n, ARRAY_SIZE(want));
+	it = json_iter_object(BYTES_LIT("{ }"));
+	assert_false(json_iter_member(&it, &name, &e));
+}
+
 TEST(json, answers_are_written_with_commas_where_they_belong)
 {
 	uint8_t buf[256];
