@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A client's certificate, and the name in it. The first byte says which kind of name. What is taken must be a user id. */
+/* A client's certificate, and the name in it. The first byte says which kind of name. What is taken must be a user id, and the
+ * organisations beside it roles. */
 #include <assert.h>
 #include <openssl/x509.h>
 
@@ -22,6 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		assert(!ok || name_valid(user, IDENTITY_USER_MAX));
 		assert(!ok || how == CONFIG_CLIENT_URI || how == CONFIG_CLIENT_SUBJECT ||
 		       memchr(user.p, ':', user.n) == NULL);
+		assert(who.n_roles <= IDENTITY_ROLES && (ok || who.n_roles == 0));
+		for (uint32_t i = 0; i < who.n_roles; i++)
+			assert(name_valid(BYTES(who.role[i], who.role_n[i]), IDENTITY_ROLE_MAX));
 	}
 	X509_free(x);
 	return 0;

@@ -19,7 +19,7 @@
 #include "worker/worker.h"
 
 /* A row never takes more: a page ends while there is room for one. */
-#define ROW_MAX    2048
+#define ROW_MAX    2560
 #define PURGE_SCAN 16384u /* messages, and entries of the table, looked at for one page */
 #define SLOTS_SCAN 65536u /* slots of slab or channel table looked at for one page */
 
@@ -138,6 +138,11 @@ static void put_user(struct json_out *o, const struct worker *w, const struct co
 		snprintf(hex + 2 * i, 3, "%02x", who.certificate[i]);
 	json_key_str(o, "user", who.user);
 	json_key_str(o, "client_certificate", bytes_str(hex));
+	json_key(o, "roles");
+	json_put_open(o, '[');
+	for (uint32_t i = 0; i < who.n_roles; i++)
+		json_put_str(o, who.role[i]);
+	json_put_close(o, ']');
 }
 
 static void put_conn(struct json_out *o, const struct worker *w, const struct conn *c)

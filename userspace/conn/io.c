@@ -115,7 +115,14 @@ static bool uncork(struct worker *w, struct conn *c)
 static bool identify(struct worker *w, struct conn *c)
 {
 	const struct tls_client *who = tls_client(w);
-	return who->n == 0 || identity_set(w, c, who->sha256, BYTES(who->user, who->n));
+	struct identity id = {
+		.user = BYTES(who->user, who->n),
+		.certificate = who->sha256,
+		.n_roles = who->n_roles,
+	};
+	for (uint32_t i = 0; i < who->n_roles; i++)
+		id.role[i] = BYTES(who->role[i], who->role_n[i]);
+	return who->n == 0 || identity_set(w, c, &id);
 }
 
 /* `in` begins at a record. Keeps an unfinished one. */

@@ -197,10 +197,36 @@ static bool alternative(X509 *leaf, int type, struct tls_client *who)
 	return ok;
 }
 
+static void add_role(struct tls_client *who, struct bytes name)
+{
+	if (!name_valid(name, IDENTITY_ROLE_MAX) || who->n_roles == IDENTITY_ROLES)
+		return;
+	for (uint32_t i = 0; i < who->n_roles; i++)
+		if (bytes_eq(BYTES(who->role[i], who->role_n[i]), name))
+			return;
+	memcpy(who->role[who->n_roles], name.p, name.n);
+	who->role_n[who->n_roles++] = (uint8_t)name.n;
+}
+
+/* As in Kubernetes: each O of the subject is a group that he is in. */
+static void roles(X509 *leaf, struct tls_client *who)
+{
+	X509_NAME *subject = X509_get_subject_name(leaf);
+	int at = -1;
+	while ((at = X509_NAME_get_index_by_NID(subject, NID_organizationName, at)) >= 0) {
+		uint8_t *text = NULL;
+		int n = ASN1_STRING_to_UTF8(
+			&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+		add_role(who, BYTES(text, n > 0 ? (size_t)n : 0));
+		OPENSSL_free(text);
+	}
+}
+
 bool tls_clients_name(X509 *leaf, enum config_client_identity how, struct tls_client *who)
 {
 	bool ok = false;
 	who->n = 0;
+	who->n_roles = 0;
 	switch (how) {
 	case CONFIG_CLIENT_CN: ok = common_name(leaf, who); break;
 	case CONFIG_CLIENT_SUBJECT: ok = subject(leaf, who); break;
@@ -210,6 +236,8 @@ bool tls_clients_name(X509 *leaf, enum config_client_identity how, struct tls_cl
 	}
 	if (!ok || !X509_digest(leaf, EVP_sha256(), who->sha256, NULL))
 		who->n = 0;
+	if (who->n > 0)
+		roles(leaf, who);
 	ERR_clear_error();
 	return who->n > 0;
 }
@@ -342,6 +370,7 @@ bool tls_clients_who(const struct tls_clients *k, SSL *ssl, struct tls_client *w
 {
 	const struct config_listener *l = SSL_get_app_data(ssl);
 	who->n = 0;
+	who->n_roles = 0;
 	if (k->store == NULL || shown_bytes(ssl) == 0)
 		return true;
 	if (SSL_session_reused(ssl))

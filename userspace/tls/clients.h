@@ -40,7 +40,8 @@ void tls_clients_tell(struct worker *w, const struct conn *c);
 /* The handshake is over: who it was (who->n 0: nobody has said). False: a session's certificate is not
  * good any more, an alert is on its way. */
 bool tls_clients_who(const struct tls_clients *k, SSL *ssl, struct tls_client *who);
-/* Whose certificate it is: fills `who`. False: it has no name of that kind that could be a user id. */
+/* Whose certificate it is: fills `who`, with the organisations of its subject as his roles (at most
+ * IDENTITY_ROLES, each once; what could be no role is none). False: it has no name of that kind that could be a user id. */
 bool tls_clients_name(X509 *leaf, enum config_client_identity how, struct tls_client *who);
 
 #endif

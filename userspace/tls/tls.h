@@ -132,6 +132,9 @@ struct tls_client {
 	uint8_t sha256[32];
 	uint8_t user[IDENTITY_USER_MAX];
 	size_t n; /* of user; 0: he has shown none */
+	uint32_t n_roles;
+	uint8_t role[IDENTITY_ROLES][IDENTITY_ROLE_MAX];
+	uint8_t role_n[IDENTITY_ROLES]; /* bytes of each */
 };
 const struct tls_client *tls_client(const struct worker *w);
 

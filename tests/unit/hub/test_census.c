@@ -126,7 +126,9 @@ TEST(census, users_are_told_by_name_and_connections_one_by_one)
 	struct client *cl[] = {client_open(0), client_open(1), client_open(1)};
 	char want[128];
 	for (unsigned i = 0; i < 2; i++)
-		assert_true(identity_set(cl[i]->w, cl[i]->c, digest, BYTES_LIT("alice")));
+		assert_true(identity_set(cl[i]->w, cl[i]->c,
+					 &(struct identity){.user = BYTES_LIT("alice"),
+							    .certificate = digest}));
 	for (unsigned i = 0; i < 3; i++)
 		client_subscribe_as(cl[i], "c", i == 2 ? ENC_ROOM : ENC_CHANNEL, 0);
 	world_settle();

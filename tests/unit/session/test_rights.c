@@ -80,7 +80,9 @@ TEST(rights, a_user_hears_what_is_his_and_publishes_there_no_more_than_others)
 	struct worker w = {.identities = pool_new(1 << 20)};
 	struct conn c = {0};
 
-	assert_true(identity_set(&w, &c, certificate, BYTES_LIT("alice")));
+	assert_true(identity_set(&w, &c,
+				 &(struct identity){.user = BYTES_LIT("alice"),
+						    .certificate = certificate}));
 	may_all(&w, &c, "user:alice", SESSION_OK, SESSION_FORBIDDEN);
 	may_all(&w, &c, "user:alic", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
 	may_all(&w, &c, "user:alice2", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
@@ -88,6 +90,29 @@ TEST(rights, a_user_hears_what_is_his_and_publishes_there_no_more_than_others)
 	may_all(&w, &c, "lobby", SESSION_OK, SESSION_OK);
 	identity_forget(&w, &c);
 	may_all(&w, &c, "user:alice", SESSION_FORBIDDEN, SESSION_FORBIDDEN);
+	pool_free(w.identities);
+}
+
+TEST(rights, roles_are_kept_beside_the_user)
+{
+	static const uint8_t certificate[32] = {7};
+	char longest[IDENTITY_USER_MAX];
+	struct worker w = {.identities = pool_new(1 << 20)};
+	struct conn c = {0};
+	struct identity in = {.certificate = certificate, .user = BYTES(longest, sizeof(longest))};
+	struct identity out;
+
+	memset(longest, 'x', sizeof(longest));
+	for (uint32_t i = 0; i < IDENTITY_ROLES; i++)
+		in.role[in.n_roles++] = BYTES(longest + i, IDENTITY_ROLE_MAX - i);
+	assert_true(identity_set(&w, &c, &in));
+	assert_true(identity_get(&w, &c, &out));
+	assert_memory_equal(out.certificate, certificate, 32);
+	assert_true(bytes_eq(out.user, in.user));
+	assert_int_equal(out.n_roles, IDENTITY_ROLES);
+	for (uint32_t i = 0; i < IDENTITY_ROLES; i++)
+		assert_true(bytes_eq(out.role[i], in.role[i]));
+	identity_forget(&w, &c);
 	pool_free(w.identities);
 }
 

@@ -93,6 +93,38 @@ TEST(clients, a_common_name_is_utf8_whatever_it_was_written_in)
 	assert_true(takes(CONFIG_CLIENT_CN, "Alice B"));
 }
 
+static void role_is(unsigned i, const char *want)
+{
+	assert_true(bytes_eq(BYTES(who.role[i], who.role_n[i]), bytes_str(want)));
+}
+
+TEST(clients, the_organisations_are_roles)
+{
+	static const char longest[] =
+		"1234567890123456789012345678901234567890123456789012345678901234x";
+	begin();
+	cn("alice");
+	assert_true(takes(CONFIG_CLIENT_CN, "alice"));
+	assert_int_equal(who.n_roles, 0);
+	entry(NID_organizationName, V_ASN1_UTF8STRING, "ops", 3);
+	entry(NID_organizationName, V_ASN1_UTF8STRING, "a\0b", 3); /* none */
+	entry(NID_organizationName, V_ASN1_UTF8STRING, "ops", 3);  /* once is enough */
+	entry(NID_organizationName, V_ASN1_T61STRING, "S\xf6hne", 5);
+	entry(NID_organizationName, V_ASN1_UTF8STRING, longest, 64);
+	assert_true(takes(CONFIG_CLIENT_CN, "alice"));
+	assert_int_equal(who.n_roles, 3);
+	role_is(0, "ops");
+	role_is(1, "S\xc3\xb6hne");
+	assert_int_equal(who.role_n[2], 64);
+	entry(NID_organizationName, V_ASN1_UTF8STRING, "d", 1);
+	entry(NID_organizationName, V_ASN1_UTF8STRING, "e", 1);
+	assert_true(takes(CONFIG_CLIENT_CN, "alice"));
+	assert_int_equal(who.n_roles, 4); /* the first of them */
+	role_is(3, "d");
+	assert_true(refuses(CONFIG_CLIENT_DNS));
+	assert_int_equal(who.n_roles, 0);
+}
+
 TEST(clients, what_is_no_user_id_is_refused_and_not_mended)
 {
 	static const struct bytes bad[] = {
