@@ -112,8 +112,18 @@ static size_t pack(struct input *in, uint8_t *at)
 		.data = bytes_str(values[next(in) % ARRAY_SIZE(values)]),
 		.sender = {.worker = next(in) % 3, .index = next(in), .gen = next(in)},
 		.offset = next(in),
-		.id = BYTES("12345678", next(in) % 9),
 	};
+	uint8_t id = next(in);
+	p.id = BYTES("12345678", id % 9);
+	struct expression x;
+	struct expression_error e;
+	uint8_t to[EXPRESSION_MAX];
+	char text[128];
+	if (id & 0x80) {
+		snprintf(text, sizeof(text), "any(%.*s,role:r) except(b)", BYTES_FMT(p.channel));
+		if (expression_from_text(bytes_str(text), &x, &e))
+			p.to = expression_pack(&x, to);
+	}
 	if (p.kind == PUB_RELAY)
 		p.relay = BYTES_LIT("chat");
 	if (p.kind == PUB_JOIN || p.kind == PUB_LEAVE)

@@ -60,9 +60,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			at += parts[i].n;
 		}
 		MUST(at == n && publication_unpack(BYTES(out, n), &again));
-		MUST(bytes_eq(p.data, again.data) && bytes_eq(p.channel, again.channel) &&
-		     bytes_eq(p.from, again.from) && bytes_eq(p.ask, again.ask) &&
-		     p.kind == again.kind && p.offset == again.offset);
+		MUST(bytes_eq(p.to, again.to) && bytes_eq(p.data, again.data) &&
+		     bytes_eq(p.channel, again.channel) && bytes_eq(p.from, again.from) &&
+		     bytes_eq(p.ask, again.ask) && p.kind == again.kind &&
+		     p.offset == again.offset);
 		if (n == size)
 			MUST(memcmp(in, out, n) == 0);
 		free(out);

@@ -44,8 +44,8 @@ struct request *request_new(uint8_t type, const struct engine_who *who,
 
 struct request *request_new_publish(const struct publication *p, bool data)
 {
-	size_t n =
-		p->channel.n + p->relay.n + p->from.n + p->ask.n + p->id.n + (data ? p->data.n : 0);
+	size_t n = p->channel.n + p->relay.n + p->from.n + p->ask.n + p->id.n +
+		   (data ? p->to.n + p->data.n : 0);
 	struct request *r = make(MSG_PUBLISH, n);
 	if (r == NULL)
 		return NULL;
@@ -53,12 +53,13 @@ struct request *request_new_publish(const struct publication *p, bool data)
 	r->pub = *p;
 	r->has_data = data;
 	if (!data)
-		r->pub.data.n = 0;
+		r->pub.to.n = r->pub.data.n = 0;
 	keep(&r->pub.channel, &at);
 	keep(&r->pub.relay, &at);
 	keep(&r->pub.from, &at);
 	keep(&r->pub.ask, &at);
 	keep(&r->pub.id, &at);
+	keep(&r->pub.to, &at);
 	keep(&r->pub.data, &at);
 	return r;
 }

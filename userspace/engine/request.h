@@ -17,7 +17,7 @@ struct request {
 	uint32_t seq; /* once sent; 0: no answer will come */
 	uint8_t type; /* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, MSG_RECALL, MSG_PUBLISH */
 	bool sent;
-	bool has_data;  /* MSG_PUBLISH: pub.data is here, it can be sent (again) */
+	bool has_data;  /* MSG_PUBLISH: pub.to and data are here, it can be sent (again) */
 	uint32_t bytes; /* of memory */
 	union {
 		struct {

@@ -110,6 +110,37 @@ static enum hub_outcome home_event(struct worker *w, struct publication *p, uint
 	return home_publish(w, p, joiner);
 }
 
+/* The same with an expression: any worker may have somebody whom it means, and each evaluates it for itself. */
+static enum hub_outcome home_publish_to(struct worker *w, struct publication *p)
+{
+	const struct engine *e = w->engine;
+	struct mailbox_set to = {0};
+	struct publication_head head;
+	struct bytes parts[PUBLICATION_PARTS];
+	bool others = false;
+	p->timestamp_ms = w->wall_ms;
+	p->offset = p->epoch = 0;
+	for (unsigned k = 0; k < e->n_peers; k++)
+		if (k != w->id && e->peer[k].up) {
+			mailbox_set_add(&to, k);
+			others = true;
+		}
+	if (fanout_full(w))
+		return HUB_OVERLOADED;
+	publication_pack(p, &head, parts);
+	if (others && mailbox_send_many(w->mailbox, &to, MSG_DELIVER, 0, parts, PUBLICATION_PARTS,
+					MAILBOX_MAY_REFUSE) != MAILBOX_OK)
+		return HUB_OVERLOADED;
+	hub_on_deliver(w, p);
+	return HUB_OK;
+}
+
+/* Of somebody who speaks. */
+static enum hub_outcome home_say(struct worker *w, struct publication *p)
+{
+	return p->to.n > 0 ? home_publish_to(w, p) : home_publish(w, p, CONN_NONE);
+}
+
 static struct dedupe_id id_of(const struct worker *w, const struct publication *p)
 {
 	uint8_t text[sizeof(p->space) + 3 + CHANNEL_NAME_MAX + PUBLICATION_FROM_MAX +
@@ -140,7 +171,7 @@ static enum hub_outcome take(struct worker *w, struct publication *p)
 	if (publication_is_event(p)) /* who left while his home was down */
 		return home_event(w, p, CONN_NONE);
 	if (p->id.n == 0)
-		return home_publish(w, p, CONN_NONE);
+		return home_say(w, p);
 	struct dedupe *d = &w->engine->taken;
 	struct dedupe_id id = id_of(w, p);
 	const struct dedupe_place *before = dedupe_find(d, id, w->now_ns);
@@ -150,7 +181,7 @@ static enum hub_outcome take(struct worker *w, struct publication *p)
 		p->offset = before->offset;
 		return HUB_OK;
 	}
-	enum hub_outcome outcome = home_publish(w, p, CONN_NONE);
+	enum hub_outcome outcome = home_say(w, p);
 	if (outcome == HUB_OK)
 		dedupe_add(d, id, (struct dedupe_place){p->epoch, p->offset}, w->now_ns);
 	return outcome;

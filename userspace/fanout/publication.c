@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* publication.c - a publication as the bytes that cross workers.
  *
- *   ┌ head, 48 bytes ┬ channel ┬ relay ┬ from ┬ ask ┬ id ┬ data ┐
+ *   ┌ head, 48 bytes ┬ channel ┬ relay ┬ from ┬ ask ┬ id ┬ to ┬ data ┐
  *
  * Packing copies nothing: the mailbox takes parts. Unpacking believes nothing: what is
  * spliced into the text of other people's messages (data, ask) is proved to be JSON
@@ -20,6 +20,7 @@ void publication_pack(const struct publication *p, struct publication_head *head
 	assert(p->channel.n >= 1 && p->channel.n <= CHANNEL_NAME_MAX);
 	assert(p->relay.n <= PUBLICATION_TYPE_MAX && p->from.n <= PUBLICATION_FROM_MAX);
 	assert(p->id.n <= PUBLICATION_ID_MAX);
+	assert(p->to.n <= EXPRESSION_MAX && p->to.n % 8 == 0);
 	assert(p->ask.n <= PUBLICATION_ASK_MAX && p->data.n <= PUBLICATION_DATA_MAX);
 	assert(p->kind < PUB_KINDS && (p->flags & ~PUB_FLAGS) == 0);
 	*head = (struct publication_head){
@@ -38,6 +39,7 @@ void publication_pack(const struct publication *p, struct publication_head *head
 		.from_n = (uint8_t)p->from.n,
 		.ask_n = (uint8_t)p->ask.n,
 		.id_n = (uint8_t)p->id.n,
+		.to_8 = (uint8_t)(p->to.n / 8),
 	};
 	parts[0] = BYTES(head, sizeof(*head));
 	parts[1] = p->channel;
@@ -45,13 +47,14 @@ void publication_pack(const struct publication *p, struct publication_head *head
 	parts[3] = p->from;
 	parts[4] = p->ask;
 	parts[5] = p->id;
-	parts[6] = p->data;
+	parts[6] = p->to;
+	parts[7] = p->data;
 }
 
 size_t publication_packed_bytes(const struct publication *p)
 {
 	return sizeof(struct publication_head) + p->channel.n + p->relay.n + p->from.n + p->ask.n +
-	       p->id.n + p->data.n;
+	       p->id.n + p->to.n + p->data.n;
 }
 
 static bool head_good(const struct publication_head *h)
@@ -60,7 +63,7 @@ static bool head_good(const struct publication_head *h)
 	       h->channel_n <= CHANNEL_NAME_MAX && h->relay_n <= PUBLICATION_TYPE_MAX &&
 	       (h->relay_n > 0) == (h->kind == PUB_RELAY) && h->from_n <= PUBLICATION_FROM_MAX &&
 	       h->ask_n <= PUBLICATION_ASK_MAX && h->data_n <= PUBLICATION_DATA_MAX &&
-	       h->id_n <= PUBLICATION_ID_MAX && h->_zero[0] == 0;
+	       h->id_n <= PUBLICATION_ID_MAX && h->to_8 <= EXPRESSION_MAX / 8;
 }
 
 static bool is_json(struct bytes *text, enum json_type *type)
@@ -104,6 +107,16 @@ static bool ask_good(struct publication *p)
 	       (is_json(&p->ask, &type) && (type == JSON_IS_STRING || type == JSON_IS_NUMBER));
 }
 
+/* It is labelled by its first name, and nobody comes or goes by it. */
+static bool to_good(const struct publication *p)
+{
+	struct expression x;
+	uint8_t label[EXPRESSION_NAME_MAX];
+	return p->to.n == 0 ||
+	       (expression_unpack(p->to, &x) && !publication_is_event(p) && p->offset == 0 &&
+		bytes_eq(expression_label(expression_lead(&x), label), p->channel));
+}
+
 void publication_read(struct bytes in, struct publication *p)
 {
 	const struct publication_head *h = (const void *)in.p;
@@ -124,7 +137,8 @@ void publication_read(struct bytes in, struct publication *p)
 	p->from = BYTES(at += h->relay_n, h->from_n);
 	p->ask = BYTES(at += h->from_n, h->ask_n);
 	p->id = BYTES(at += h->ask_n, h->id_n);
-	p->data = BYTES(at += h->id_n, h->data_n);
+	p->to = BYTES(at += h->id_n, h->to_8 * 8u);
+	p->data = BYTES(at += p->to.n, h->data_n);
 	assert(at + h->data_n == in.p + in.n);
 }
 
@@ -134,8 +148,9 @@ bool publication_unpack(struct bytes in, struct publication *p)
 	if (in.n < sizeof(*h) || !head_good(h))
 		return false;
 	size_t rest = in.n - sizeof(*h);
-	if (rest != (size_t)h->channel_n + h->relay_n + h->from_n + h->ask_n + h->id_n + h->data_n)
+	if (rest != (size_t)h->channel_n + h->relay_n + h->from_n + h->ask_n + h->id_n +
+			    h->to_8 * 8u + h->data_n)
 		return false;
 	publication_read(in, p);
-	return utf8_valid(p->channel) && ask_good(p) && data_good(p);
+	return utf8_valid(p->channel) && to_good(p) && ask_good(p) && data_good(p);
 }

@@ -3,6 +3,10 @@
  * data, timestamp, offset} (DESIGN.md 6). How each encoding shows it to a client
  * is fanout/encoding.c's business.
  *
+ * With `to`, a packed expression, it goes to those whom that means (hub/select.h) instead of to a
+ * channel's subscribers. `channel` is then the label of its first positive name, whose home gives it its place
+ * in order; it is not kept and has no offset: history is what all subscribers of a channel have heard.
+ *
  * The slices are borrowed. publication_pack() makes the bytes that cross workers;
  * publication_unpack() checks every length, every bound and that what will be spliced
  * into JSON is JSON, and gives slices into those bytes. */
@@ -13,6 +17,7 @@
 #include "config/config.h"
 #include "conn/conn.h"
 #include "conn/identity.h"
+#include "hub/expression.h"
 
 #define CHANNEL_NAME_MAX     100
 #define PUBLICATION_FROM_MAX IDENTITY_USER_MAX /* a user id or the text of a client id */
@@ -50,6 +55,7 @@ struct publication {
 	struct bytes data;
 	struct bytes ask;       /* the sender's request id as it wrote it (raw JSON), or empty */
 	struct bytes id;        /* its messageId, or empty; only on the way to its home */
+	struct bytes to;        /* hub/expression.h, or empty: all subscribers of `channel` */
 	struct conn_ref sender; /* worker is meaningless when gen is 0 */
 	uint64_t timestamp_ms;  /* given by the engine */
 	uint64_t offset;        /* given by the engine; 0: none */
@@ -62,10 +68,11 @@ static inline bool publication_is_event(const struct publication *p)
 	return p->kind == PUB_JOIN || p->kind == PUB_LEAVE || p->kind == PUB_PRESENCE;
 }
 
-/* Those, and what its sender called ephemeral, take no place in the order of offsets. */
+/* Those, what its sender called ephemeral, and what is not for all of the channel take no place in the order of
+ * offsets. */
 static inline bool publication_is_kept(const struct publication *p)
 {
-	return !publication_is_event(p) && !(p->flags & PUB_F_EPHEMERAL);
+	return !publication_is_event(p) && !(p->flags & PUB_F_EPHEMERAL) && p->to.n == 0;
 }
 
 /* The fixed part of the packed form, in the machine's own byte order: it never leaves it. */
@@ -77,11 +84,11 @@ struct publication_head {
 	uint16_t space;
 	uint8_t kind, flags;
 	uint8_t channel_n, relay_n, from_n, ask_n, id_n;
-	uint8_t _zero[1];
+	uint8_t to_8; /* in eighths of bytes */
 };
 static_assert(sizeof(struct publication_head) == 48, "no hidden bytes");
 
-#define PUBLICATION_PARTS 7
+#define PUBLICATION_PARTS 8
 /* The packed form as parts to be sent one behind the other. *head is the caller's, and like the
  * slices of p must live until they are sent. */
 void publication_pack(const struct publication *p, struct publication_head *head,

@@ -19,6 +19,7 @@
 #include "engine/engine.h"
 #include "fanout/fanout.h"
 #include "hub/members.h"
+#include "hub/select.h"
 #include "hub/subs.h"
 #include "hub/table.h"
 #include "proto/proto.h"
@@ -43,23 +44,31 @@ static_assert(sizeof(struct channel) == sizeof(struct channel_entry), "is one of
 
 struct hub {
 	struct channel_table channels;
-	uint32_t rest_at;    /* the next entry that hub_rest() looks at */
+	struct channel_table groups; /* likewise: of users and roles, without refs */
+	uint32_t rest_at;    /* the next entry that hub_rest() looks at, groups behind channels */
 	uint32_t rest_ticks; /* calls in this round */
 };
 
 struct hub *hub_new(struct worker *w)
 {
 	struct hub *h = calloc(1, sizeof(*h));
-	if (h != NULL && !channel_table_init(&h->channels)) {
-		free(h);
+	if (h == NULL)
 		return NULL;
-	}
-	return h;
+	if (channel_table_init(&h->channels) && channel_table_init(&h->groups))
+		return h;
+	channel_table_fini(&h->channels);
+	free(h);
+	return NULL;
 }
 
 static struct channel *channel_at(const struct hub *h, uint32_t number)
 {
 	return (struct channel *)channel_table_at(&h->channels, number);
+}
+
+static struct channel *group_at(const struct hub *h, uint32_t number)
+{
+	return (struct channel *)channel_table_at(&h->groups, number);
 }
 
 void hub_free(struct hub *h)
@@ -69,7 +78,11 @@ void hub_free(struct hub *h)
 	for (uint32_t i = 0; i < h->channels.high; i++)
 		if (channel_at(h, i)->key.n > 0)
 			members_fini(&channel_at(h, i)->members);
+	for (uint32_t i = 0; i < h->groups.high; i++)
+		if (group_at(h, i)->key.n > 0)
+			members_fini(&group_at(h, i)->members);
 	channel_table_fini(&h->channels);
+	channel_table_fini(&h->groups);
 	free(h);
 }
 
@@ -121,6 +134,89 @@ static struct conn_ref ref_of(const struct worker *w, const struct conn *c)
 {
 	return (struct conn_ref){
 		.worker = (uint16_t)w->id, .index = conn_index(&w->slab, c), .gen = c->gen};
+}
+
+/* ── groups ── */
+
+struct members *hub_channel(const struct worker *w, uint16_t space, struct bytes channel)
+{
+	uint32_t number = find(w, space, channel);
+	return number != CHANNEL_NONE ? &channel_at(w->hub, number)->members : NULL;
+}
+
+struct members *hub_group(const struct worker *w, uint16_t space, struct bytes name)
+{
+	uint32_t number =
+		channel_table_find(&w->hub->groups, hub_hash(w, space, name), space, name);
+	return number != CHANNEL_NONE ? &group_at(w->hub, number)->members : NULL;
+}
+
+static bool group_join(struct worker *w, uint16_t space, struct bytes name, uint32_t index,
+		       uint8_t encoding)
+{
+	struct channel_table *t = &w->hub->groups;
+	uint32_t hash = hub_hash(w, space, name);
+	uint32_t number = channel_table_find(t, hash, space, name);
+	if (number == CHANNEL_NONE)
+		number = channel_table_add(t, hash, space, name);
+	if (number == CHANNEL_NONE)
+		return false;
+	struct members *m = &group_at(w->hub, number)->members;
+	if (members_put(m, index, encoding))
+		return true;
+	if (m->n == 0)
+		channel_table_remove(t, number);
+	return false;
+}
+
+/* A group goes with its last. */
+static void group_leave(struct worker *w, uint16_t space, struct bytes name, uint32_t index)
+{
+	struct channel_table *t = &w->hub->groups;
+	uint32_t number = channel_table_find(t, hub_hash(w, space, name), space, name);
+	if (number == CHANNEL_NONE)
+		return;
+	struct members *m = &group_at(w->hub, number)->members;
+	members_remove(m, index);
+	if (m->n > 0)
+		return;
+	members_fini(m);
+	channel_table_remove(t, number);
+}
+
+/* The i-th group of somebody: his user id, then his roles. */
+static struct bytes group_name(const struct identity *who, uint32_t i, uint8_t text[])
+{
+	struct expression_name it = {
+		.kind = i == 0 ? EXPRESSION_USER : EXPRESSION_ROLE,
+		.name = i == 0 ? who->user : who->role[i - 1],
+	};
+	return expression_label(&it, text);
+}
+
+static void leave_groups(struct worker *w, const struct conn *c)
+{
+	uint8_t text[EXPRESSION_NAME_MAX];
+	struct identity who;
+	if (!identity_get(w, c, &who))
+		return;
+	for (uint32_t i = 0; i <= who.n_roles; i++)
+		group_leave(w, w->cfg->endpoints[c->endpoint].space_id, group_name(&who, i, text),
+			    conn_index(&w->slab, c));
+}
+
+bool hub_enter(struct worker *w, struct conn *c)
+{
+	uint8_t text[EXPRESSION_NAME_MAX];
+	struct identity who;
+	if (!identity_get(w, c, &who))
+		return true;
+	for (uint32_t i = 0; i <= who.n_roles; i++)
+		if (!group_join(w, w->cfg->endpoints[c->endpoint].space_id,
+				group_name(&who, i, text), conn_index(&w->slab, c),
+				proto_own_encoding(w, c)))
+			return false;
+	return true;
 }
 
 /* ── from the protocol ── */
@@ -249,6 +345,7 @@ static void leave(struct worker *w, struct conn *c, const struct session_name *n
 
 void hub_leave_all(struct worker *w, struct conn *c)
 {
+	leave_groups(w, c);
 	if (c->sub_count == 0)
 		return;
 	struct session_name name;
@@ -433,15 +530,33 @@ void hub_on_unsubscribed(struct worker *w, const struct conn_ref *who, uint16_t 
 	fanout_after(w, lane, who, say_unsubscribed, answer_bytes(&ans, channel, ask));
 }
 
+/* Who does not hear it: its sender, if it is of this worker. CONN_NONE: nobody is left out. */
+static uint32_t unheard(const struct worker *w, const struct publication *p)
+{
+	bool own = p->flags & PUB_F_NO_ECHO && p->sender.gen != 0 && p->sender.worker == w->id &&
+		   conn_deref(&w->slab, p->sender.index, p->sender.gen) != NULL;
+	return own ? p->sender.index : CONN_NONE;
+}
+
+/* In the lane of the name that they hear it by: a channel's `unsubscribed` does not overtake it. This adds to
+ * the batch or queues a cursor; it ends nobody. */
+static void deliver_part(void *ctx, const struct publication *q, const struct fanout_part *parts,
+			 unsigned n)
+{
+	struct worker *w = ctx;
+	fanout_deliver(w, hub_hash(w, q->space, q->channel), q, parts, n);
+}
+
 void hub_on_deliver(struct worker *w, const struct publication *p)
 {
+	uint32_t except = unheard(w, p);
+	if (p->to.n > 0) {
+		select_recipients(w, p, except, deliver_part, w);
+		return;
+	}
 	uint32_t number = find(w, p->space, p->channel);
 	if (number == CHANNEL_NONE)
 		return;
-	uint32_t except = CONN_NONE;
-	if (p->flags & PUB_F_NO_ECHO && p->sender.gen != 0 && p->sender.worker == w->id &&
-	    conn_deref(&w->slab, p->sender.index, p->sender.gen) != NULL)
-		except = p->sender.index;
 	struct channel *ch = channel_at(w->hub, number);
 	struct fanout_part parts[ENC_SETS];
 	uint32_t few[FANOUT_FEW];
@@ -518,14 +633,16 @@ void hub_rest(struct hub *h)
 	unsigned works = 0;
 	h->rest_ticks++;
 	for (uint32_t n = 0; n < REST_LOOKS && works < REST_WORKS; n++, h->rest_at++) {
-		if (h->rest_at >= h->channels.high) {
+		if (h->rest_at >= h->channels.high + h->groups.high) {
 			if (h->rest_ticks < REST_EVERY)
 				return;
 			h->rest_at = h->rest_ticks = 0;
-			if (h->channels.high == 0)
+			if (h->channels.high + h->groups.high == 0)
 				return;
 		}
-		struct channel *ch = channel_at(h, h->rest_at);
+		struct channel *ch = h->rest_at < h->channels.high ?
+					     channel_at(h, h->rest_at) :
+					     group_at(h, h->rest_at - h->channels.high);
 		if (ch->key.n > 0)
 			works += members_rest(&ch->members);
 	}
@@ -538,9 +655,13 @@ uint32_t hub_channel_count(const struct hub *h)
 
 size_t hub_memory(const struct hub *h)
 {
-	size_t n = sizeof(*h) + channel_table_memory(&h->channels);
+	size_t n =
+		sizeof(*h) + channel_table_memory(&h->channels) + channel_table_memory(&h->groups);
 	for (uint32_t i = 0; i < h->channels.high; i++)
 		if (channel_at(h, i)->key.n > 0)
 			n += members_memory(&channel_at(h, i)->members);
+	for (uint32_t i = 0; i < h->groups.high; i++)
+		if (group_at(h, i)->key.n > 0)
+			n += members_memory(&group_at(h, i)->members);
 	return n;
 }

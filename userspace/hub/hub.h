@@ -23,6 +23,7 @@
 struct worker;
 struct hub;
 struct member;
+struct members;
 
 struct hub *hub_new(struct worker *w);
 void hub_free(struct hub *h);
@@ -55,6 +56,10 @@ struct hub_subscribe_args {
 };
 #define HUB_ASK_MAX PUBLICATION_ASK_MAX
 
+/* The conn has become OPEN. Who is known is from now on in the groups of his user id and of his roles: sets of this
+ * worker alone, without home and order, that expressions name. False: no memory, it must not stay. */
+bool hub_enter(struct worker *w, struct conn *c);
+
 /* Rights, names and rates were checked by the caller (session.h). A channel that the
  * connection already has changes its encoding, keeps its place and counts once. */
 enum hub_outcome hub_subscribe(struct worker *w, struct conn *c,
@@ -68,7 +73,7 @@ enum hub_outcome hub_unsubscribe(struct worker *w, struct conn *c, uint16_t spac
 enum hub_outcome hub_recall(struct worker *w, struct conn *c, const struct hub_subscribe_args *a);
 /* The publication gets its order from the engine. */
 enum hub_outcome hub_publish(struct worker *w, const struct publication *p);
-/* Leaves everything, tells the homes; the conn's list is empty afterwards. */
+/* Leaves everything, groups too, tells the homes; the conn's list is empty afterwards. */
 void hub_leave_all(struct worker *w, struct conn *c);
 bool hub_is_subscribed(struct worker *w, const struct conn *c, uint16_t space,
 		       struct bytes channel);
@@ -120,6 +125,11 @@ bool hub_concerns(struct worker *w, const struct conn_ref *who, uint16_t space,
  * index `from` on into `out`, in rising order and at most `max`: *n of them (hub/members.h). */
 uint32_t hub_members(struct worker *w, uint16_t space, struct bytes channel, uint32_t from,
 		     struct member *out, uint32_t max, uint32_t *n);
+
+/* The set of those of this worker who have the channel, or are in the group "user:alice" or "role:ops" of conns whose
+ * endpoint is of that space. NULL: nobody. Lent until anybody comes or goes. */
+struct members *hub_channel(const struct worker *w, uint16_t space, struct bytes channel);
+struct members *hub_group(const struct worker *w, uint16_t space, struct bytes name);
 
 /* The hash that hub and engine name a channel by: keyed, the same in all workers. */
 uint32_t hub_hash(const struct worker *w, uint16_t space, struct bytes name);

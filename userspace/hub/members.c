@@ -293,9 +293,16 @@ static void sorted(const struct members *m, uint32_t out[MEMBERS_FEW])
 	}
 }
 
+static bool passes(const struct members_filter *f, uint32_t index)
+{
+	return index != f->except && (f->in == NULL || roaring_bitmap_contains(f->in, index)) &&
+	       (f->out == NULL || !roaring_bitmap_contains(f->out, index));
+}
+
 /* Runs of the same encoding become parts. */
 static unsigned recipients_few(const struct members *m, const struct publication *p,
-			       uint32_t except, struct fanout_part *parts, uint32_t *few)
+			       const struct members_filter *f, struct fanout_part *parts,
+			       uint32_t *few)
 {
 	uint32_t words[MEMBERS_FEW], used = 0;
 	unsigned n = 0;
@@ -303,7 +310,7 @@ static unsigned recipients_few(const struct members *m, const struct publication
 	for (uint32_t i = 0; i < m->n; i++) {
 		uint32_t index = words[i] & INDEX_MASK;
 		uint8_t e = (uint8_t)(words[i] >> CONN_INDEX_BITS);
-		if (index == except || !shows(p, e))
+		if (!passes(f, index) || !shows(p, e))
 			continue;
 		if (n == 0 || parts[n - 1].encoding != e)
 			parts[n++] = (struct fanout_part){.encoding = e, .few = few + used};
@@ -314,24 +321,34 @@ static unsigned recipients_few(const struct members *m, const struct publication
 }
 
 /* A set as a list; it has at most FANOUT_FEW. */
-static uint32_t list_of(const roaring_bitmap_t *set, uint32_t n, uint32_t except, uint32_t *out)
+static uint32_t list_of(const roaring_bitmap_t *set, uint32_t n, const struct members_filter *f,
+			uint32_t *out)
 {
 	roaring_bitmap_to_uint32_array(set, out);
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < n; i++)
-		if (out[i] != except)
+		if (passes(f, out[i]))
 			out[kept++] = out[i];
 	return kept;
 }
 
-/* False: nobody is left. */
-static bool set_part(const struct member_set *of, uint32_t except, struct fanout_part *part)
+static roaring_bitmap_t *those(const roaring_bitmap_t *set, const struct members_filter *f)
 {
-	roaring_bitmap_t *set = roaring_bitmap_copy(of->set);
+	assert(f->in == NULL || f->out == NULL);
+	return f->in != NULL  ? roaring_bitmap_and(set, f->in) :
+	       f->out != NULL ? roaring_bitmap_andnot(set, f->out) :
+				roaring_bitmap_copy(set);
+}
+
+/* False: nobody is left. */
+static bool set_part(const struct member_set *of, const struct members_filter *f,
+		     struct fanout_part *part)
+{
+	roaring_bitmap_t *set = those(of->set, f);
 	if (set == NULL)
 		abort(); /* see fanout/slice.c: an accepted publication is not lost silently */
-	if (except != CONN_NONE)
-		roaring_bitmap_remove(set, except);
+	if (f->except != CONN_NONE)
+		roaring_bitmap_remove(set, f->except);
 	if (roaring_bitmap_is_empty(set)) {
 		roaring_bitmap_free(set);
 		return false;
@@ -343,19 +360,26 @@ static bool set_part(const struct member_set *of, uint32_t except, struct fanout
 unsigned members_recipients(struct members *m, const struct publication *p, uint32_t except,
 			    struct fanout_part parts[ENC_SETS], uint32_t few[FANOUT_FEW])
 {
+	return members_filtered(m, p, &(struct members_filter){.except = except}, parts, few);
+}
+
+unsigned members_filtered(struct members *m, const struct publication *p,
+			  const struct members_filter *f, struct fanout_part parts[ENC_SETS],
+			  uint32_t few[FANOUT_FEW])
+{
 	unsigned n = 0;
 	uint32_t used = 0;
 	if (!m->is_sets)
-		return recipients_few(m, p, except, parts, few);
+		return recipients_few(m, p, f, parts, few);
 	for (uint32_t i = 0; i < m->sets->n; i++) {
 		const struct member_set *of = &m->sets->of[i];
 		if (!shows(p, of->encoding))
 			continue;
 		if (of->n > FANOUT_FEW - used) {
-			n += set_part(of, except, &parts[n]);
+			n += set_part(of, f, &parts[n]);
 			continue;
 		}
-		uint32_t listed = list_of(of->set, of->n, except, few + used);
+		uint32_t listed = list_of(of->set, of->n, f, few + used);
 		if (listed == 0)
 			continue;
 		parts[n++] = (struct fanout_part){
@@ -363,6 +387,19 @@ unsigned members_recipients(struct members *m, const struct publication *p, uint
 		used += listed;
 	}
 	return n;
+}
+
+unsigned members_sets(const struct members *m, const roaring_bitmap_t *sets[ENC_SETS],
+		      roaring_bitmap_t *few)
+{
+	if (!m->is_sets) {
+		for (uint32_t i = 0; i < m->n; i++)
+			roaring_bitmap_add(few, m->few[i] & INDEX_MASK);
+		return 0;
+	}
+	for (uint32_t i = 0; i < m->sets->n; i++)
+		sets[i] = m->sets->of[i].set;
+	return m->sets->n;
 }
 
 /* ── rest ── */

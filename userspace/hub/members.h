@@ -51,6 +51,21 @@ uint32_t members_list(const struct members *m, uint32_t from, struct member *out
 unsigned members_recipients(struct members *m, const struct publication *p, uint32_t except,
 			    struct fanout_part parts[ENC_SETS], uint32_t few[FANOUT_FEW]);
 
+/* Who of them is meant, as far as sets say so; CRoaring's, lent. */
+struct members_filter {
+	const roaring_bitmap_t *in;  /* only these; NULL: all */
+	const roaring_bitmap_t *out; /* not these; NULL: nobody is left out. Not beside `in` */
+	uint32_t except;             /* as above */
+};
+unsigned members_filtered(struct members *m, const struct publication *p,
+			  const struct members_filter *f, struct fanout_part parts[ENC_SETS],
+			  uint32_t few[FANOUT_FEW]);
+
+/* The sets of them, lent until they change, behind what is in `sets`; few members have none and are added to
+ * `few` instead. Returns how many were put there. */
+unsigned members_sets(const struct members *m, const roaring_bitmap_t *sets[ENC_SETS],
+		      roaring_bitmap_t *few);
+
 /* Called now and then: sets that have not changed since the call before become as small as they get (runs for
  * dense ones, no room for more). True: that was work, microseconds for each 65,536 indexes. */
 bool members_rest(struct members *m);

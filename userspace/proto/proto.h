@@ -30,6 +30,9 @@ const struct proto_ops *proto_of(const struct worker *w, const struct conn *c);
 /* What the hub is to know of a conn's subscription: the encoding, or its deflated twin. */
 uint8_t proto_encoding(const struct conn *c, enum encoding e);
 
+/* What the conn hears that is meant for itself, by its user id or roles: the basic words of its endpoint. */
+uint8_t proto_own_encoding(const struct worker *w, const struct conn *c);
+
 /* Answers that come back from the hub in order (hub/hub.c calls them for a living conn). */
 void proto_subscribed(struct worker *w, struct conn *c, const struct hub_subscribe_args *a,
 		      const struct hub_position *at);

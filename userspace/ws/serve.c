@@ -237,6 +237,10 @@ static void ws_enter(struct worker *w, struct conn *c)
 	ws_frame_init(&c->rx, WS_RX_SERVER | (c->flags & CONN_F_DEFLATE ? WS_RX_DEFLATE : 0u));
 	c->offences = 0;
 	w->stats.upgrades++;
+	if (!hub_enter(w, c)) {
+		conn_close(w, c, CLOSE_OVERLOAD);
+		return;
+	}
 	proto_of(w, c)->open(w, c);
 	if (c->state != CONN_OPEN)
 		return;

@@ -102,10 +102,38 @@ TEST(publication, a_head_that_no_honest_worker_writes_is_refused)
 	REFUSED(h->ask_n = 129);
 	REFUSED(h->data_n = UINT32_MAX);
 	REFUSED(h->data_n--);
-	REFUSED(h->_zero[0] = 1);
+	REFUSED(h->to_8 = 1);
+	REFUSED((h->to_8 = 1, h->data_n -= 8));
 	REFUSED(h->id_n = PUBLICATION_ID_MAX + 1);
 	*h = good;
 	assert_true(publication_unpack(BYTES(buf, n), &out));
+}
+
+TEST(publication, an_expression_goes_along)
+{
+	static const uint8_t to[] = {1, 0, 1, 0, 0, 5, 'l', 'o', 'b', 'b', 'y', 2, 1, 'r', 0, 0};
+	static const uint8_t user[] = {1, 0, 0, 0, 1, 1, 'a', 0};
+	struct publication p = sample, out;
+	p.offset = 0;
+	p.to = BYTES(to, sizeof(to));
+	assert_true(publication_unpack(BYTES(buf, pack(&p)), &out));
+	assert_true(bytes_eq(out.to, p.to) && bytes_eq(out.data, p.data) && bytes_eq(out.id, p.id));
+	assert_false(publication_is_kept(&out));
+	p.offset = 1; /* it has no place among what is kept */
+	assert_false(unpacks(p));
+	p.offset = 0;
+	p.channel = BYTES_LIT("lobbz"); /* not its label */
+	assert_false(unpacks(p));
+	p.to = BYTES(user, sizeof(user));
+	p.channel = BYTES_LIT("user:a");
+	assert_true(unpacks(p));
+	p.channel = BYTES_LIT("a");
+	assert_false(unpacks(p));
+	p = (struct publication){
+		.kind = PUB_JOIN, .channel = BYTES_LIT("lobby"), .from = BYTES_LIT("u1")};
+	assert_true(unpacks(p));
+	p.to = BYTES(to, sizeof(to));
+	assert_false(unpacks(p));
 }
 
 TEST(publication, what_would_break_other_peoples_json_is_refused)

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/pool.h"
+#include "conn/identity.h"
 #include "conn/io.h"
 #include "engine/engine.h"
 #include "fanout/batch.h"
@@ -258,6 +259,11 @@ void proto_counted(struct worker *w, struct conn *c, const struct census_answer 
 	world_say(w, c, text);
 }
 
+uint8_t proto_own_encoding(const struct worker *w, const struct conn *c)
+{
+	return ENC_ROOM; /* not what clients subscribe with here */
+}
+
 void session_name(const struct worker *w, const struct conn *c, struct session_name *out)
 {
 	int n = snprintf(out->_text, sizeof(out->_text), "c%u",
@@ -488,6 +494,17 @@ static inline struct client *client_open(unsigned worker)
 	return cl;
 }
 
+/* Who it is; it does as if it had been known when it came. */
+static inline void client_login(struct client *cl, const char *user, const char *role)
+{
+	static const uint8_t certificate[32];
+	struct identity who = {.user = bytes_str(user), .certificate = certificate};
+	if (role != NULL)
+		who.role[who.n_roles++] = bytes_str(role);
+	if (!identity_set(cl->w, cl->c, &who) || !hub_enter(cl->w, cl->c))
+		world_die("login");
+}
+
 static inline void client_close(struct client *cl)
 {
 	if (cl->c != NULL)
@@ -557,6 +574,23 @@ static inline enum hub_outcome client_publish(struct client *cl, const char *cha
 					      const char *json)
 {
 	return client_publish_as(cl, channel, json, 0);
+}
+
+/* As the server itself does, of whoever `text` means. */
+static inline enum hub_outcome world_publish_to(unsigned worker, const char *text, const char *json)
+{
+	struct expression x;
+	struct expression_error e;
+	uint8_t packed[EXPRESSION_MAX], label[EXPRESSION_NAME_MAX];
+	if (!expression_from_text(bytes_str(text), &x, &e))
+		abort();
+	struct publication p = {
+		.kind = PUB_MESSAGE,
+		.channel = expression_label(expression_lead(&x), label),
+		.to = expression_pack(&x, packed),
+		.data = bytes_str(json),
+	};
+	return hub_publish(&world.w[worker], &p);
 }
 
 /* How many of the log's lines contain the text. */
