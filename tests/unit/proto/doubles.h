@@ -6,6 +6,7 @@
  *   >b 01ff                                ws_send_binary, hex
  *   subscribe channel news [presence events quiet recover=beef@7 history=3] ask=7
  *   unsubscribe room r ask="a"
+ *   publish message news|news|lobby&vip-muted …   the same with `to`
  *   publish message news from=… {"x":1} [no-echo ephemeral ack] ask=7
  *   close policy-rate
  *
@@ -322,7 +323,17 @@ enum hub_outcome hub_publish(struct worker *w, const struct publication *p)
 	say("publish %s", kind[p->kind]);
 	if (p->relay.n)
 		say(" %.*s", BYTES_FMT(p->relay));
-	say(" %.*s %.*s", BYTES_FMT(p->channel), BYTES_FMT(p->data));
+	say(" %.*s", BYTES_FMT(p->channel));
+	if (p->to.n) {
+		struct expression x;
+		assert(expression_unpack(p->to, &x) && !expression_is_channel(&x));
+		assert(bytes_eq(expression_lead(&x)->name, p->channel));
+		for (uint32_t i = 0; i < x.n; i++) {
+			assert(x.item[i].kind == EXPRESSION_CHANNEL);
+			say("%c%.*s", "|&-"[x.item[i].list], BYTES_FMT(x.item[i].name));
+		}
+	}
+	say(" %.*s", BYTES_FMT(p->data));
 	if (p->flags & PUB_F_NO_ECHO)
 		say(" no-echo");
 	if (p->flags & PUB_F_EPHEMERAL)

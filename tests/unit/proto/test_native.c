@@ -394,6 +394,35 @@ TEST(native, missing_fields_are_named)
 	       ERR_X("Missing field: where", "missing_field", "\"field\":\"where\",\"id\":3")});
 }
 
+TEST(native, publish_goes_to_whom_an_expression_means)
+{
+#define TO(to, more) "{\"type\":\"publish\",\"to\":" to ",\"data\":1" more "}"
+	world_begin(CONFIG_PROTOCOL_NATIVE, CONFIG_WORDS_CHANNELS);
+	CHECK({TO("{\"any\":[\"b\",\"a\"],\"all\":[\"v\"],\"except\":[\"m\"]}", ",\"id\":7"),
+	       "publish message b|b|a&v-m 1 ask=7\n"},
+	      {TO("{\"all\":[\"a\",\"b\"]}", ",\"messageId\":\"x\""),
+	       "publish message a&a&b 1 id=x\n"},
+	      /* only one channel: an ordinary publication, which is kept */
+	      {TO("{\"any\":[\"a\"],\"except\":[]}", ""), "publish message a 1\n"},
+	      {TO("null", ",\"channel\":\"a\""), "publish message a 1\n"},
+	      {TO("{\"any\":[\"a\"]}", ",\"channel\":\"a\""), BAD_FIELD("to")},
+	      {TO("[\"a\"]", ""), BAD_FIELD("to")}, {TO("\"a\"", ""), BAD_FIELD("to")},
+	      {TO("{}", ""), BAD_FIELD("to")},
+	      {TO("{\"any\":[\"a\"],\"exept\":[\"b\"]}", ""), BAD_FIELD("to")},
+	      {TO("{\"any\":[\"a\",7]}", ""), BAD_FIELD("to.any")},
+	      {TO("{\"any\":[\"a\"],\"except\":\"b\"}", ""), BAD_FIELD("to.except")},
+	      {"{\"type\":\"publish\",\"to\":{\"any\":[\"a\"]}}", MISSING("data")});
+	/* no name that the client may not publish to, least of all to find out who is there */
+	CHECK({TO("{\"any\":[\"user:1\"]}", ""), FORBIDDEN},
+	      {TO("{\"any\":[\"a\",\"user:1\"]}", ""),
+	       ERR_X("Insufficient permissions", "forbidden", "\"channel\":\"user:1\"")},
+	      {TO("{\"any\":[\"a\"],\"all\":[\"user:1\"]}", ""),
+	       ERR_X("Insufficient permissions", "forbidden", "\"channel\":\"user:1\"")},
+	      {TO("{\"any\":[\"a\"],\"except\":[\"user:1\"]}", ",\"id\":8"),
+	       ERR_X("Insufficient permissions", "forbidden", "\"channel\":\"user:1\",\"id\":8")});
+#undef TO
+}
+
 TEST(native, publish_passes_data_byte_for_byte)
 {
 	world_begin(CONFIG_PROTOCOL_NATIVE, WORDS_ALL);
