@@ -40,8 +40,17 @@ static enum mailbox_result to_worker(struct mailbox *mb, uint32_t peer, uint16_t
 {
 	struct query *q = &for_worker;
 	assert(!worker_asked && peer == 0 && type == MSG_QUERY && class == MAILBOX_MUST);
-	assert(n_parts == 1 && parts->n == sizeof(*q));
+	assert(n_parts == 3 && parts->n == sizeof(*q));
 	memcpy(q, parts->p, sizeof(*q));
+	struct expression x;
+	assert(parts[1].n == q->to_n && parts[2].n == q->data_n);
+	assert((q->to_n > 0) == query_has_expression(q));
+	assert(q->to_n == 0 || expression_unpack(parts[1], &x));
+	assert((q->data_n > 0) == (q->kind == QUERY_PUBLISH));
+	assert(q->data_n == 0 ||
+	       (json_check(parts[2], &(struct json_limits){.max_depth = JSON_MAX_DEPTH}, NULL) ==
+			JSON_OK &&
+		q->name_n > 0));
 	assert(q->kind > 0 && q->kind < QUERY_KINDS && q->name_n <= QUERY_NAME_MAX);
 	assert(q->limit >= 1 && q->limit <= QUERY_LIMIT_MAX);
 	worker_asked = true;

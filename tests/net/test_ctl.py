@@ -173,8 +173,8 @@ def test_the_control_socket_bears_nonsense(edge):
                  b'{"ask":"deny-add","addr":"1.2.3.4","bits":99}', b"[" * 900, b'{"ask":"channels","member":0,"name":7}'):
         s.sendall(text + b"\n")
         assert json.loads(lines.readline())["ok"] is False, text
-    s.sendall(b"x" * 3000 + b"\n")
-    assert b"1024 bytes" in lines.readline()
+    s.sendall(b"x" * 30000 + b"\n")
+    assert b"16384 bytes" in lines.readline()
     s.close()
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(20)
@@ -202,8 +202,8 @@ def test_completion_offers_what_may_stand_next():
     assert set(OBJECTS) <= set(complete(""))
     assert complete("d") == ["deny", "drop"]
     assert complete("deny", "a") == ["add"]
-    assert set(complete("-j", "conn", "show", "")) == {"worker", "id", "limit"}
-    assert set(complete("conn", "show", "worker", "0", "")) == {"id", "limit"}
+    assert set(complete("-j", "conn", "show", "")) == {"worker", "id", "to", "space", "limit"}
+    assert set(complete("conn", "show", "worker", "0", "")) == {"id", "to", "space", "limit"}
     assert complete("drop", "capture", "out", "x", "via", "") == ["ring", "xsk"]
     assert complete("drop", "capture", "--reason", "rate-s") == ["rate-syns"]
     assert set(complete("drop", "capture", "out", "x", "")) == {"reason", "count", "for", "one-in", "via"}

@@ -226,6 +226,11 @@ static const struct verb verbs[] = {
 	 "subscribers, position, home worker, memory of the sets, what is kept", VIA_DAEMON},
 	{"members", members, "name NAME [limit N]",
 	 "who is in it, at most 1000 unless limit says more", VIA_DAEMON},
+	{"publish", channel_publish, "EXPR data JSON [space NAME]",
+	 "say JSON, as the server itself, to all connections that EXPR means (see "
+	 "sluicectl-conn(8)), each once; to one channel alone it is an ordinary message of it, kept "
+	 "where history is; where spaces are several, in those where somebody is meant",
+	 VIA_DAEMON},
 	{"purge", purge, "name NAME | from ID",
 	 "empty a channel's history, or take out of all what a user or client has said",
 	 VIA_DAEMON},
@@ -237,5 +242,7 @@ const struct object channel_object = {
 	.help = "channels and rooms with their subscribers",
 	.examples =
 		"  sluicectl channel show\n  sluicectl -p ch sh name lobby\n"
-		"  sluicectl -j channel members name lobby limit 100000 | jq -r '.[].user // empty' | sort -u\n",
+		"  sluicectl -j channel members name lobby limit 100000 | jq -r '.[].user // empty' | sort -u\n"
+		"  sluicectl channel publish lobby data '\"hello\"'\n"
+		"  sluicectl ch pub 'to(a,b) except(user:bob)' data '{\"text\":\"x\"}'\n",
 };

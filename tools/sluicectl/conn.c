@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* conn.c - connections: all of them, or one by its client id. */
+#include <string.h>
+
 #include "tools/sluicectl/rows.h"
 
 static void print_row(const json_t *c)
@@ -37,15 +39,60 @@ static int one(struct ctl *ctl, const char *ask, const char *id, json_t **row)
 	return code;
 }
 
+/* `to` and the words of its expression, wherever among the keywords they stand, become one argument. False
+ * after ctl_fail(). */
+static bool join_to(struct ctl *ctl, int *argc, char **argv)
+{
+	for (int i = 0; i + 1 < *argc; i += strchr(argv[i], '=') ? 1 : 2) {
+		const char *word = argv[i] + (strncmp(argv[i], "--", 2) == 0 ? 2 : 0);
+		if (!ctl_prefix(word, "to"))
+			continue;
+		int left = *argc - i - 1;
+		char **rest = argv + i + 1;
+		const char *text = ctl_expression(ctl, &left, &rest);
+		if (text == NULL)
+			return false;
+		argv[i + 1] = (char *)text;
+		memmove(argv + i + 2, rest, (size_t)left * sizeof(*argv));
+		*argc = i + 2 + left;
+		return true;
+	}
+	return true;
+}
+
+/* Of whom there are none is shown as nobody; a space that there is not is a mistake. */
+static int check_meant(struct ctl *ctl, const struct rows *r)
+{
+	unsigned long long sum;
+	int code = CTL_OK;
+	if (r->space == NULL)
+		return CTL_OK;
+	if (r->to == NULL)
+		return ctl_fail(ctl, CTL_USAGE, "`space` belongs to an expression: to EXPR");
+	json_t *all = ctl_count_meant(ctl, r->to, r->space, &sum, &code);
+	bool is_there = all != NULL;
+	json_decref(all);
+	return is_there ? CTL_OK : code;
+}
+
 static int show(struct ctl *ctl, int argc, char **argv)
 {
 	const char *worker = NULL, *id = NULL, *limit = NULL;
-	const struct keyword words[] = {{"worker", &worker}, {"id", &id}, {"limit", &limit}};
-	long long only = -1;
 	struct rows r = {.ctl = ctl, .print_head = print_head, .print_row = print_row};
+	const struct keyword words[] = {{"worker", &worker},
+					{"id", &id},
+					{"limit", &limit},
+					{"to", &r.to},
+					{"space", &r.space}};
+	long long only = -1;
 	int code = CTL_OK;
-	if (!ctl_keywords(ctl, argc, argv, words, 3))
+	if (!join_to(ctl, &argc, argv) || !ctl_keywords(ctl, argc, argv, words, 5))
 		return CTL_USAGE;
+	if (id && r.to)
+		return ctl_fail(ctl, CTL_USAGE, "either `id` or `to`");
+	code = check_meant(ctl, &r);
+	if (code != CTL_OK)
+		return code;
 	if (id) {
 		json_t *row;
 		code = one(ctl, "conn", id, &row);
@@ -70,7 +117,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	ctl->parts = true;
 	int last = CTL_OK;
 	for (int i = only < 0 ? 0 : (int)only; i < (only < 0 ? n : (int)only + 1); i++) {
-		code = rows_of_worker(&r, "conns", i, NULL);
+		code = rows_of_worker(&r, r.to ? "select" : "conns", i, NULL);
 		last = code != CTL_OK ? code : last;
 	}
 	rows_end(&r);
@@ -100,10 +147,18 @@ static int close_(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct verb verbs[] = {
-	{"show", show, "[worker N] [id CLIENT-ID] [limit N]",
-	 "connections, at most 1000 unless limit says more", VIA_DAEMON},
+	{"show", show, "[worker N] [id CLIENT-ID] [to EXPR] [space NAME] [limit N]",
+	 "connections, all or those that EXPR means, at most 1000 unless limit says more",
+	 VIA_DAEMON},
+	{"count", conn_count, "EXPR [space NAME]",
+	 "how many EXPR means: a channel, user:ID, role:NAME, or sets of them: any(a,b) are "
+	 "those in one of them, all(c) those who are in each of these as well, except(d) "
+	 "leaves out; a name with blanks or parentheses stands in double quotes; in all "
+	 "spaces unless one is named",
+	 VIA_DAEMON},
 	{"close", close_, "id CLIENT-ID",
 	 "close one: its client sees 4000 \"Closed by the operator\"", VIA_DAEMON},
+	{"kick", conn_kick, "EXPR [space NAME]", "close all that EXPR means, likewise", VIA_DAEMON},
 	{0},
 };
 const struct object conn_object = {
@@ -112,5 +167,8 @@ const struct object conn_object = {
 	.help = "connections of clients",
 	.examples = "  sluicectl conn show worker 0 limit 20\n"
 		    "  sluicectl -j conn show | jq -r '.[] | select(.silent_ms > 20000) | .id'\n"
-		    "  sluicectl conn close id 0b6f2f7e-6c0e-4a54-9d0b-2f6f5f6f7a11\n",
+		    "  sluicectl conn count 'any(lobby,news) all(vip) except(muted)'\n"
+		    "  sluicectl conn show to role:ops limit 20\n"
+		    "  sluicectl conn close id 0b6f2f7e-6c0e-4a54-9d0b-2f6f5f6f7a11\n"
+		    "  sluicectl conn kick 'any(user:mallory) except(role:ops)'\n",
 };

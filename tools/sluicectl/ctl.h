@@ -53,6 +53,9 @@ int drop_capture(struct ctl *ctl, int argc, char **argv);
 /* The certificates of `n` workers, each once; NULL after ctl_fail(). */
 json_t *cert_all(struct ctl *ctl, int n, int *code);
 int fingerprint_deny(struct ctl *ctl, int argc, char **argv);
+int conn_count(struct ctl *ctl, int argc, char **argv);
+int conn_kick(struct ctl *ctl, int argc, char **argv);
+int channel_publish(struct ctl *ctl, int argc, char **argv);
 void ctl_reasons(FILE *out); /* the words of drop_reason.def, a line each */
 
 /* ── messages: to stderr in text mode, as {"error":…} on stdout with -j ── */
@@ -86,6 +89,17 @@ bool ctl_prefix(const char *word, const char *name);
 /* "30s", "10m" or "10min", "2h", "7d", "90" (seconds) → seconds; false if it is none. */
 bool ctl_duration(const char *text, long long *seconds);
 bool ctl_number(const char *text, long long max, long long *value);
+
+/* ── expressions (userspace/hub/expression.h) ── */
+#define CTL_PUBLISH_MAX 4096 /* bytes of data: QUERY_DATA_MAX */
+/* The words of one that stand first, out of argv, joined by blanks; static. NULL after ctl_fail(). */
+const char *ctl_expression(const struct ctl *ctl, int *argc, char ***argv);
+/* Adds "to" to a request, and "space" if that is not NULL. */
+void ctl_select(json_t *request, const char *to, const char *space);
+/* How many it means in all workers: {"SPACE":n,…} and their sum. NULL after ctl_fail(), also if there
+ * is no such space; *code tells also if some worker did not answer. */
+json_t *ctl_count_meant(struct ctl *ctl, const char *to, const char *space, unsigned long long *sum,
+			int *code);
 
 /* ── the daemon ── */
 /* Takes `request`; the answer if it says ok, else NULL after ctl_fail() (*code is set). */

@@ -64,6 +64,8 @@ int rows_of_worker(struct rows *r, const char *ask, int worker, const char *name
 				      cursor, "limit", (int)(r->left < PAGE ? r->left : PAGE));
 		if (name)
 			json_object_set_new(q, "name", json_string(name));
+		if (r->to)
+			ctl_select(q, r->to, r->space);
 		json_t *a = ctl_ask(r->ctl, q, &code), *row;
 		if (a == NULL)
 			return code;

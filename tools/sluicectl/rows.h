@@ -11,6 +11,7 @@ struct rows {
 	long long left; /* rows still wanted */
 	void (*print_head)(void);
 	void (*print_row)(const json_t *row);
+	const char *to, *space; /* only whom this means, ctl_select(); NULL: all */
 	unsigned long long shown;
 };
 #define ROWS_LIMIT 1000 /* unless the command line says more */

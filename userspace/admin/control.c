@@ -27,7 +27,7 @@
 #include "worker/worker.h"
 
 #define CLIENTS_MAX    16
-#define LINE_MAX_      1024
+#define LINE_MAX_      16384 /* what is published, and to whom, with all its escapes */
 #define ANSWER_MAX     (128u << 10)
 #define ASK_TIMEOUT_S  3
 #define READ_TIMEOUT_S 60 /* where the keeper has a file read first */
@@ -176,13 +176,14 @@ static bool reads_first(const struct keeper_msg *m)
 	return m->kind == KEEPER_POLICY_CONFIRM || m->kind == KEEPER_LIST_DROP;
 }
 
-static void send_query(struct client *c)
+static void send_query(struct client *c, struct bytes to, struct bytes data)
 {
-	struct bytes part = BYTES(&c->query, sizeof(c->query));
-	mailbox_send(c->admin->w->mailbox, c->member, MSG_QUERY, 0, &part, 1, MAILBOX_MUST);
+	struct bytes parts[] = {BYTES(&c->query, sizeof(c->query)), to, data};
+	mailbox_send(c->admin->w->mailbox, c->member, MSG_QUERY, 0, parts, ARRAY_SIZE(parts),
+		     MAILBOX_MUST);
 }
 
-static void ask_member(struct client *c)
+static void ask_member(struct client *c, const struct admin_request *r)
 {
 	struct worker *w = c->admin->w;
 	if (c->member >= w->n_workers) {
@@ -195,7 +196,7 @@ static void ask_member(struct client *c)
 	}
 	c->query.ask = c->ask;
 	wait_for(c, WAIT_MEMBER);
-	send_query(c);
+	send_query(c, r->to, r->data);
 }
 
 static void ask_status(struct client *c)
@@ -221,7 +222,7 @@ static void request(struct client *c, struct bytes line)
 	case ADMIN_ASK_MEMBER:
 		c->member = r.member;
 		c->query = r.query;
-		ask_member(c);
+		ask_member(c, &r);
 		break;
 	case ADMIN_ASK_KEEPER:
 		if (r.hands)
@@ -264,7 +265,7 @@ static bool member_answer(struct worker *w, unsigned from, struct bytes payload)
 	if (one && bytes_eq(v.raw, BYTES_LIT("[]")) && a.next > c->query.cursor &&
 	    a.next != QUERY_NO_NEXT) { /* it looks at some at a time: go on, in the same time */
 		c->query.cursor = a.next;
-		send_query(c);
+		send_query(c, BYTES(NULL, 0), BYTES(NULL, 0));
 		return true;
 	}
 	struct json_out o = begin(c, true);
@@ -401,7 +402,7 @@ static void take_lines(struct client *c)
 		if (end == NULL) {
 			if (c->line_n == sizeof(c->line)) {
 				c->last = true;
-				fail(c, "a request is at most 1024 bytes");
+				fail(c, "a request is at most 16384 bytes");
 			}
 			return;
 		}

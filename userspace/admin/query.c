@@ -11,8 +11,10 @@
 #include "conn/list.h"
 #include "engine/engine.h"
 #include "fanout/backlog.h"
+#include "fanout/batch.h"
 #include "fanout/fanout.h"
 #include "hub/members.h"
+#include "hub/select.h"
 #include "tls/tls.h"
 #include "worker/mailbox.h"
 #include "worker/msg.h"
@@ -508,15 +510,157 @@ static uint32_t put_fingerprints(struct json_out *o, const struct worker *w, con
 	return i < end ? i : QUERY_NO_NEXT;
 }
 
+/* ── whom an expression means ── */
+
+static bool in_space(const struct worker *w, const struct query *q, uint32_t space)
+{
+	return q->name_n == 0 ||
+	       bytes_eq(BYTES(q->name, q->name_n), bytes_str(w->cfg->spaces[space]));
+}
+
+static void put_space(struct json_out *o, const struct worker *w, uint32_t space)
+{
+	json_put_open(o, '{');
+	json_key_str(o, "space", bytes_str(w->cfg->spaces[space]));
+	json_key_u64(o, "worker", w->id);
+}
+
+static uint32_t put_counts(struct json_out *o, struct worker *w, const struct query *q,
+			   struct bytes to)
+{
+	uint32_t cursor = q->cursor;
+	for (; cursor < w->cfg->n_spaces && o->n + ROW_MAX < o->cap; cursor++) {
+		if (!in_space(w, q, cursor))
+			continue;
+		put_space(o, w, cursor);
+		json_key_u64(o, "connections", select_count(w, (uint16_t)cursor, to));
+		json_put_close(o, '}');
+	}
+	return cursor < w->cfg->n_spaces ? cursor : QUERY_NO_NEXT;
+}
+
+/* In all spaces that are asked for: no conn is of two. NULL: no memory. */
+static roaring_bitmap_t *meant(struct worker *w, const struct query *q, struct bytes to)
+{
+	roaring_bitmap_t *all = roaring_bitmap_create();
+	for (uint32_t space = 0; all != NULL && space < w->cfg->n_spaces; space++) {
+		if (!in_space(w, q, space))
+			continue;
+		roaring_bitmap_t *some = select_set(w, (uint16_t)space, to);
+		roaring_bitmap_or_inplace(all, some);
+		roaring_bitmap_free(some);
+	}
+	return all;
+}
+
+static uint32_t put_meant(struct json_out *o, struct worker *w, const struct query *q,
+			  struct bytes to)
+{
+	roaring_bitmap_t *all = meant(w, q, to);
+	roaring_uint32_iterator_t it;
+	uint32_t n = 0, next = QUERY_NO_NEXT;
+	if (all == NULL)
+		return next;
+	roaring_init_iterator(all, &it);
+	roaring_move_uint32_iterator_equalorlarger(&it, q->cursor);
+	for (; it.has_value && n < q->limit && o->n + ROW_MAX < o->cap; n++) {
+		put_conn(o, w, conn_at(&w->slab, it.current_value));
+		roaring_advance_uint32_iterator(&it);
+	}
+	if (it.has_value)
+		next = it.current_value;
+	roaring_bitmap_free(all);
+	return next;
+}
+
+/* Each of them leaves its sets at once, so that the page is read before the first goes; and another may be gone
+ * by the time its turn comes. */
+static uint32_t kick(struct json_out *o, struct worker *w, const struct query *q, struct bytes to)
+{
+	uint32_t page[QUERY_KICK_MAX], n = 0, max = MIN(q->limit, QUERY_KICK_MAX), closed = 0;
+	roaring_uint32_iterator_t it;
+	roaring_bitmap_t *all = meant(w, q, to);
+	if (all == NULL)
+		return QUERY_NO_NEXT;
+	roaring_init_iterator(all, &it);
+	if (roaring_move_uint32_iterator_equalorlarger(&it, q->cursor))
+		n = roaring_read_uint32_iterator(&it, page, max);
+	uint32_t next = it.has_value ? it.current_value : QUERY_NO_NEXT;
+	roaring_bitmap_free(all);
+	for (uint32_t i = 0; i < n; i++) {
+		struct conn *c = conn_at(&w->slab, page[i]);
+		if (c->state != CONN_OPEN)
+			continue;
+		conn_close(w, c, CLOSE_ADMIN);
+		batch_relieve(w);
+		closed++;
+	}
+	json_put_open(o, '{');
+	json_key_u64(o, "closed", closed);
+	json_put_close(o, '}');
+	return next;
+}
+
+/* What the server itself says. */
+static enum hub_outcome publish_in(struct worker *w, uint32_t space, struct bytes to,
+				   struct bytes data)
+{
+	uint8_t label[EXPRESSION_NAME_MAX];
+	struct expression x;
+	struct publication p = {.space = (uint16_t)space, .kind = PUB_MESSAGE, .data = data};
+	if (!expression_unpack(to, &x))
+		return HUB_UNAVAILABLE; /* query_serve() has looked */
+	p.channel = expression_label(expression_lead(&x), label);
+	if (!expression_is_channel(&x))
+		p.to = to;
+	return hub_publish(w, &p);
+}
+
+static void publish(struct json_out *o, struct worker *w, const struct query *q, struct bytes to,
+		    struct bytes data)
+{
+	for (uint32_t space = 0; space < w->cfg->n_spaces; space++) {
+		if (q->name_n == 0 || !in_space(w, q, space))
+			continue;
+		put_space(o, w, space);
+		json_key_bool(o, "taken", publish_in(w, space, to, data) == HUB_OK);
+		json_put_close(o, '}');
+	}
+}
+
+/* Payload: the query, the expression, the data. */
+static bool query_read(struct bytes payload, struct query *q, struct bytes *to, struct bytes *data)
+{
+	static const struct json_limits limits = {.max_depth = JSON_MAX_DEPTH};
+	struct json_value v;
+	struct expression x;
+	if (payload.n < sizeof(*q))
+		return false;
+	memcpy(q, payload.p, sizeof(*q));
+	if (q->kind == 0 || q->kind >= QUERY_KINDS || q->limit > QUERY_LIMIT_MAX ||
+	    q->name_n > QUERY_NAME_MAX || q->data_n > QUERY_DATA_MAX || q->_zero != 0 ||
+	    payload.n != sizeof(*q) + q->to_n + q->data_n)
+		return false;
+	*to = BYTES(payload.p + sizeof(*q), q->to_n);
+	*data = BYTES(to->p + to->n, q->data_n);
+	if (!query_has_expression(q))
+		return to->n == 0 && data->n == 0;
+	if (!expression_unpack(*to, &x))
+		return false;
+	if (q->kind != QUERY_PUBLISH)
+		return data->n == 0;
+	if (json_check(*data, &limits, &v) != JSON_OK)
+		return false;
+	*data = v.raw;
+	return true;
+}
+
 bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 {
 	static uint8_t text[QUERY_ANSWER_MAX];
 	struct query q;
-	if (from != w->n_workers || w->is_admin || payload.n != sizeof(q))
-		return false;
-	memcpy(&q, payload.p, sizeof(q));
-	if (q.kind == 0 || q.kind >= QUERY_KINDS || q.limit > QUERY_LIMIT_MAX ||
-	    q.name_n > QUERY_NAME_MAX)
+	struct bytes to, data;
+	if (from != w->n_workers || w->is_admin || !query_read(payload, &q, &to, &data))
 		return false;
 	struct json_out o = JSON_OUT(text, sizeof(text));
 	struct query_answer a = {.ask = q.ask, .next = QUERY_NO_NEXT};
@@ -532,6 +676,10 @@ bool query_serve(struct worker *w, unsigned from, struct bytes payload)
 	case QUERY_PURGE_FROM: a.next = purge_from(&o, w, &q); break;
 	case QUERY_HOMES: a.next = put_homes(&o, w, &q); break;
 	case QUERY_MEMBERS: a.next = put_member_rows(&o, w, &q); break;
+	case QUERY_COUNT: a.next = put_counts(&o, w, &q, to); break;
+	case QUERY_SELECT: a.next = put_meant(&o, w, &q, to); break;
+	case QUERY_KICK: a.next = kick(&o, w, &q, to); break;
+	case QUERY_PUBLISH: publish(&o, w, &q, to, data); break;
 	default: a.next = put_found(&o, w, &q);
 	}
 	if (q.kind != QUERY_WORKER)

@@ -16,6 +16,8 @@ struct worker;
 #define QUERY_ANSWER_MAX (48u << 10)
 #define QUERY_LIMIT_MAX  1000u
 #define QUERY_NAME_MAX   100u
+#define QUERY_DATA_MAX   4096u
+#define QUERY_KICK_MAX   500u /* connections closed for one answer */
 #define QUERY_NO_NEXT    UINT32_MAX
 
 enum query_kind {
@@ -30,9 +32,15 @@ enum query_kind {
 	QUERY_PURGE,        /* empties the history of the channel `name`, in all spaces */
 	QUERY_PURGE_FROM,   /* takes what `name`, a user or client, has said out of all of them */
 	QUERY_MEMBERS, /* who is in the channel `name` of whatever space, from conn index `cursor` on */
+	/* These have an expression behind them, and `name` is the space; without it all of them. */
+	QUERY_COUNT,   /* how many are meant in each space, from number `cursor` on */
+	QUERY_SELECT,  /* a page of conns that are meant, from slab index `cursor` on */
+	QUERY_KICK,    /* closes those of a page, and says how many */
+	QUERY_PUBLISH, /* says `data`, which is JSON, to all that are meant in the space `name` */
 	QUERY_KINDS
 };
 
+/* In front of the packed expression (hub/expression.h) and of the data, where there are any. */
 struct query {
 	uint32_t ask;
 	uint32_t cursor;
@@ -41,8 +49,15 @@ struct query {
 	uint8_t name_n;
 	uint8_t id[16];
 	uint8_t name[QUERY_NAME_MAX];
+	uint16_t to_n, data_n; /* bytes behind this */
+	uint32_t _zero;
 };
-static_assert(sizeof(struct query) == 128, "one size on the wire");
+static_assert(sizeof(struct query) == 136, "no hidden bytes");
+
+static inline bool query_has_expression(const struct query *q)
+{
+	return q->kind >= QUERY_COUNT && q->kind <= QUERY_PUBLISH;
+}
 
 /* Followed by JSON text: an object for QUERY_WORKER, else an array. */
 struct query_answer {

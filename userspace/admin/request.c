@@ -30,6 +30,9 @@ enum {
 	F_NOTE,
 	F_FORCE,
 	F_SET,
+	F_TO,
+	F_SPACE,
+	F_DATA,
 	F_COUNT
 };
 
@@ -40,6 +43,8 @@ static const struct json_field wanted[F_COUNT] = {
 	[F_ADDR] = JSON_FIELD("addr"),       [F_BITS] = JSON_FIELD("bits"),
 	[F_SECONDS] = JSON_FIELD("seconds"), [F_NOTE] = JSON_FIELD("note"),
 	[F_FORCE] = JSON_FIELD("force"),     [F_SET] = JSON_FIELD("set"),
+	[F_TO] = JSON_FIELD("to"),           [F_SPACE] = JSON_FIELD("space"),
+	[F_DATA] = JSON_FIELD("data"),
 };
 
 /* A number field within bounds, or `absent` if it is not there; -1: it is wrong. */
@@ -102,7 +107,8 @@ static bool parse_member(const struct json_field *f, enum query_kind kind, struc
 			return false;
 		}
 	} else if (!text(&f[F_NAME], buf, sizeof(buf))) {
-		r->why = "name must be a string of at most 100 bytes";
+		r->why = kind >= QUERY_COUNT ? "space must be a string of 1 to 100 bytes" :
+					       "name must be a string of at most 100 bytes";
 		return false;
 	} else {
 		q.name_n = (uint8_t)strlen(buf);
@@ -113,6 +119,60 @@ static bool parse_member(const struct json_field *f, enum query_kind kind, struc
 	r->whom = ADMIN_ASK_MEMBER;
 	r->member = (unsigned)member;
 	r->query = q;
+	return true;
+}
+
+/* The packed expression, from its text. */
+static bool parse_to(const struct json_field *f, struct admin_request *r)
+{
+	uint8_t words[EXPRESSION_TEXT_MAX];
+	struct expression x;
+	struct expression_error e;
+	size_t n;
+	if (f->value.type != JSON_IS_STRING ||
+	    !json_string_unescape(f->value.raw, words, sizeof(words), &n)) {
+		r->why = "to must be a string of at most 4096 bytes: any(a,b) all(c) except(d)";
+		return false;
+	}
+	if (!expression_from_text(BYTES(words, n), &x, &e)) {
+		snprintf(r->_why, sizeof(r->_why), "to, byte %zu: %s", e.at + 1, e.why);
+		r->why = r->_why;
+		return false;
+	}
+	r->to = expression_pack(&x, r->_to);
+	return true;
+}
+
+static bool parse_data(const struct json_field *f, struct admin_request *r)
+{
+	static const struct json_limits limits = {.max_depth = JSON_MAX_DEPTH};
+	struct json_value v;
+	size_t n;
+	if (f->value.type != JSON_IS_STRING ||
+	    !json_string_unescape(f->value.raw, r->_data, sizeof(r->_data), &n) ||
+	    json_check(BYTES(r->_data, n), &limits, &v) != JSON_OK) {
+		r->why = "data must be JSON of at most 4096 bytes, written as a string";
+		return false;
+	}
+	r->data = v.raw;
+	return true;
+}
+
+static bool parse_select(const struct json_field *f, enum query_kind kind, struct admin_request *r)
+{
+	struct json_field g[F_COUNT];
+	memcpy(g, f, sizeof(g));
+	g[F_NAME] = f[F_SPACE];
+	if (!parse_member(g, kind, r) || !parse_to(&f[F_TO], r) ||
+	    (kind == QUERY_PUBLISH && !parse_data(&f[F_DATA], r)))
+		return false;
+	bool named = f[F_SPACE].value.type != JSON_IS_ABSENT;
+	if ((named || kind == QUERY_PUBLISH) && r->query.name_n == 0) {
+		r->why = "space must be a string of 1 to 100 bytes";
+		return false;
+	}
+	r->query.to_n = (uint16_t)r->to.n;
+	r->query.data_n = (uint16_t)r->data.n;
 	return true;
 }
 
@@ -240,7 +300,11 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 	static const struct {
 		const char *word;
 		enum query_kind kind;
-	} queries[] = {{"worker", QUERY_WORKER},     {"conns", QUERY_CONNS},
+	} selects[] = {{"count", QUERY_COUNT},
+		       {"select", QUERY_SELECT},
+		       {"kick", QUERY_KICK},
+		       {"publish", QUERY_PUBLISH}},
+	  queries[] = {{"worker", QUERY_WORKER},     {"conns", QUERY_CONNS},
 		       {"conn", QUERY_CONN},         {"close", QUERY_CLOSE},
 		       {"channels", QUERY_CHANNELS}, {"homes", QUERY_HOMES},
 		       {"certs", QUERY_CERTS},       {"fingerprints", QUERY_FINGERPRINTS},
@@ -249,6 +313,9 @@ static bool parse_ask(struct bytes ask, const struct json_field *f, struct admin
 	for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
 		if (json_string_eq(ask, bytes_str(queries[i].word)))
 			return parse_member(f, queries[i].kind, r);
+	for (size_t i = 0; i < ARRAY_SIZE(selects); i++)
+		if (json_string_eq(ask, bytes_str(selects[i].word)))
+			return parse_select(f, selects[i].kind, r);
 	if (json_string_eq(ask, BYTES_LIT("deny-add")))
 		return parse_deny(f, LIST_DENY, true, r);
 	if (json_string_eq(ask, BYTES_LIT("deny-del")))
@@ -287,7 +354,7 @@ bool admin_request_parse(struct bytes line, struct admin_request *r)
 {
 	struct json_field f[F_COUNT];
 	memcpy(f, wanted, sizeof(f));
-	*r = (struct admin_request){0};
+	memset(r, 0, sizeof(*r));
 	enum json_result result = json_object_scan(line, NULL, f, F_COUNT);
 	if (result == JSON_OK && f[F_ASK].value.type == JSON_IS_STRING)
 		return parse_ask(f[F_ASK].value.raw, f, r);

@@ -11,6 +11,11 @@
  *   {"ask":"homes",…}                                  → likewise: those at home there
  *   {"ask":"purge","member":0,"cursor":0,"name":"lobby"} → of its history, how much went
  *   {"ask":"purge_from",…,"name":"<user or client id>"}  → likewise, of all channels
+ *   {"ask":"count","member":0,"to":"any(lobby) except(muted)","space":"/ws"?} → how many it means
+ *   {"ask":"select",…}                                   → rows of them, likewise in pages
+ *   {"ask":"kick",…}                                     → they are closed, a page at a time; how many
+ *   {"ask":"publish","member":0,"to":"…","space":"/ws","data":"{\"a\":1}"} → said to them; the data is
+ *                                                        JSON as a string, to go through as it is
  *   {"ask":"deny-add","addr":"203.0.113.0","bits":24,"seconds":600,"note":"…",
  *    "force":true?}                                    → "text"; force: a very short prefix, and
  *                                                        one that locks out this host or who manages
@@ -36,6 +41,7 @@
 #define SLUICE_ADMIN_REQUEST_H
 
 #include "admin/query.h"
+#include "hub/expression.h"
 #include "keeper/channel.h"
 
 struct admin_request {
@@ -47,8 +53,12 @@ struct admin_request {
 	unsigned member;
 	bool hands;            /* `msg` wants what came beside the line */
 	struct query query;    /* all but its `ask` */
+	struct bytes to, data; /* behind it; they lie in this, so that it is not copied */
 	struct keeper_msg msg; /* likewise */
-	const char *why;       /* static; what is wrong, for people */
+	const char *why;       /* what is wrong, for people; static, or in this */
+	uint8_t _to[EXPRESSION_MAX];
+	uint8_t _data[QUERY_DATA_MAX];
+	char _why[256];
 };
 
 /* False: it is none, and only r->why is set. */

@@ -26,6 +26,7 @@
 
 #define EXPRESSION_NAMES    16
 #define EXPRESSION_NAME_MAX 100  /* of a channel: CHANNEL_NAME_MAX */
+#define EXPRESSION_TEXT_MAX 4096 /* that one can be given as; no bound of the reader's */
 #define EXPRESSION_MAX      1640 /* packed: 4 + 16 * (2 + 100), up to the next eighth byte */
 
 enum expression_list { EXPRESSION_ANY, EXPRESSION_ALL, EXPRESSION_EXCEPT, EXPRESSION_LISTS };

@@ -221,13 +221,13 @@ TEST(control, what_is_wrong_is_said_and_the_next_line_is_read)
 /* What follows an endless line is its end, and no request. */
 TEST(control, a_line_without_end_ends_the_client)
 {
-	char line[1500];
+	static char line[LINE_MAX_ + 500];
 	open_all();
 	memset(line, 'x', sizeof(line));
-	memcpy(line + 1100, "\n" WORKER, sizeof("\n" WORKER));
+	memcpy(line + LINE_MAX_ + 100, "\n" WORKER, sizeof("\n" WORKER));
 	int fd = dial();
 	say(fd, line);
-	assert_hears(fd, "{\"ok\":false,\"error\":\"a request is at most 1024 bytes\"}");
+	assert_hears(fd, "{\"ok\":false,\"error\":\"a request is at most 16384 bytes\"}");
 	assert_null(hear(fd));
 	close(fd);
 	close_all();
