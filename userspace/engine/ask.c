@@ -278,6 +278,7 @@ static bool on_published(struct worker *w, unsigned from, struct bytes payload)
 		return false;
 	r->pub.epoch = m.epoch;
 	r->pub.offset = m.offset;
+	r->pub.skipped = m.skipped;
 	hub_on_published(w, &r->pub, m.outcome);
 	request_free(r);
 	return true;

@@ -234,6 +234,7 @@ void memory_tick(struct worker *w)
 {
 	struct engine *e = w->engine;
 	memory_tell_due(w);
+	memory_tell_skipped(w);
 	home_sweep(&e->home);
 	dedupe_sweep(&e->taken, w->now_ns);
 	if (e->peer[w->id].up || w->now_ns < e->gather_until_ns)

@@ -74,6 +74,7 @@ static void memory_free(struct engine *e)
 		free(e->early_first);
 		e->early_first = next;
 	}
+	memory_skipped_free(e);
 	home_fini(&e->home);
 	dedupe_fini(&e->taken);
 	free(e);
@@ -128,6 +129,7 @@ bool memory_handle(struct worker *w, unsigned from, uint16_t type, struct bytes 
 	case MSG_RECALLED:
 	case MSG_PUBLISHED: return memory_on_answer(w, from, type, payload);
 	case MSG_DELIVER: return on_deliver(w, from, payload);
+	case MSG_SKIPPED: return memory_on_skipped(w, payload);
 	default: return false;
 	}
 }

@@ -9,6 +9,7 @@
  *   memory.c   the table's row: begins, ends, sorts what arrives
  *   ask.c      what this worker asks of homes, and what they answer
  *   serve.c    what this worker does as a home
+ *   skipped.c  deliveries that were dropped for who is slow, so that publishers hear of it
  *   lives.c    workers that die and come back */
 #ifndef SLUICE_ENGINE_MEMORY_H
 #define SLUICE_ENGINE_MEMORY_H
@@ -42,6 +43,8 @@ struct engine {
 	struct home home;
 	struct dedupe taken;
 	uint64_t gather_until_ns;
+	struct tally *skipped[2];    /* of our channels: lately, and before; NULL: none ever */
+	uint64_t skipped_turn_ns;    /* "lately" becomes "before" */
 	size_t held_bytes, held_max; /* requests for who is down, and early messages */
 	struct early *early_first, *early_last;
 	unsigned n_peers;
@@ -97,6 +100,16 @@ void memory_tell_due(struct worker *w);
 /* MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, MSG_RECALL, MSG_PUBLISH */
 bool memory_on_request(struct worker *w, unsigned from, uint16_t type, struct bytes payload,
 		       bool open);
+
+/* ── skipped.c ── */
+
+/* Tells the homes what was dropped here, and forgets what is a second old. */
+void memory_tell_skipped(struct worker *w);
+/* MSG_SKIPPED */
+bool memory_on_skipped(struct worker *w, struct bytes payload);
+/* Deliveries of a channel at home here that were dropped within about a second, in all workers. */
+uint32_t memory_skipped(const struct worker *w, uint32_t hash);
+void memory_skipped_free(struct engine *e);
 
 /* ── lives.c ── */
 

@@ -367,8 +367,10 @@ enum hub_outcome memory_self_publish(struct worker *w, const struct publication 
 {
 	struct publication p = *asked;
 	enum hub_outcome outcome = take(w, &p);
-	if (outcome == HUB_OK && p.flags & PUB_F_ACK)
-		hub_on_published(w, &p, HUB_OK);
+	if (outcome != HUB_OK || !(p.flags & PUB_F_ACK))
+		return outcome;
+	p.skipped = memory_skipped(w, hub_hash(w, p.space, p.channel));
+	hub_on_published(w, &p, HUB_OK);
 	return outcome;
 }
 
@@ -459,6 +461,8 @@ static void answer_publish(struct worker *w, unsigned from, uint32_t seq,
 		.seq = seq,
 		.outcome = (uint8_t)outcome,
 	};
+	if (outcome == HUB_OK)
+		m.skipped = memory_skipped(w, hub_hash(w, p->space, p->channel));
 	struct bytes parts[2] = {BYTES(&m, sizeof(m)), BYTES(NULL, 0)};
 	if (seq == 0) {
 		m.index = p->sender.index;

@@ -137,6 +137,18 @@ bool wire_unsubscribed_unpack(struct bytes in, struct wire_unsubscribed *m)
 	return m->seq != 0;
 }
 
+size_t wire_skipped_unpack(struct bytes in, const struct wire_skipped **m)
+{
+	size_t n = in.n / sizeof(**m);
+	*m = (const void *)in.p;
+	if (in.n % sizeof(**m) != 0 || n > TALLY_KEYS)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if ((*m)[i].n == 0)
+			return 0;
+	return n;
+}
+
 bool wire_published_unpack(struct bytes in, struct wire_published *m, struct bytes *channel)
 {
 	if (in.n < sizeof(*m))
@@ -146,6 +158,8 @@ bool wire_published_unpack(struct bytes in, struct wire_published *m, struct byt
 		return false;
 	*channel = BYTES(in.p + sizeof(*m), m->channel_n);
 	if (m->outcome != HUB_OK && m->outcome != HUB_OVERLOADED && m->outcome != HUB_UNAVAILABLE)
+		return false;
+	if (m->_zero != 0 || (m->skipped > 0 && m->outcome != HUB_OK))
 		return false;
 	if (m->seq != 0)
 		return channel->n == 0 && m->space == 0 && m->index == 0 && m->gen == 0;

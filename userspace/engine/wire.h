@@ -8,6 +8,7 @@
 #ifndef SLUICE_ENGINE_WIRE_H
 #define SLUICE_ENGINE_WIRE_H
 
+#include "base/tally.h"
 #include "engine/engine.h"
 #include "engine/request.h"
 
@@ -63,6 +64,11 @@ struct wire_publish {
 	uint32_t _zero;
 };
 
+/* MSG_SKIPPED: n times this, at most TALLY_KEYS */
+struct wire_skipped {
+	uint32_t hash, n; /* n > 0 */
+};
+
 /* MSG_PUBLISHED: head · channel. With seq 0 a refusal of something not numbered, and then
  * the conn and the channel tell whose. */
 struct wire_published {
@@ -72,8 +78,10 @@ struct wire_published {
 	uint16_t space;
 	uint8_t outcome; /* enum hub_outcome */
 	uint8_t channel_n;
+	uint32_t skipped; /* HUB_OK: deliveries of the channel that were dropped of late */
+	uint32_t _zero;
 };
-static_assert(sizeof(struct wire_published) == 32, "no hidden bytes");
+static_assert(sizeof(struct wire_published) == 40, "no hidden bytes");
 
 /* MSG_ANNOUNCE: head · n times {u32 count, u16 space, u8 length, channel} */
 struct wire_announce {
@@ -113,6 +121,8 @@ struct wire_request {
 bool wire_ask_unpack(struct bytes in, unsigned from, struct wire_request *r);
 bool wire_subscribed_unpack(struct bytes in, struct wire_subscribed *m);
 bool wire_unsubscribed_unpack(struct bytes in, struct wire_unsubscribed *m);
+/* *m lies in `in`, which is 8-byte aligned; returns how many there are, 0: malformed. */
+size_t wire_skipped_unpack(struct bytes in, const struct wire_skipped **m);
 bool wire_published_unpack(struct bytes in, struct wire_published *m, struct bytes *channel);
 bool wire_publish_unpack(struct bytes in, unsigned from, uint32_t *seq, struct publication *p);
 

@@ -135,6 +135,16 @@ static struct backlog *room(struct backlogs *b, struct backlog **at)
 
 /* ── policy ── */
 
+void backlog_skipped(struct worker *w, const struct frame_ref *f)
+{
+	if (f->policy == FRAME_KEEP)
+		return;
+	if (w->skipped == NULL)
+		w->skipped = calloc(1, sizeof(*w->skipped));
+	if (w->skipped != NULL)
+		tally_add(w->skipped, f->channel, 1);
+}
+
 /* The newest of a channel takes the place of the one before, behind what came meanwhile. */
 static void conflate(struct worker *w, struct backlog *q, const struct frame_ref *f)
 {
@@ -142,6 +152,7 @@ static void conflate(struct worker *w, struct backlog *q, const struct frame_ref
 		const struct frame_ref *old = q->of[i];
 		if (old == NULL || old->policy != FRAME_CONFLATE || old->channel != f->channel)
 			continue;
+		backlog_skipped(w, old);
 		let_go(w->backlogs, q, &q->of[i]);
 		w->stats.conflated++;
 		return;
@@ -155,6 +166,7 @@ static bool drop_oldest(struct worker *w, struct backlog *q, size_t n, size_t bo
 		const struct frame_ref *f = q->of[i];
 		if (f == NULL || (f->policy != FRAME_DROP_OLDEST && f->policy != FRAME_CONFLATE))
 			continue;
+		backlog_skipped(w, f);
 		let_go(w->backlogs, q, &q->of[i]);
 		w->stats.dropped++;
 	}
@@ -181,6 +193,7 @@ static bool make_room(struct worker *w, struct backlog *q, const struct frame_re
 	case FRAME_CONFLATE: break;
 	}
 	if (!drop_oldest(w, q, f->n, is_long ? 0 : bound)) {
+		backlog_skipped(w, f);
 		w->stats.dropped++;
 		*skip = true;
 	}

@@ -35,6 +35,10 @@ unsigned backlog_peek(struct worker *w, const struct conn *c, struct iovec *part
 void backlog_take(struct worker *w, struct conn *c, unsigned n);
 void backlog_forget(struct worker *w, struct conn *c);
 
+/* A delivery of it was dropped, or ends its conn, because that was too slow: counted in w->skipped by channel,
+ * until the engine has told the channel's home. */
+void backlog_skipped(struct worker *w, const struct frame_ref *f);
+
 /* Of its frames. */
 size_t backlog_bytes(const struct worker *w, const struct conn *c);
 /* Of all of them: each frame once, and the queues. */

@@ -234,6 +234,8 @@ static void keep(struct worker *w, struct conn *c, uint32_t at)
 				      e->frame != NULL ? frame_ref_get(e->frame) :
 							 NULL;
 		bool waits = f != NULL && backlog_add(w, c, f, room);
+		if (f != NULL && !waits)
+			backlog_skipped(w, f);
 		if (f != NULL)
 			frame_ref_put(f);
 		if (!waits || !conn_queues_bounded(w, c)) {

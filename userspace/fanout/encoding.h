@@ -26,9 +26,9 @@ enum encoding {
 	ENC_CHANNEL_EVENTS, /* channel words, with join and leave */
 	ENC_CHANNEL_BINARY, /* the same two, for who takes bytes as binary frames */
 	ENC_CHANNEL_EVENTS_BINARY,
-	ENC_ROOM,           /* room words: room_message, user_joined, user_left */
-	ENC_CHAT,           /* chat words: the relay's own type */
-	ENC_RAW,            /* protocol = relay: the sender's bytes as they came, no joins */
+	ENC_ROOM, /* room words: room_message, user_joined, user_left */
+	ENC_CHAT, /* chat words: the relay's own type */
+	ENC_RAW,  /* protocol = relay: the sender's bytes as they came, no joins */
 	ENC_COUNT
 };
 #define ENC_DEFLATED 16u

@@ -18,7 +18,7 @@ struct frame_ref {
 	uint32_t refs;
 	uint32_t n;
 	uint32_t waits;   /* backlogs that it stands in */
-	uint32_t channel; /* its hub_hash(), FRAME_CONFLATE */
+	uint32_t channel; /* its hub_hash(), but for FRAME_KEEP */
 	uint8_t policy;   /* enum frame_policy */
 	uint8_t bytes[];
 };

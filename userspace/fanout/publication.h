@@ -60,6 +60,7 @@ struct publication {
 	uint64_t timestamp_ms;  /* given by the engine */
 	uint64_t offset;        /* given by the engine; 0: none */
 	uint64_t epoch;         /* of the offset */
+	uint32_t skipped;       /* of an ack: deliveries of the channel that were dropped of late */
 };
 
 /* Who comes and goes, one or several. */

@@ -114,6 +114,8 @@ void proto_published(struct worker *w, struct conn *c, const struct publication 
 	json_key_str(&o, "channel", p->channel);
 	if (p->offset)
 		json_key_u64(&o, "offset", p->offset);
+	if (p->skipped)
+		json_key_u64(&o, "skipped", p->skipped);
 	finish(w, c, &o);
 }
 

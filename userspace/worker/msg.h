@@ -18,6 +18,7 @@ enum worker_msg {
 	MSG_PUBLISHED,    /* ← home: offset, or refused */
 	MSG_DELIVER,      /* ← home: a publication with its offset */
 	MSG_REPLAY,       /* ← home: SUBSCRIBED, and the publications that this conn alone gets */
+	MSG_SKIPPED,      /* → home: so many of your channels' deliveries were dropped here */
 	MSG_RECALL,       /* → home: what is kept of the channel? */
 	MSG_RECALLED,     /* ← home: some of it */
 	/* everybody and everybody */

@@ -21,6 +21,7 @@
 #include <event2/event.h>
 
 #include "base/pool.h"
+#include "base/tally.h"
 #include "base/wheel.h"
 #include "config/config.h"
 #include "conn/conn.h"
@@ -125,6 +126,7 @@ struct worker {
 		*deflate; /* of all conns with CONN_F_DEFLATE, and of all their messages */
 	struct tls *tls;
 	uint64_t tls_generation; /* certificates were read anew so often since the daemon began */
+	struct tally *skipped;   /* fanout/backlog.h; NULL: nothing yet */
 	struct stops *stops;     /* who types, by auto_stop; NULL: nobody has yet */
 	struct door *door;       /* TLS handshakes; the admin worker has none */
 	struct listener *listeners;
