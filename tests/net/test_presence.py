@@ -178,3 +178,54 @@ async def test_who_died_with_a_worker_is_not_there_any_more(edge):
     assert await now() == {c.id for c in stay}
     assert (await stay[0].ask("presence", type="presence", channel="cabin", limit=0))["onlineCount"] == len(stay)
     await leave(stay)
+
+
+async def of_expression(client, to, **more):
+    """The count that each page gives, and all ids of all pages."""
+    got = [await client.ask("presence", type="presence", to=to, **more)]
+    while "cursor" in got[-1]:
+        got.append(await client.ask("presence", type="presence", to=to, cursor=got[-1]["cursor"], **more))
+    assert len({p["onlineCount"] for p in got}) == 1 and all("partial" not in p for p in got)
+    return got[0]["onlineCount"], [m["clientId"] for p in got for m in p.get("members", [])], got
+
+
+@pytest.mark.time_limit(120)
+@run
+async def test_whom_an_expression_means_is_counted_and_listed_once(edge):
+    clients = [User(edge) for _ in range(60)]
+    channels = {"x:a": 2, "x:b": 3, "x:c": 5}  # every second, every third, every fifth
+    has = {name: set() for name in channels}
+    for i, c in enumerate(clients):
+        await c.__aenter__()
+        for name, every in channels.items():
+            if i % every == 0:
+                await c.ask("subscribed", type="subscribe", channel=name)
+                has[name].add(c.id)
+    a, b, c = has["x:a"], has["x:b"], has["x:c"]
+    asker = clients[1]
+    for to, want in (({"any": ["x:a", "x:b"]}, a | b),
+                     ({"any": ["x:a", "x:b"], "except": ["x:c"]}, (a | b) - c),
+                     ({"all": ["x:a", "x:b"]}, a & b),
+                     ({"any": ["x:a", "x:b"], "all": ["x:c"]}, (a | b) & c),
+                     ({"any": ["x:nobody"], "except": ["x:a"]}, set()),
+                     ({"any": ["x:a", "x:a"], "all": ["x:a"]}, a)):
+        for limit in (7, 100):
+            count, ids, pages_ = await of_expression(asker, to, limit=limit, id="e")
+            assert count == len(want) and len(ids) == len(set(ids)) and set(ids) == want, to
+            assert all(p["id"] == "e" and "channel" not in p for p in pages_)
+        count, ids, pages_ = await of_expression(asker, to, limit=0)
+        assert count == len(want) and "members" not in pages_[0]
+    # one channel alone is that channel
+    one = await asker.ask("presence", type="presence", to={"any": ["x:a"]}, limit=0)
+    assert (one["channel"], one["onlineCount"]) == ("x:a", len(a))
+    # what is none
+    for bad, field in (({"any": []}, None), ({"any": "x:a"}, "to.any"), ({"except": ["x:a"]}, None), ({"some": ["x:a"]}, "to"),
+                       ({"any": ["x:a"], "all": [1]}, "to.all"), ([], "to"), ({"any": [f"n{i}" for i in range(17)]}, None)):
+        m = await asker.ask("error", type="presence", to=bad)
+        assert m["code"] in ("invalid_format", "invalid_channel") and field in (None, m.get("field")), (bad, m)
+    m = await asker.ask("error", type="presence", to={"any": ["x:a", "x:b"]}, channel="x:a")
+    assert m["code"] == "invalid_format"
+    for to in ({"any": ["user:somebody", "x:a"]}, {"any": ["x:a"], "except": ["user:somebody"]}):
+        m = await asker.ask("error", type="presence", to=to)
+        assert m["code"] == "forbidden", m
+    await leave(clients)

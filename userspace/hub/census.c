@@ -18,6 +18,7 @@
 #include "base/name.h"
 #include "conn/identity.h"
 #include "hub/members.h"
+#include "hub/select.h"
 #include "proto/proto.h"
 #include "worker/mailbox.h"
 #include "worker/msg.h"
@@ -25,18 +26,18 @@
 
 /* ── what workers write to each other ── */
 
-/* MSG_CENSUS: head · channel. One question for all, so that it is one message: whom it names
+/* MSG_CENSUS: head · channel, or a packed expression. One question for all, so that it is one message: whom it names
  * lists members as well. */
 struct question {
 	uint32_t number;
 	uint32_t from;   /* index of the first member that is wanted */
 	uint16_t lister; /* worker */
 	uint16_t space;
-	uint8_t max; /* members wanted of the lister; 0: of nobody */
-	uint8_t channel_n;
+	uint8_t max;       /* members wanted of the lister; 0: of nobody */
+	uint8_t channel_n; /* 0: an expression */
 	uint8_t _zero[2];
 };
-static_assert(sizeof(struct question) == 16, "no hidden bytes");
+static_assert(sizeof(struct question) == 16, "no hidden bytes, and what follows is aligned");
 
 /* MSG_COUNTED: head · n members, as census_next() reads them */
 struct counted {
@@ -60,14 +61,18 @@ struct listed {
 	uint8_t list[CENSUS_PAGE_MAX * ITEM_MAX];
 };
 
-static bool question_unpack(struct bytes in, struct question *q, struct bytes *channel)
+/* *of is the channel or the expression. */
+static bool question_unpack(struct bytes in, struct question *q, struct bytes *of)
 {
+	struct expression x;
 	if (in.n < sizeof(*q))
 		return false;
 	memcpy(q, in.p, sizeof(*q));
-	*channel = BYTES(in.p + sizeof(*q), in.n - sizeof(*q));
-	return channel->n == q->channel_n && name_valid(*channel, CHANNEL_NAME_MAX) &&
-	       q->max <= CENSUS_PAGE_MAX && q->_zero[0] == 0 && q->_zero[1] == 0;
+	*of = BYTES(in.p + sizeof(*q), in.n - sizeof(*q));
+	if (q->channel_n == 0 ? !expression_unpack(*of, &x) :
+				of->n != q->channel_n || !name_valid(*of, CHANNEL_NAME_MAX))
+		return false;
+	return q->max <= CENSUS_PAGE_MAX && q->_zero[0] == 0 && q->_zero[1] == 0;
 }
 
 /* As many as it says, and nothing behind them. */
@@ -107,20 +112,45 @@ static size_t put_member(const struct worker *w, uint32_t index, uint8_t *at)
 	return ID_N + 1 + at[ID_N];
 }
 
-/* What this worker has to say; everything that is asked about the hub is asked here. */
-static void look(struct worker *w, const struct question *q, struct bytes channel,
-		 struct listed *out)
+/* How many, and the indexes of at most max of them from q->from on, *n. */
+static uint32_t look_channel(struct worker *w, const struct question *q, struct bytes channel,
+			     uint32_t *index, uint32_t max, uint32_t *n)
 {
 	struct member m[CENSUS_PAGE_MAX + 1];
+	uint32_t count = hub_members(w, q->space, channel, q->from, m, max, n);
+	for (uint32_t i = 0; i < *n; i++)
+		index[i] = m[i].index;
+	return count;
+}
+
+static uint32_t look_expression(struct worker *w, const struct question *q, struct bytes packed,
+				uint32_t *index, uint32_t max, uint32_t *n)
+{
+	roaring_bitmap_t *set = select_set(w, q->space, packed);
+	uint32_t count = (uint32_t)roaring_bitmap_get_cardinality(set);
+	roaring_uint32_iterator_t it;
+	roaring_init_iterator(set, &it);
+	*n = 0;
+	if (max > 0 && roaring_move_uint32_iterator_equalorlarger(&it, q->from))
+		*n = roaring_read_uint32_iterator(&it, index, max);
+	roaring_bitmap_free(set);
+	return count;
+}
+
+/* What this worker has to say; everything that is asked about the hub is asked here. */
+static void look(struct worker *w, const struct question *q, struct bytes of, struct listed *out)
+{
+	uint32_t index[CENSUS_PAGE_MAX + 1];
 	uint32_t max = q->lister == w->id ? q->max : 0, n;
 	out->head = (struct counted){.number = q->number, .next = CONN_NONE};
-	out->head.count = hub_members(w, q->space, channel, q->from, m, max > 0 ? max + 1 : 0, &n);
+	out->head.count = (q->channel_n > 0 ? look_channel : look_expression)(
+		w, q, of, index, max > 0 ? max + 1 : 0, &n);
 	if (n > max)
-		out->head.next = m[max].index;
+		out->head.next = index[max];
 	out->head.n = (uint8_t)MIN(n, max);
 	out->bytes = 0;
 	for (uint32_t i = 0; i < out->head.n; i++)
-		out->bytes += put_member(w, m[i].index, out->list + out->bytes);
+		out->bytes += put_member(w, index[i], out->list + out->bytes);
 }
 
 /* A list may be refused by a crowded mailbox, a count never is. */
@@ -141,11 +171,11 @@ static void tell(struct worker *w, unsigned to, const struct question *q, struct
 static bool on_census(struct worker *w, unsigned from, struct bytes payload)
 {
 	struct question q;
-	struct bytes channel;
+	struct bytes of;
 	struct listed l;
-	if (!question_unpack(payload, &q, &channel))
+	if (!question_unpack(payload, &q, &of))
 		return false;
-	look(w, &q, channel, &l);
+	look(w, &q, of, &l);
 	tell(w, from, &q, &l);
 	return true;
 }
@@ -165,7 +195,8 @@ struct ask {
 	struct conn_ref who;
 	uint64_t until_ns;
 	uint16_t space;
-	uint8_t channel_n, ask_n;
+	uint8_t channel_n, ask_n; /* channel_n 0: an expression */
+	uint16_t of_n;            /* bytes of the one or the other */
 	bool partial;
 	bool over; /* the page ends before it is full */
 	uint32_t limit;
@@ -175,7 +206,7 @@ struct ask {
 	uint32_t awaited;       /* workers */
 	uint8_t *members;       /* owned, as they came */
 	size_t bytes;
-	uint8_t text[CHANNEL_NAME_MAX + HUB_ASK_MAX];
+	uint8_t *text; /* behind the parts: the channel or the expression, then the request's id */
 	struct part part[];
 };
 
@@ -224,16 +255,18 @@ static bool has_room(const struct census *s, const struct conn_ref *who)
 	return s->n < CENSUS_ASKS_MAX && n < CENSUS_OF_CONN;
 }
 
-static struct bytes channel_of(const struct ask *a)
+static struct bytes what_of(const struct ask *a)
 {
-	return BYTES(a->text, a->channel_n);
+	return BYTES(a->text, a->of_n);
 }
 
 static struct ask *ask_new(struct worker *w, const struct conn_ref *who,
 			   const struct census_args *args)
 {
 	struct census *s = w->census;
-	struct ask *a = calloc(1, sizeof(*a) + w->n_workers * sizeof(a->part[0]));
+	size_t parts = sizeof(struct ask) + w->n_workers * sizeof(struct part);
+	struct bytes of = args->to.n > 0 ? args->to : args->channel;
+	struct ask *a = calloc(1, parts + of.n + args->ask.n);
 	if (a == NULL)
 		return NULL;
 	do
@@ -243,11 +276,13 @@ static struct ask *ask_new(struct worker *w, const struct conn_ref *who,
 	a->who = *who;
 	a->until_ns = w->now_ns + CENSUS_WAIT_MS * 1000000ull;
 	a->space = args->space;
-	a->channel_n = (uint8_t)args->channel.n;
+	a->channel_n = args->to.n > 0 ? 0 : (uint8_t)of.n;
+	a->of_n = (uint16_t)of.n;
 	a->ask_n = (uint8_t)args->ask.n;
-	memcpy(a->text, args->channel.p, args->channel.n);
+	a->text = (uint8_t *)a + parts;
+	memcpy(a->text, of.p, of.n);
 	if (args->ask.n > 0)
-		memcpy(a->text + args->channel.n, args->ask.p, args->ask.n);
+		memcpy(a->text + of.n, args->ask.p, args->ask.n);
 	a->limit = args->limit;
 	a->at = args->from;
 	a->lister = NOBODY;
@@ -292,8 +327,8 @@ static void finish(struct worker *w, struct ask *a)
 {
 	struct conn *c = conn_deref(&w->slab, a->who.index, a->who.gen);
 	struct census_answer answer = {
-		.channel = channel_of(a),
-		.ask = BYTES(a->text + a->channel_n, a->ask_n),
+		.channel = BYTES(a->text, a->channel_n),
+		.ask = BYTES(a->text + a->of_n, a->ask_n),
 		.list = a->limit > 0,
 		.members = BYTES(a->members, a->bytes),
 		.next = a->at,
@@ -369,7 +404,7 @@ static void take_own(struct worker *w, struct ask *a)
 {
 	struct question q = question_of(a);
 	struct listed l;
-	look(w, &q, channel_of(a), &l);
+	look(w, &q, what_of(a), &l);
 	await(a, w->id);
 	bool good = take(a, w->id, &l.head, BYTES(l.list, l.bytes));
 	assert(good);
@@ -380,7 +415,7 @@ static void take_own(struct worker *w, struct ask *a)
 static void ask_for_list(struct worker *w, struct ask *a)
 {
 	struct question q = question_of(a);
-	struct bytes parts[2] = {BYTES(&q, sizeof(q)), channel_of(a)};
+	struct bytes parts[2] = {BYTES(&q, sizeof(q)), what_of(a)};
 	a->lister = a->at.worker;
 	if (a->lister == w->id) {
 		take_own(w, a);
@@ -412,7 +447,7 @@ static void go_on(struct worker *w, struct ask *a)
 static bool ask_all(struct worker *w, struct ask *a)
 {
 	struct question q = question_of(a);
-	struct bytes parts[2] = {BYTES(&q, sizeof(q)), channel_of(a)};
+	struct bytes parts[2] = {BYTES(&q, sizeof(q)), what_of(a)};
 	struct mailbox_set to = {0};
 	for (unsigned k = 0; k < w->n_workers; k++) {
 		if (k == w->id || !w->member_up[k])
@@ -433,7 +468,8 @@ enum hub_outcome census_ask(struct worker *w, struct conn *c, const struct censu
 {
 	struct conn_ref who = {
 		.worker = (uint16_t)w->id, .index = conn_index(&w->slab, c), .gen = c->gen};
-	assert(args->channel.n <= CHANNEL_NAME_MAX && args->ask.n <= HUB_ASK_MAX);
+	assert(args->channel.n <= CHANNEL_NAME_MAX && args->to.n <= EXPRESSION_MAX);
+	assert(args->ask.n <= HUB_ASK_MAX);
 	assert(args->limit <= CENSUS_PAGE_MAX && args->from.worker < w->n_workers);
 	struct ask *a = has_room(w->census, &who) ? ask_new(w, &who, args) : NULL;
 	if (a == NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* census.h - who is in a channel, over all workers: how many, and a page of members.
+/* census.h - who is in a channel, or meant by an expression, over all workers: how many, and a page of them.
  *
  *   census_ask ─► to all workers: how many?   to the one where the page begins: who?
  *                     MSG_COUNTED ──┬─► to the next that has any: who?  … the page is full
@@ -33,6 +33,7 @@ struct census_place {
 struct census_args {
 	uint16_t space;
 	struct bytes channel;
+	struct bytes to;          /* packed expression, in the place of the channel; or empty */
 	struct bytes ask;         /* request id, raw JSON, or empty; at most HUB_ASK_MAX */
 	struct census_place from; /* of a worker that there is */
 	uint32_t limit;           /* members wanted, at most CENSUS_PAGE_MAX; 0: the count alone */
@@ -44,7 +45,7 @@ enum hub_outcome census_ask(struct worker *w, struct conn *c, const struct censu
 
 /* Slices are lent for the call. */
 struct census_answer {
-	struct bytes channel, ask;
+	struct bytes channel, ask; /* channel: empty for an expression */
 	uint64_t count;
 	bool list;            /* members were wanted */
 	struct bytes members; /* census_next() takes them out */

@@ -179,73 +179,22 @@ static bool read_message_id(const struct request *r, uint8_t text[PUBLICATION_ID
 	return false;
 }
 
-/* Where a publication goes: `channel`, or `to`. */
-struct target {
-	struct bytes channel, to; /* as in struct publication */
-	struct request_name name;
-	struct expression x;
-	uint8_t packed[EXPRESSION_MAX];
-};
-
-static bool read_to(const struct request *r, struct target *t)
-{
-	const struct json_field *f = &r->f[FIELD_TO];
-	const char *wrong = "to";
-
-	if (request_has(r, FIELD_CHANNEL) || f->value.type != JSON_IS_OBJECT ||
-	    !expression_from_json(f->value.raw, &t->x, &wrong)) {
-		request_error_field(r, PROTO_INVALID_FIELD, bytes_str(wrong));
-		return false;
-	}
-	t->channel = expression_lead(&t->x)->name; /* clients name channels only */
-	if (!expression_is_channel(&t->x))
-		t->to = expression_pack(&t->x, t->packed);
-	return true;
-}
-
-static bool read_target(const struct request *r, struct target *t)
-{
-	t->to = BYTES(NULL, 0);
-	if (request_has(r, FIELD_TO))
-		return read_to(r, t);
-	if (!request_name(r, &r->f[FIELD_CHANNEL], &t->name))
-		return false;
-	t->channel = t->name.s;
-	return true;
-}
-
-static bool may_reach(const struct request *r, const struct target *t)
-{
-	if (t->to.n == 0)
-		return request_may(r, RIGHT_PUBLISH, t->channel);
-	for (uint32_t i = 0; i < t->x.n; i++) {
-		enum session_verdict v =
-			session_may(r->w, r->c, RIGHT_PUBLISH, r->ep->space_id, t->x.item[i].name);
-		if (v == SESSION_OK)
-			continue;
-		proto_error(r->w, r->c, proto_error_of_verdict(v),
-			    &(struct proto_about){.ask = r->ask, .channel = t->x.item[i].name});
-		return false;
-	}
-	return true;
-}
-
 void proto_channel_publish(struct request *r)
 {
 	const struct json_field *data = &r->f[FIELD_DATA];
-	struct target to;
+	struct request_target to;
 	struct session_name who;
 	struct publication p;
 	uint8_t text[PUBLICATION_ID_MAX];
 	struct bytes id;
 
-	if (!read_target(r, &to) || !read_message_id(r, text, &id))
+	if (!request_target(r, &to) || !read_message_id(r, text, &id))
 		return;
 	if (data->value.type == JSON_IS_ABSENT) { /* null is something to say */
 		request_error_field(r, PROTO_MISSING_FIELD, data->name);
 		return;
 	}
-	if (!may_reach(r, &to))
+	if (!request_may_reach(r, RIGHT_PUBLISH, &to))
 		return;
 	request_publication(r, to.channel, &who, &p);
 	p.kind = PUB_MESSAGE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* presence.c - the word presence: how many are in a channel, and who, page by page.
+/* presence.c - the word presence: how many are in a channel, or meant by an expression, and who, page by page.
  *
  * The cursor says where the next page begins, as "w3.1234": a worker, and the index of a conn there.
  * To a client it is just a text that it sends back; it may be anything, so it is read strictly and
@@ -75,13 +75,14 @@ static bool read_cursor(const struct request *r, struct census_place *from)
 void proto_presence(struct request *r)
 {
 	struct census_args a = {.space = r->ep->space_id, .ask = r->ask};
-	struct request_name name;
+	struct request_target of;
 	enum hub_outcome outcome;
 
-	if (!request_name(r, &r->f[FIELD_CHANNEL], &name) || !read_limit(r, &a.limit) ||
-	    !read_cursor(r, &a.from) || !request_may(r, RIGHT_PRESENCE, name.s))
+	if (!request_target(r, &of) || !read_limit(r, &a.limit) || !read_cursor(r, &a.from) ||
+	    !request_may_reach(r, RIGHT_PRESENCE, &of))
 		return;
-	a.channel = name.s;
+	a.channel = of.channel;
+	a.to = of.to;
 	outcome = census_ask(r->w, r->c, &a);
 	if (outcome != HUB_OK)
 		request_error(r, proto_error_of(outcome));
@@ -127,7 +128,8 @@ void proto_counted(struct worker *w, struct conn *c, const struct census_answer 
 	json_key_str(&o, "type", BYTES_LIT("presence"));
 	if (a->ask.n)
 		json_key_json(&o, "id", a->ask);
-	json_key_str(&o, "channel", a->channel);
+	if (a->channel.n)
+		json_key_str(&o, "channel", a->channel);
 	json_key_u64(&o, "onlineCount", a->count);
 	if (a->list)
 		put_members(&o, a->members);

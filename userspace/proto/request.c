@@ -75,6 +75,50 @@ bool request_may(const struct request *r, enum session_right right, struct bytes
 	return v == SESSION_OK;
 }
 
+static bool read_to(const struct request *r, struct request_target *t)
+{
+	const struct json_field *f = &r->f[FIELD_TO];
+	const char *wrong = "to";
+
+	if (request_has(r, FIELD_CHANNEL) || f->value.type != JSON_IS_OBJECT ||
+	    !expression_from_json(f->value.raw, &t->x, &wrong)) {
+		request_error_field(r, PROTO_INVALID_FIELD, bytes_str(wrong));
+		return false;
+	}
+	t->channel = expression_lead(&t->x)->name; /* clients name channels only */
+	if (!expression_is_channel(&t->x))
+		t->to = expression_pack(&t->x, t->_packed);
+	return true;
+}
+
+bool request_target(const struct request *r, struct request_target *t)
+{
+	t->to = BYTES(NULL, 0);
+	if (request_has(r, FIELD_TO))
+		return read_to(r, t);
+	if (!request_name(r, &r->f[FIELD_CHANNEL], &t->_name))
+		return false;
+	t->channel = t->_name.s;
+	return true;
+}
+
+bool request_may_reach(const struct request *r, enum session_right right,
+		       const struct request_target *t)
+{
+	if (t->to.n == 0)
+		return request_may(r, right, t->channel);
+	for (uint32_t i = 0; i < t->x.n; i++) {
+		enum session_verdict v =
+			session_may(r->w, r->c, right, r->ep->space_id, t->x.item[i].name);
+		if (v == SESSION_OK)
+			continue;
+		proto_error(r->w, r->c, proto_error_of_verdict(v),
+			    &(struct proto_about){.ask = r->ask, .channel = t->x.item[i].name});
+		return false;
+	}
+	return true;
+}
+
 /* An epoch as we print it: 1 to 16 digits of lower case hex. */
 static bool parse_epoch(struct bytes raw, uint64_t *epoch)
 {

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "conn/conn.h"
+#include "hub/expression.h"
 #include "proto/error.h"
 #include "proto/proto.h"
 #include "session/session.h"
@@ -51,6 +52,19 @@ struct request_name {
 };
 bool request_name(const struct request *r, const struct json_field *f, struct request_name *out);
 bool request_may(const struct request *r, enum session_right right, struct bytes channel);
+
+/* Whom a word means: `channel`, or an expression over channels in its place (`to`). */
+struct request_target {
+	struct bytes channel, to; /* as in struct publication */
+	struct expression x;      /* of `to`, if that is not empty */
+	struct request_name _name;
+	uint8_t _packed[EXPRESSION_MAX];
+};
+bool request_target(const struct request *r, struct request_target *t);
+/* The right is needed for every channel that is named, those that are left out too: else an
+ * exclusion would tell who is in a channel that is none of one's business. */
+bool request_may_reach(const struct request *r, enum session_right right,
+		       const struct request_target *t);
 
 /* {"epoch":"…","offset":n} into a->epoch and a->offset, and HUB_SUB_RECOVER. */
 bool request_position(const struct request *r, enum request_field which,
