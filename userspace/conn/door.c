@@ -37,12 +37,19 @@ struct door *door_new(struct worker *w)
 	d->event = d->fd < 0 ? NULL : event_new(w->base, d->fd, EV_READ | EV_PERSIST, on_knock, d);
 	if (d->event != NULL && event_add(d->event, NULL) == 0)
 		return d;
+	door_free(d);
+	return NULL;
+}
+
+void door_free(struct door *d)
+{
+	if (d == NULL)
+		return;
 	if (d->event != NULL)
 		event_free(d->event);
 	if (d->fd >= 0)
 		close(d->fd);
 	free(d);
-	return NULL;
 }
 
 int door_fd(const struct worker *w)

@@ -29,6 +29,7 @@ struct door;
 
 /* NULL: no memory or no descriptor. */
 struct door *door_new(struct worker *w);
+void door_free(struct door *d); /* nobody stands there any more; may be NULL */
 
 /* May one more be accepted? */
 bool door_room(const struct worker *w);

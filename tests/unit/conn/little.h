@@ -179,6 +179,7 @@ static inline void little_free_worker(struct worker *w)
 				  w->_tick_event};
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
 		event_free(events[i]);
+	door_free(w->door);
 	event_base_free(w->base);
 	close(w->set_fd);
 	if (w->_keeper_fd >= 0)
@@ -189,6 +190,8 @@ static inline void little_free_worker(struct worker *w)
 	hub_free(w->hub);
 	batch_free(w->batch);
 	fanout_free(w->fanout);
+	backlogs_free(w->backlogs);
+	free(w->skipped);
 	ws_deflate_free(w->deflate);
 	http_site_free(w->site);
 	conn_list_free(w->partials);
