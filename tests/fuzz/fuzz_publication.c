@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A packed publication of whatever another worker wrote: refused, or in bounds, packed again into
- * the same bytes, and shown as valid JSON in every encoding. */
+ * the same bytes, and shown in every encoding: as valid JSON, or as its bytes. */
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -29,8 +29,11 @@ static void show(const struct publication *p)
 		struct json_value v;
 		uint8_t opcode = encoding_table[e].encode(p, &o);
 		MUST(!o.overflow);
-		MUST(opcode == WS_TEXT || (e == ENC_RAW && opcode == WS_BINARY));
-		if (e == ENC_RAW)
+		bool bytes = e == ENC_CHANNEL_BINARY || (e == ENC_RAW && p->kind == PUB_BINARY);
+		MUST(opcode == (bytes ? WS_BINARY : WS_TEXT));
+		if (e == ENC_CHANNEL_BINARY)
+			MUST(o.n == 2 + p->channel.n + 8 + p->data.n);
+		if (bytes || e == ENC_RAW)
 			continue;
 		enum json_result r = json_check(json_out_bytes(&o), &limits, &v);
 		/* what is nested as deep as may be is one deeper in its message */
